@@ -1,0 +1,242 @@
+"""The coordinator: asks Optuna, looks stages up, has the missing ones trained, decides and tells.
+
+It alone talks to Optuna, and through the delivery to MLflow. Workers know neither.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from sweeps import space
+from sweeps.config import SweepConfig
+from sweeps.delivery import Delivery
+from sweeps.executors import Executor, WorkerLost
+from sweeps.progress import Busy, Progress, View
+from sweeps.study import OpenStudy
+from sweeps.trial import LiveTrial
+from sweeps.trials import Trials
+from trainer.errors import TrainerError
+from trainer.plan import Stage
+from trainer.record import FAILED, INTERRUPTED, RUNNING, CheckpointRule, RunRecord
+from trainer.stage import Trained, train_stage
+from trainer.store import StageStore
+
+TRIES = 3
+"""Workers that may die with a stage before its trials fail."""
+
+_LOOK_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class _Flight:
+    """A stage that is being trained, and the trial it was submitted for."""
+
+    future: Future[Trained]
+    trial: LiveTrial
+    stage: Stage
+    began: float
+
+
+class Coordinator:
+    """Runs a study until it has all its trials.
+
+    Args:
+        config: the sweep, with the device of `config.train` resolved.
+        study: held by this process.
+        trials: of that study.
+        executor: where stages are trained.
+        store: where stages are looked up and kept.
+        folder: of the prepared data sets.
+        delivery: takes the record of each trial.
+        view: shows the progress.
+    """
+
+    def __init__(
+        self,
+        config: SweepConfig,
+        study: OpenStudy,
+        trials: Trials,
+        executor: Executor,
+        store: StageStore,
+        folder: Path,
+        delivery: Delivery,
+        view: View,
+    ) -> None:
+        self._config = config
+        self._study = study
+        self._trials = trials
+        self._executor = executor
+        self._store = store
+        self._folder = folder
+        self._delivery = delivery
+        self._view = view
+        self._live: list[LiveTrial] = []
+        self._flights: dict[str, _Flight] = {}
+        self._losses: dict[str, int] = {}
+        self._failures: dict[str, str] = {}
+        self._began = time.time()
+        self.progress = Progress(
+            study=config.study,
+            trials=config.trials,
+            epochs=config.train.epochs,
+            objective=config.objective,
+        )
+
+    def run(self) -> bool:
+        """Go on until the study has all its trials; False where the time was up before that.
+
+        Raises:
+            TrainerError: nothing can be trained here (the data, the store, the machine).
+        """
+        for trial in self._trials.begun():
+            self._resume(trial)
+        while True:
+            for trial in list(self._live):
+                self._advance(trial)
+            while len(self._flights) < self._executor.slots and self._in_time() and self._trials.left():
+                trial = self._trials.ask()
+                self._live.append(trial)
+                self._delivery.put(trial.record)
+                self._advance(trial)
+            self._view.show(self._seen())
+            if not self._flights:
+                return not self._live and not self._trials.left()
+            futures = [flight.future for flight in self._flights.values()]
+            wait(futures, timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED)
+            self._land()
+            self._study.lease.renew()
+
+    def interrupted(self) -> list[RunRecord]:
+        """The records of the trials that are left on their way."""
+        return [
+            trial.record.ended(INTERRUPTED, self._config.objective, {})
+            for trial in self._live
+            if trial.outcome == RUNNING
+        ]
+
+    def _resume(self, trial: LiveTrial) -> None:
+        """Take up what an earlier start left: an unfinished trial, or a run MLflow has not whole."""
+        if trial.outcome == RUNNING:
+            self._live.append(trial)
+            self._delivery.put(trial.record)
+            return
+        for result in trial.record.results:
+            self.progress = self.progress.with_epoch(trial.record.reused(result))
+        self._count(trial)
+        if not self._delivery.is_whole(trial.closed()):
+            self._live.append(trial)
+
+    def _advance(self, trial: LiveTrial) -> None:
+        """Bring a trial as far as stored results go; then have what it needs next trained."""
+        while need := trial.needs(self._store.has_state):
+            stage, with_state = need
+            if stage.result_key in self._flights:
+                return
+            if reason := self._failures.get(stage.result_key):
+                self._fail(trial, reason)
+                break
+            result = None if with_state else self._store.result(stage.result_key)
+            if result is None:
+                self._submit(trial, stage, with_state)
+                return
+            trial.accept(result)
+            self.progress = self.progress.with_epoch(trial.record.reused(result))
+            if trial.outcome == RUNNING:
+                self._delivery.put(trial.record)
+            elif trial.ended_at is None:
+                self._tell(trial)
+        if trial.ended_at is None:
+            self._tell(trial)
+        self._live.remove(trial)
+        self._delivery.put(trial.closed())
+
+    def _submit(self, trial: LiveTrial, stage: Stage, with_state: bool) -> None:
+        if len(self._flights) >= self._executor.slots or not self._in_time():
+            return
+        work = partial(
+            train_stage,
+            trial.config,
+            stage.epoch,
+            self._store,
+            self._folder,
+            trained_for=trial.record.id,
+            expect=stage.result_key,
+            with_state=with_state,
+        )
+        future = self._executor.submit(work)
+        self._flights[stage.result_key] = _Flight(future, trial, stage, time.time())
+
+    def _land(self) -> None:
+        """Take in every stage that came back."""
+        for key, flight in list(self._flights.items()):
+            if not flight.future.done():
+                continue
+            del self._flights[key]
+            self.progress = replace(self.progress, landed=self.progress.landed + 1)
+            error = flight.future.exception()
+            if error is None:
+                for note in flight.future.result().notes:
+                    self._view.say(note)
+            elif isinstance(error, WorkerLost):
+                self._lose(key, flight)
+            elif isinstance(error, TrainerError):
+                raise error
+            else:
+                self._failures[key] = "".join(traceback.format_exception(error))
+            standing = (trial.state_keys() for trial in self._live)
+            self._store.evict(keep=self._delivery.state_keys().union(*standing))
+
+    def _lose(self, key: str, flight: _Flight) -> None:
+        self._losses[key] = self._losses.get(key, 0) + 1
+        what = f"epoch {flight.stage.epoch} of trial {flight.trial.number}"
+        if self._losses[key] < TRIES:
+            self._view.say(f"A worker died with {what}; it is trained again.")
+        else:
+            self._failures[key] = f"{TRIES} workers died with {what}."
+
+    def _fail(self, trial: LiveTrial, reason: str) -> None:
+        if trial.ended_at is None:
+            trial.decide(FAILED, reason)
+            return
+        trial.rule = CheckpointRule(best=False, last=False)
+        last = reason.strip().rpartition("\n")[2]
+        self._view.say(f"The checkpoints of trial {trial.number} cannot be made again: {last}")
+
+    def _tell(self, trial: LiveTrial) -> None:
+        """Tell Optuna what was decided: today in the order in which trials are decided."""
+        trial.tell(self._study.optuna)
+        self._count(trial)
+        value = "" if trial.value is None else f" {self._config.objective} {trial.value:.4f}"
+        self._view.say(
+            f"trial {trial.number} {trial.outcome} after {trial.epochs} epochs:{value}  "
+            f"{space.label(trial.config)}"
+        )
+
+    def _count(self, trial: LiveTrial) -> None:
+        label = space.label(trial.config)
+        self.progress = self.progress.with_trial(trial.number, label, trial.outcome, trial.value)
+
+    def _in_time(self) -> bool:
+        timeout = self._config.timeout
+        return timeout is None or time.time() - self._began < timeout
+
+    def _seen(self) -> Progress:
+        now = time.time()
+        busy = (
+            Busy(
+                trial=flight.trial.number,
+                label=space.label(flight.trial.config),
+                epoch=flight.stage.epoch,
+                seconds=now - flight.began,
+            )
+            for flight in self._flights.values()
+        )
+        problem = self._delivery.problem
+        return replace(
+            self.progress, busy=tuple(busy), seconds=now - self._began, problem=problem
+        )

@@ -1,0 +1,149 @@
+"""`python -m sweeps.run`: a sweep from its first trial to its last, or on from where it stood."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from trainer import options
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def sweep(
+    trials: Annotated[
+        int, typer.Option(help="Trials the study is to have in all, however they ended.")
+    ] = 50,
+    study: Annotated[
+        str,
+        typer.Option(help="Name of the study.", show_default="made from the settings"),
+    ] = "",
+    epochs: options.Epochs = None,
+    batch_size: options.BatchSize = None,
+    dataset: options.Dataset = None,
+    split: options.Split = None,
+    limit: options.Limit = None,
+    seed: options.Seed = None,
+    objective: Annotated[
+        str, typer.Option(help="val_loss, running_loss, train_loss or val_accuracy, at its best.")
+    ] = "val_loss",
+    sampler: Annotated[str, typer.Option(help="tpe, or random.")] = "tpe",
+    pruner: Annotated[
+        str,
+        typer.Option(
+            help="percentile: after 5 full trials, stop whatever is not in their best quarter; "
+            "median: in their better half; none."
+        ),
+    ] = "percentile",
+    workers: Annotated[
+        str, typer.Option(help="Epochs trained at once.", show_default="auto: cores / threads")
+    ] = "auto",
+    threads: options.Threads = None,
+    executor: Annotated[
+        str, typer.Option(help="local: worker processes; inline: this one, for a debugger.")
+    ] = "local",
+    device: options.Device = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(help="Begin no epoch after so many seconds.", metavar="SECONDS"),
+    ] = None,
+    checkpoints: options.Checkpoints = "best,last",
+    tracking_uri: options.TrackingUri = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            help="Optuna's storage URL.", show_default="./mlruns/studies/NAME.journal", metavar="URL"
+        ),
+    ] = None,
+    stages: options.Stages = None,
+    data_dir: options.DataDir = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Set a study of this name aside and begin anew.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be trained, and how long that takes.")
+    ] = False,
+) -> int:
+    """Search for the best optimizer, lr, step_size and gamma.
+
+    The same command again goes on where it was stopped, however that was. Watch it with: mlflow ui
+    """
+    from rich.console import Console
+
+    from sweeps.config import SweepConfig
+    from sweeps.estimate import estimate
+    from sweeps.report import render_study
+    from sweeps.session import Places, run_sweep
+    from sweeps.view import open_view
+    from trainer.config import TrainConfig
+    from trainer.record import CheckpointRule
+
+    train = options.given(
+        epochs=epochs,
+        batch_size=batch_size,
+        dataset=dataset,
+        split=split,
+        limit=limit,
+        seed=seed,
+        threads=threads,
+        device=device,
+    )
+    config = SweepConfig(
+        train=TrainConfig(**train),
+        trials=trials,
+        study=study,
+        objective=objective,
+        sampler=sampler,
+        pruner=pruner,
+        executor=executor,
+        workers=_workers(workers),
+        timeout=timeout,
+        checkpoints=CheckpointRule.parse(checkpoints),
+        fresh=fresh,
+    )
+    places = Places(tracking_uri=tracking_uri, storage=storage, stages=stages, data=data_dir)
+    console = Console()
+    if dry_run:
+        console.print(estimate(config, places), highlight=False)
+        return 0
+    signal.signal(signal.SIGTERM, _interrupt)
+    console.print(f"study {config.study}", highlight=False)
+    try:
+        with open_view(console) as view:
+            done = run_sweep(config, places, view)
+    except KeyboardInterrupt:
+        console.print("Stopped; the same command goes on from here.")
+        raise
+    render_study(config.study, tracking_uri, console)
+    if not done:
+        console.print("The time is up; the same command goes on from here.")
+    return 0
+
+
+def _workers(text: str) -> int:
+    from trainer.errors import ConfigError
+
+    if text == "auto":
+        return 0
+    if not text.isdigit() or int(text) < 1:
+        raise ConfigError(f"workers must be auto or a whole number of at least 1, but got {text!r}.")
+    return int(text)
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; its exit status."""
+    return options.run(app, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

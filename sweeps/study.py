@@ -1,0 +1,103 @@
+"""Opening a study: find it or make it, check that it is the one that was meant, and hold it."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass
+
+import optuna
+from optuna.storages import BaseStorage
+
+from sweeps.config import SweepConfig, difference
+from sweeps.errors import StudyMismatch
+from sweeps.journal import journal_storage
+from sweeps.lease import Lease
+from sweeps.sampling import PRUNERS, SAMPLERS, RepeatableSampler
+from trainer.paths import Paths
+
+ID = "id"
+SETTINGS = "settings"
+CREATED_AT = "created_at"
+
+
+@dataclass(frozen=True)
+class OpenStudy:
+    """A study that this process holds.
+
+    Attributes:
+        optuna: Optuna's study.
+        id: tells it from any other study, of the same name too.
+        created_at: seconds since 1970, UTC.
+        lease: to be renewed and released.
+        set_aside: the name an earlier study of this name now has, and its id.
+    """
+
+    optuna: optuna.Study
+    id: str
+    created_at: float
+    lease: Lease
+    set_aside: tuple[str, str] | None = None
+
+
+def open_study(config: SweepConfig, paths: Paths, storage_url: str | None = None) -> OpenStudy:
+    """The study `config` means, made where it is missing.
+
+    Args:
+        config: the sweep.
+        paths: say where the journal lies.
+        storage_url: a storage URL of Optuna's, in place of the journal.
+
+    Raises:
+        StudyMismatch: a study of this name has other settings.
+        StudyInUse: another process runs it.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = _storage(config.study, paths, storage_url)
+    exists = config.study in optuna.get_all_study_names(storage=storage)
+    set_aside = _set_aside(config.study, storage) if exists and config.fresh else None
+    study = optuna.create_study(
+        study_name=config.study,
+        storage=storage,
+        direction="maximize" if config.maximize else "minimize",
+        sampler=RepeatableSampler(SAMPLERS[config.sampler], config.train.seed),
+        pruner=PRUNERS[config.pruner](),
+        load_if_exists=True,
+    )
+    _check_settings(study, config)
+    lease = Lease(study)
+    # one by one, each only where it is missing: a start that died in between is made whole here
+    for name, value in ((SETTINGS, config.settings()), (CREATED_AT, time.time()), (ID, uuid.uuid4().hex)):
+        if name not in study.user_attrs:
+            study.set_user_attr(name, value)
+    attrs = study.user_attrs
+    return OpenStudy(study, attrs[ID], attrs[CREATED_AT], lease, set_aside)
+
+
+def _storage(name: str, paths: Paths, url: str | None) -> BaseStorage:
+    if url is not None:
+        return optuna.storages.get_storage(url)
+    return journal_storage(paths.journal(name))
+
+
+def _check_settings(study: optuna.Study, config: SweepConfig) -> None:
+    known = study.user_attrs.get(SETTINGS)
+    if known is None or known == config.settings():
+        return
+    raise StudyMismatch(
+        f"Study {config.study!r} was begun with other settings:\n  "
+        + "\n  ".join(difference(known, config.settings()))
+        + "\nGive another name with --study NAME, or --fresh to set the old study aside."
+    )
+
+
+def _set_aside(name: str, storage: BaseStorage) -> tuple[str, str]:
+    """Give the study of this name another name; that name, and the study's id."""
+    old = optuna.load_study(study_name=name, storage=storage)
+    Lease(old)  # refuses while another process runs it
+    aside = f"{name}~{time.strftime('%Y%m%d-%H%M%S')}"
+    optuna.copy_study(
+        from_study_name=name, from_storage=storage, to_storage=storage, to_study_name=aside
+    )
+    optuna.delete_study(study_name=name, storage=storage)
+    return aside, old.user_attrs.get(ID, "")

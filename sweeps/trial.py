@@ -1,0 +1,171 @@
+"""A trial on its way: what it has, what it needs next, and how it ends."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from trainer.config import TrainConfig
+from trainer.killpoints import passing
+from trainer.metrics import EpochResult, best, has_diverged
+from trainer.plan import Stage
+from trainer.record import (
+    COMPLETE,
+    DIVERGED,
+    FAILED,
+    PRUNED,
+    RUNNING,
+    Checkpoint,
+    CheckpointRule,
+    RunRecord,
+)
+
+EPOCHS = "epochs"
+REASON = "reason"
+DIVERGED_CONSTRAINT = "diverged"
+
+DIVERGED_EPOCH_TAG = "sweep.diverged_epoch"
+DIVERGED_LR_TAG = "sweep.diverged_lr"
+REASON_TAG = "sweep.reason"
+
+
+@dataclass
+class LiveTrial:
+    """One trial, from being asked for until its run is whole.
+
+    Attributes:
+        handle: Optuna's trial; a frozen one where an earlier start has told its end.
+        config: what it trains.
+        stages: its stages 0, 1, ... to the last.
+        record: what is known of it.
+        objective: the metric it is judged by.
+        rule: which of its states are kept.
+        goal: epochs it trains; fewer than the config's once it was stopped.
+        outcome: how it ended, "running" until that is decided.
+        reason: why it failed.
+        reported: epochs whose values Optuna has from an earlier start.
+        ended_at: when Optuna was told, seconds since 1970; None: not yet.
+    """
+
+    handle: optuna.Trial | FrozenTrial
+    config: TrainConfig
+    stages: tuple[Stage, ...]
+    record: RunRecord
+    objective: str
+    rule: CheckpointRule
+    goal: int
+    outcome: str = RUNNING
+    reason: str = ""
+    reported: int = 0
+    ended_at: float | None = None
+
+    @property
+    def number(self) -> int:
+        """Optuna's number of the trial."""
+        return self.handle.number
+
+    @property
+    def epochs(self) -> int:
+        """Epochs it has the results of."""
+        return len(self.record.results)
+
+    @property
+    def value(self) -> float | None:
+        """The best value of the objective so far; None where there is nothing to be ranked."""
+        if self.outcome in (DIVERGED, FAILED) or not self.record.results:
+            return None
+        return best(self.record.results, self.objective).metrics()[self.objective]
+
+    def needs(self, has_state: Callable[[str], bool]) -> tuple[Stage, bool] | None:
+        """The stage it needs next, and whether it is its state that is needed; None: nothing more."""
+        if self.epochs < self.goal:
+            return self.stages[self.epochs + 1], False
+        for checkpoint in self._checkpoints().values():
+            if not has_state(checkpoint.key):
+                return self.stages[checkpoint.epoch], True
+        return None
+
+    def state_keys(self) -> set[str]:
+        """Keys of the states it stands on."""
+        kept = self.rule.wanted(self.stages, self.record.results, self.objective, self.outcome)
+        return {self.stages[self.epochs].key, *(checkpoint.key for checkpoint in kept.values())}
+
+    def accept(self, result: EpochResult) -> None:
+        """Take the next epoch's result; while it is not decided: report it, and decide."""
+        self.record = replace(self.record, results=(*self.record.results, result))
+        if self.outcome != RUNNING:
+            return
+        assert isinstance(self.handle, optuna.Trial)
+        if has_diverged(self.record.results):
+            self.decide(DIVERGED)
+            return
+        if self.epochs > self.reported:
+            assert self.value is not None
+            self.handle.report(self.value, step=self.epochs)
+            passing("epoch-reported")
+        if self.epochs == self.goal:
+            self.decide(COMPLETE)
+        elif self.epochs >= self.reported and self.handle.should_prune():
+            self.decide(PRUNED)
+
+    def decide(self, outcome: str, reason: str = "") -> None:
+        """Settle how the trial ends."""
+        self.outcome, self.reason, self.goal = outcome, reason, self.epochs
+        passing("trial-decided")
+
+    def tell(self, study: optuna.Study) -> None:
+        """Tell Optuna how it ended: the one place where the endings of a trial are told apart."""
+        assert isinstance(self.handle, optuna.Trial)
+        self.handle.set_user_attr(EPOCHS, self.epochs)
+        if self.outcome == FAILED:
+            self.handle.set_user_attr(REASON, self.reason)
+            told = study.tell(self.handle, state=TrialState.FAIL)
+        elif self.outcome == COMPLETE:
+            told = study.tell(self.handle, self.value)
+        else:
+            if self.outcome == DIVERGED:
+                self.handle.set_constraint(DIVERGED_CONSTRAINT, 1.0)
+            told = study.tell(self.handle, state=TrialState.PRUNED)
+        self.ended_at = seconds_of(told)
+        passing("trial-told")
+
+    def closed(self) -> RunRecord:
+        """The record of the trial at its end, with what only the end makes known."""
+        tags, files = dict(self.record.tags), dict(self.record.files)
+        if self.outcome == DIVERGED and self.record.results:
+            last = self.record.results[-1]
+            tags |= {DIVERGED_EPOCH_TAG: str(last.epoch), DIVERGED_LR_TAG: f"{last.lr:g}"}
+        if self.outcome == FAILED:
+            tags[REASON_TAG] = self.reason.strip().rpartition("\n")[2]
+            files["traceback.txt"] = self.reason
+        record = replace(self.record, tags=tags, files=files)
+        return record.ended(self.outcome, self.objective, self._checkpoints(), self.ended_at)
+
+    def _checkpoints(self) -> dict[str, Checkpoint]:
+        """What is to be kept with the run; of a failed one nothing, its states may be what fails."""
+        if self.outcome in (RUNNING, FAILED):
+            return {}
+        return self.rule.wanted(self.stages, self.record.results, self.objective, self.outcome)
+
+
+def outcome_of(trial: FrozenTrial) -> str:
+    """How a trial that Optuna holds for finished ended."""
+    if trial.state == TrialState.PRUNED:
+        return DIVERGED if trial.constraints.get(DIVERGED_CONSTRAINT, 0) > 0 else PRUNED
+    return {TrialState.COMPLETE: COMPLETE, TrialState.FAIL: FAILED}.get(trial.state, RUNNING)
+
+
+def last_reported(trial: FrozenTrial) -> int:
+    """The last epoch whose value Optuna has; 0: none."""
+    steps = [step for step, value in trial.intermediate_values.items() if not math.isnan(value)]
+    return max(steps, default=0)
+
+
+def seconds_of(trial: FrozenTrial) -> float:
+    """When Optuna was told how the trial ended, in seconds since 1970."""
+    return trial.datetime_complete.timestamp() if trial.datetime_complete else time.time()

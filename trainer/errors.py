@@ -1,0 +1,39 @@
+"""The errors a user can cause or meet; each is one line that says what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class TrainerError(Exception):
+    """Base of every expected error of this package; anything else is a bug."""
+
+
+class ConfigError(TrainerError):
+    """A configuration that cannot be trained."""
+
+
+class DataError(TrainerError):
+    """A data set that cannot be had or is not what it should be."""
+
+
+class StoreError(TrainerError):
+    """A stage store that cannot be read or written."""
+
+
+class TrackingError(TrainerError):
+    """An MLflow store that cannot take or give what it is asked for."""
+
+
+class PlatformMismatch(TrainerError):
+    """This machine would give other numbers than the one that asked for a stage."""
+
+
+def unknown(what: str, got: object, allowed: Iterable[str]) -> str:
+    """Say that `got` is no known `what`, with the nearest of `allowed` first."""
+    names = sorted(allowed)
+    folded = {name.casefold(): name for name in names}
+    near = difflib.get_close_matches(str(got).casefold(), folded, n=1, cutoff=0.5)
+    hint = f"; did you mean {folded[near[0]]!r}?" if near else "."
+    return f"Unknown {what} {got!r}{hint} Choices: {', '.join(names)}."

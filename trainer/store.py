@@ -1,0 +1,145 @@
+"""The stage store: results by key, kept for good, and states by key, under a size budget."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import time
+import uuid
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import torch
+
+from trainer.errors import StoreError
+from trainer.metrics import EpochResult
+
+BUDGET = 2_000_000_000
+"""Bytes that states may take before the oldest unused are evicted."""
+
+_CHECKSUM_BYTES = hashlib.sha256().digest_size
+_STALE_SECONDS = 3600.0  # a temporary file this old belongs to a process that died
+
+
+class DamagedState(StoreError):
+    """A stored state whose checksum is wrong; it was removed, so it is now merely missing."""
+
+
+class StageStore:
+    """A directory or an fsspec URL with `results/` and `states/`; safe to share between processes.
+
+    Whatever is found under its name is whole: files are written under a temporary name and renamed
+    (object stores write whole objects by themselves), and a state carries a checksum.
+
+    Args:
+        url: a path, or a URL that fsspec knows.
+        budget: bytes that states may take; results are never evicted.
+    """
+
+    def __init__(self, url: str | Path, budget: int = BUDGET) -> None:
+        self.url = str(url)
+        self.budget = budget
+        self._fs, self._root = fsspec.url_to_fs(self.url)
+        self._local = "file" in self._fs.protocol
+
+    def result(self, key: str) -> EpochResult | None:
+        """The result under `key`, or None where there is none (an unreadable one counts as none)."""
+        try:
+            return EpochResult.from_json(self._fs.cat_file(self._result_path(key)).decode())
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def put_result(self, key: str, result: EpochResult) -> None:
+        """Keep `result` for good."""
+        self._write(self._result_path(key), result.to_json().encode())
+
+    def has_state(self, key: str) -> bool:
+        """Whether there is a state under `key`."""
+        return bool(self._fs.exists(self._state_path(key)))
+
+    def state(self, key: str) -> dict[str, Any] | None:
+        """The state under `key` (on the CPU), or None where there is none.
+
+        Raises:
+            DamagedState: what lay there was not what was once written.
+        """
+        path = self._state_path(key)
+        try:
+            blob = self._fs.cat_file(path)
+        except FileNotFoundError:
+            return None
+        checksum, payload = blob[:_CHECKSUM_BYTES], blob[_CHECKSUM_BYTES:]
+        if hashlib.sha256(payload).digest() != checksum:
+            self._remove(path)
+            raise DamagedState(f"The stored state {path} was damaged and is trained again.")
+        if self._local:
+            os.utime(path)  # eviction takes the oldest unused first
+        state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+        return state
+
+    def put_state(self, key: str, state: dict[str, Any]) -> None:
+        """Keep `state` until the budget needs its room."""
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        payload = buffer.getvalue()
+        self._write(self._state_path(key), hashlib.sha256(payload).digest() + payload)
+
+    def evict(self, keep: Collection[str]) -> int:
+        """Remove the states unused for longest until they fit the budget, but none of `keep`.
+
+        Returns:
+            How many states were removed.
+        """
+        try:
+            entries = self._fs.ls(f"{self._root}/states", detail=True, refresh=True)
+        except FileNotFoundError:
+            return 0
+        aged = sorted((_modified(entry), entry["name"], int(entry["size"])) for entry in entries)
+        total = sum(size for _, _, size in aged)
+        removed = 0
+        for modified, path, size in aged:
+            name = path.rsplit("/", 1)[-1]
+            if name.endswith(".tmp"):
+                if time.time() - modified > _STALE_SECONDS:
+                    self._remove(path)
+            elif total > self.budget and name.removesuffix(".pt") not in keep:
+                self._remove(path)
+                total -= size
+                removed += 1
+        return removed
+
+    def _result_path(self, key: str) -> str:
+        return f"{self._root}/results/{key[:2]}/{key}.json"
+
+    def _state_path(self, key: str) -> str:
+        return f"{self._root}/states/{key}.pt"
+
+    def _write(self, path: str, blob: bytes) -> None:
+        try:
+            self._fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+            if not self._local:
+                self._fs.pipe_file(path, blob)
+                return
+            temporary = f"{path}.{uuid.uuid4().hex}.tmp"
+            try:
+                Path(temporary).write_bytes(blob)
+                Path(temporary).replace(path)
+            finally:
+                Path(temporary).unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"The stage store {self.url} cannot be written: {error}.") from error
+
+    def _remove(self, path: str) -> None:
+        try:
+            self._fs.rm_file(path)
+        except FileNotFoundError:
+            pass
+
+
+def _modified(entry: dict[str, Any]) -> float:
+    """When a listed file was last written or used, seconds since 1970; 0 where nobody says."""
+    stamp = entry.get("mtime") or entry.get("created") or entry.get("LastModified") or 0.0
+    return float(stamp.timestamp() if hasattr(stamp, "timestamp") else stamp)
