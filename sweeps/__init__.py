@@ -1,0 +1,1 @@
+"""Search hyperparameters without ever training the same epoch twice."""

@@ -37,7 +37,7 @@ class SweepConfig:
         fresh: set a study of this name aside and begin anew.
 
     Raises:
-        ConfigError: a field is out of its range; the message names it, what was got and what may be.
+        ConfigError: a field is out of its range; the message names what was got and what may be.
     """
 
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -82,7 +82,7 @@ class SweepConfig:
 
     def settings(self) -> dict[str, Any]:
         """What makes two sweeps the same study: all that decides its trials, as JSON values."""
-        train = json.loads(self.train.to_json())
+        train: dict[str, Any] = json.loads(self.train.to_json())
         for name in space.SEARCHED:
             del train[name]
         return train | {

@@ -87,18 +87,34 @@ class Coordinator:
             objective=config.objective,
         )
 
+    def resume(self) -> bool:
+        """Take up what earlier starts left: unfinished trials, and runs that MLflow has not whole.
+
+        Returns:
+            Whether there is anything to do.
+        """
+        for trial in self._trials.begun():
+            if trial.outcome != RUNNING:
+                self._count(trial)
+                self.progress = self.progress.with_epochs(*trial.told_epochs())
+                if self._delivery.is_whole(trial.closed()):
+                    continue
+            self._live.append(trial)
+        return bool(self._live or self._trials.left())
+
     def run(self) -> bool:
         """Go on until the study has all its trials; False where the time was up before that.
 
         Raises:
             TrainerError: nothing can be trained here (the data, the store, the machine).
         """
-        for trial in self._trials.begun():
-            self._resume(trial)
+        for trial in self._live:
+            if trial.outcome == RUNNING:
+                self._delivery.put(trial.record)
         while True:
             for trial in list(self._live):
                 self._advance(trial)
-            while len(self._flights) < self._executor.slots and self._in_time() and self._trials.left():
+            while self._may_submit() and self._trials.left():
                 trial = self._trials.ask()
                 self._live.append(trial)
                 self._delivery.put(trial.record)
@@ -119,18 +135,6 @@ class Coordinator:
             if trial.outcome == RUNNING
         ]
 
-    def _resume(self, trial: LiveTrial) -> None:
-        """Take up what an earlier start left: an unfinished trial, or a run MLflow has not whole."""
-        if trial.outcome == RUNNING:
-            self._live.append(trial)
-            self._delivery.put(trial.record)
-            return
-        for result in trial.record.results:
-            self.progress = self.progress.with_epoch(trial.record.reused(result))
-        self._count(trial)
-        if not self._delivery.is_whole(trial.closed()):
-            self._live.append(trial)
-
     def _advance(self, trial: LiveTrial) -> None:
         """Bring a trial as far as stored results go; then have what it needs next trained."""
         while need := trial.needs(self._store.has_state):
@@ -145,7 +149,9 @@ class Coordinator:
                 self._submit(trial, stage, with_state)
                 return
             trial.accept(result)
-            self.progress = self.progress.with_epoch(trial.record.reused(result))
+            if trial.ended_at is None:
+                reused = trial.record.reused(result)
+                self.progress = self.progress.with_epochs(trained=not reused, reused=reused)
             if trial.outcome == RUNNING:
                 self._delivery.put(trial.record)
             elif trial.ended_at is None:
@@ -156,7 +162,7 @@ class Coordinator:
         self._delivery.put(trial.closed())
 
     def _submit(self, trial: LiveTrial, stage: Stage, with_state: bool) -> None:
-        if len(self._flights) >= self._executor.slots or not self._in_time():
+        if not self._may_submit():
             return
         work = partial(
             train_stage,
@@ -221,9 +227,10 @@ class Coordinator:
         label = space.label(trial.config)
         self.progress = self.progress.with_trial(trial.number, label, trial.outcome, trial.value)
 
-    def _in_time(self) -> bool:
+    def _may_submit(self) -> bool:
         timeout = self._config.timeout
-        return timeout is None or time.time() - self._began < timeout
+        in_time = timeout is None or time.time() - self._began < timeout
+        return in_time and len(self._flights) < self._executor.slots
 
     def _seen(self) -> Progress:
         now = time.time()
@@ -237,6 +244,4 @@ class Coordinator:
             for flight in self._flights.values()
         )
         problem = self._delivery.problem
-        return replace(
-            self.progress, busy=tuple(busy), seconds=now - self._began, problem=problem
-        )
+        return replace(self.progress, busy=tuple(busy), seconds=now - self._began, problem=problem)

@@ -1,4 +1,4 @@
-"""Delivery: a thread that makes the tracker's runs match their records; training never waits for it."""
+"""Delivery: a thread makes the tracker's runs match their records; training never waits for it."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
@@ -333,7 +334,9 @@ def _view(uri: str, database: Path | None) -> str:
     if database is not None and database.resolve() == Paths.here().root.resolve() / "mlflow.db":
         return "mlflow ui"
     shown = _shown(uri)
-    return shown if shown.startswith("http") else f"mlflow ui --backend-store-uri {shown}"
+    return (
+        shown if shown.startswith("http") else f"mlflow ui --backend-store-uri {shlex.quote(shown)}"
+    )
 
 
 def _shown(uri: str) -> str:

@@ -34,7 +34,7 @@ class Holder:
         return cls(socket.gethostname(), os.getpid(), _start_of(os.getpid()))
 
     def may_live(self, seen: float) -> bool:
-        """Whether it may still run; `seen` is when it last said so, for machines we cannot look into."""
+        """Whether it may still run; `seen`, when it last said so, decides for another machine."""
         if self.host == socket.gethostname():
             return _start_of(self.pid) == self.started != ""
         return time.time() - seen < _GONE_SECONDS
@@ -58,8 +58,9 @@ class Lease:
             other = Holder(held["host"], held["pid"], held["started"])
             if other != self._me and other.may_live(held["seen"]):
                 raise StudyInUse(
-                    f"Study {study.study_name!r} must be run by one process at a time, but process "
-                    f"{other.pid} on {other.host} is running it; wait for it, or give another --study."
+                    f"Study {study.study_name!r} must be run by one process at a time, but "
+                    f"process {other.pid} on {other.host} is running it; wait for it, or give "
+                    "another --study."
                 )
         self._renewed = 0.0
         self.renew()

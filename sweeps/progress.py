@@ -74,9 +74,9 @@ class Progress:
         epochs = self.trained / self.done if self.done else self.epochs
         return max(0, self.trials - self.done) * epochs * self.seconds / self.landed
 
-    def with_epoch(self, reused: bool) -> Progress:
-        """One more epoch."""
-        return replace(self, trained=self.trained + (not reused), reused=self.reused + reused)
+    def with_epochs(self, trained: int, reused: int) -> Progress:
+        """So many more epochs."""
+        return replace(self, trained=self.trained + trained, reused=self.reused + reused)
 
     def with_trial(self, trial: int, label: str, outcome: str, value: float | None) -> Progress:
         """One more trial has ended; `value` is its best, None where it is not to be ranked."""
@@ -92,8 +92,8 @@ class Progress:
 
     def counts(self) -> str:
         """How the trials ended, in words."""
-        words = [f"{self.ended.get(COMPLETE, 0)} complete", f"{self.ended.get(PRUNED, 0)} pruned"]
-        words += [f"{self.ended[name]} {name}" for name in (DIVERGED, FAILED) if self.ended.get(name)]
+        names = [COMPLETE, PRUNED, *(name for name in (DIVERGED, FAILED) if name in self.ended)]
+        words = [f"{self.ended.get(name, 0)} {name}" for name in names]
         return ", ".join(words)
 
 

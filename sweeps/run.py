@@ -58,7 +58,9 @@ def sweep(
     storage: Annotated[
         str | None,
         typer.Option(
-            help="Optuna's storage URL.", show_default="./mlruns/studies/NAME.journal", metavar="URL"
+            help="Optuna's storage URL.",
+            show_default="./mlruns/studies/NAME.journal",
+            metavar="URL",
         ),
     ] = None,
     stages: options.Stages = None,
@@ -132,7 +134,9 @@ def _workers(text: str) -> int:
     if text == "auto":
         return 0
     if not text.isdigit() or int(text) < 1:
-        raise ConfigError(f"workers must be auto or a whole number of at least 1, but got {text!r}.")
+        raise ConfigError(
+            f"workers must be auto or a whole number of at least 1, but got {text!r}."
+        )
     return int(text)
 
 

@@ -58,15 +58,17 @@ class RepeatableSampler(BaseSampler):
         return self._of(trial).sample_relative(study, trial, search_space)
 
     def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
     ) -> Any:
-        """As a sampler of this trial and parameter does, so that no draw depends on those before."""
+        """As a sampler of this trial and parameter does: no draw depends on those before it."""
         sampler = self._make(self._derive(trial.number, param_name))
         return sampler.sample_independent(study, trial, param_name, param_distribution)
 
-    def after_trial(
-        self, study: Study, trial: FrozenTrial, state: TrialState, values: Any
-    ) -> None:
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:
         """As the trial's own sampler does."""
         self._of(trial).after_trial(study, trial, state, values)
 

@@ -1,4 +1,4 @@
-"""One start of a sweep: opens everything, lets the coordinator work, and leaves everything whole."""
+"""One start of a sweep: opens all it needs, lets the coordinator work, leaves everything whole."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from sweeps.delivery import Delivery
 from sweeps.errors import SweepError
 from sweeps.executors import Executor, InlineExecutor, LocalExecutor
 from sweeps.frames import EXPERIMENT
-from sweeps.progress import Progress, View, duration
+from sweeps.progress import Progress, View
 from sweeps.study import OpenStudy, open_study
 from sweeps.trials import Trials
 from trainer.config import TrainConfig
 from trainer.data import load, prepare
 from trainer.device import resolve_device
 from trainer.paths import Paths
-from trainer.record import COMPLETE, FAILED, INTERRUPTED, RUNNING, RunRecord
+from trainer.record import BEST, COMPLETE, FAILED, INTERRUPTED, RUNNING, RunRecord
 from trainer.store import StageStore
 from trainer.tracking import STUDY_TAG, MlflowTracker
 
@@ -30,7 +30,7 @@ OBJECTIVE_TAG = "sweep.objective"
 TRIALS_TAG = "sweep.trials"
 
 _DRAIN_SECONDS = 600.0
-_INTERRUPTED_DRAIN_SECONDS = 10.0
+_SHORT_DRAIN_SECONDS = 20.0  # where somebody waits for the end
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,32 +73,29 @@ def run_sweep(config: SweepConfig, places: Places, view: View) -> bool:
         tracker.rename_study(group, name)
         view.say(f"The study that was called {config.study} is now called {name}.")
     delivery = Delivery(tracker)
-    delivery.put(_parent(config, study, RUNNING))
-    trials = Trials(config, study, data, store)
     with _executor(config) as executor:
-        coordinator = Coordinator(
-            config, study, trials, executor, store, folder, delivery, view
-        )
+        trials = Trials(config, study, data, store)
+        coordinator = Coordinator(config, study, trials, executor, store, folder, delivery, view)
         try:
-            done = coordinator.run()
+            if coordinator.resume():
+                delivery.put(_parent(config, study, RUNNING, coordinator.progress))
+            state = COMPLETE if coordinator.run() else INTERRUPTED
         except BaseException as error:
             state = FAILED if isinstance(error, Exception) else INTERRUPTED
             executor.stop()
-            _end(delivery, coordinator, _parent(config, study, state, coordinator.progress), short=True)
             raise
-    left = _end(
-        delivery,
-        coordinator,
-        _parent(config, study, COMPLETE if done else INTERRUPTED, coordinator.progress),
-        short=False,
-    )
-    study.lease.release()
+        finally:
+            for record in coordinator.interrupted():
+                delivery.put(record)
+            delivery.put(_parent(config, study, state, coordinator.progress))
+            left = delivery.drain(_DRAIN_SECONDS if state == COMPLETE else _SHORT_DRAIN_SECONDS)
+            study.lease.release()
     if left:
         raise SweepError(
             f"MLflow did not take {left} runs: {delivery.problem}. Nothing is lost; "
             "the same command delivers them."
         )
-    return done
+    return state == COMPLETE
 
 
 def resolved(train: TrainConfig) -> TrainConfig:
@@ -126,20 +123,25 @@ def _executor(config: SweepConfig) -> Iterator[Executor]:
         executor.stop()
 
 
-def _end(delivery: Delivery, coordinator: Coordinator, parent: RunRecord, *, short: bool) -> int:
-    """Deliver what is left, the parent last; how many runs could not be delivered."""
-    for record in coordinator.interrupted():
-        delivery.put(record)
-    delivery.put(parent)
-    return delivery.drain(_INTERRUPTED_DRAIN_SECONDS if short else _DRAIN_SECONDS)
-
-
-def _parent(
-    config: SweepConfig, study: OpenStudy, state: str, progress: Progress | None = None
-) -> RunRecord:
+def _parent(config: SweepConfig, study: OpenStudy, state: str, progress: Progress) -> RunRecord:
     """The record of the study's own run."""
-    about = {"study": config.study, "trials": config.trials, **config.settings()}
-    about["direction"] = "maximize" if config.maximize else "minimize"
+    about = {
+        "study": config.study,
+        "trials": config.trials,
+        "direction": "maximize" if config.maximize else "minimize",
+        **config.settings(),
+    }
+    note = [
+        f"**{progress.done} of {config.trials} trials**: {progress.counts()}",
+        f"Epochs: {progress.trained} trained, {progress.reused} reused",
+    ]
+    metrics = {}
+    if progress.best is not None:
+        best = progress.best
+        metrics[f"{BEST}{config.objective}"] = best.value
+        note.insert(
+            1, f"**Best {config.objective} {best.value:.4f}**: trial {best.trial}, {best.label}"
+        )
     record = RunRecord(
         id=study.id,
         group=study.id,
@@ -149,19 +151,9 @@ def _parent(
             STUDY_TAG: config.study,
             OBJECTIVE_TAG: config.objective,
             TRIALS_TAG: str(config.trials),
+            "mlflow.note.content": "\n\n".join(note),
         },
         files={"study.json": json.dumps(about, indent=2)},
+        metrics=metrics,
     )
-    if progress is None:
-        return record
-    note = [f"**{progress.done} of {config.trials} trials**: {progress.counts()}"]
-    if progress.best is not None:
-        best = progress.best
-        record = replace(record, metrics={f"best_{config.objective}": best.value})
-        note.append(f"**Best {config.objective} {best.value:.4f}**: trial {best.trial}, {best.label}")
-    note.append(
-        f"Epochs: {progress.trained} trained, {progress.reused} reused; "
-        f"the last start took {duration(progress.seconds)}"
-    )
-    tags = {**record.tags, "mlflow.note.content": "\n\n".join(note)}
-    return replace(record, tags=tags).ended(state, config.objective, {})
+    return record if state == RUNNING else record.ended(state, config.objective, {})

@@ -1,7 +1,7 @@
 """The search space: what a trial may be, on grids on which learning rates recur.
 
-Rates that recur are what lets trials share epochs: the grid of `lr` goes 1, 2, 5, 10, ... and that of
-`gamma` by tenths, so that different trials pass through the same rates.
+Rates that recur are what lets trials share epochs: the grid of `lr` goes 1, 2, 5, 10, ... and that
+of `gamma` by tenths, so that different trials pass through the same rates.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import optuna
+from optuna.trial import BaseTrial
 
 from trainer.config import TrainConfig
 
@@ -19,7 +19,7 @@ LRS = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 GAMMAS = (0.1, 0.9, 0.1)  # from, to, by
 
 
-def suggest(trial: optuna.Trial, base: TrainConfig) -> TrainConfig:
+def suggest(trial: BaseTrial, base: TrainConfig) -> TrainConfig:
     """The config that `trial` stands for: `base` with the four searched fields drawn.
 
     Optuna sees the place of `lr` in its grid, an ordered number; its real value is a user
@@ -47,4 +47,6 @@ def describe(base: TrainConfig) -> dict[str, Any]:
 
 def label(config: TrainConfig) -> str:
     """What tells a trial from others, for people."""
-    return f"{config.optimizer} lr={config.lr:g} step_size={config.step_size} gamma={config.gamma:g}"
+    return (
+        f"{config.optimizer} lr={config.lr:g} step_size={config.step_size} gamma={config.gamma:g}"
+    )

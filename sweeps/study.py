@@ -67,7 +67,11 @@ def open_study(config: SweepConfig, paths: Paths, storage_url: str | None = None
     _check_settings(study, config)
     lease = Lease(study)
     # one by one, each only where it is missing: a start that died in between is made whole here
-    for name, value in ((SETTINGS, config.settings()), (CREATED_AT, time.time()), (ID, uuid.uuid4().hex)):
+    for name, value in (
+        (SETTINGS, config.settings()),
+        (CREATED_AT, time.time()),
+        (ID, uuid.uuid4().hex),
+    ):
         if name not in study.user_attrs:
             study.set_user_attr(name, value)
     attrs = study.user_attrs
@@ -95,9 +99,10 @@ def _set_aside(name: str, storage: BaseStorage) -> tuple[str, str]:
     """Give the study of this name another name; that name, and the study's id."""
     old = optuna.load_study(study_name=name, storage=storage)
     Lease(old)  # refuses while another process runs it
+    study_id = old.user_attrs.get(ID, "")
     aside = f"{name}~{time.strftime('%Y%m%d-%H%M%S')}"
     optuna.copy_study(
         from_study_name=name, from_storage=storage, to_storage=storage, to_study_name=aside
     )
     optuna.delete_study(study_name=name, storage=storage)
-    return aside, old.user_attrs.get(ID, "")
+    return aside, study_id

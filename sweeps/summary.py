@@ -1,4 +1,4 @@
-"""What a study comes to: its winner, its best trials, and what is to be said of them. No input or output."""
+"""What a study comes to: its winner, its best trials, and notes on them; frames in, values out."""
 
 from __future__ import annotations
 
@@ -72,7 +72,8 @@ class Summary:
         trials: how many there are, whatever became of them.
         counts: how many of them by state, most first.
         winner: None until a trial is complete or pruned.
-        top: the `TOP` best of the complete and the pruned trials, best first; a row has the trial,
+        ranked: how many are complete or pruned, with a best value that is a finite number.
+        top: the `TOP` best of those, best first; a row has the trial,
             its state, best value, best epoch, number of epochs, and what `Winner.params` names.
         by_optimizer: a row an optimizer, best first: n (its trials), how many of them are complete,
             pruned, diverged and failed, and best and median value over the complete and pruned.
@@ -91,6 +92,7 @@ class Summary:
     trials: int
     counts: Mapping[str, int]
     winner: Winner | None
+    ranked: int
     top: pd.DataFrame
     by_optimizer: pd.DataFrame
     epochs: int
@@ -118,6 +120,7 @@ def summarize(frames: StudyFrames) -> Summary:
         trials=len(trials),
         counts={str(state): int(n) for state, n in trials["state"].value_counts().items()},
         winner=winner,
+        ranked=len(ranked),
         top=ranked[list(columns)].head(TOP).reset_index(drop=True),
         by_optimizer=_by_optimizer(trials, ranked, value, OBJECTIVES[frames.objective]),
         epochs=len(curves),
@@ -154,7 +157,7 @@ def train_command(row: Mapping[str, Any] | pd.Series[Any]) -> str:
         row: of the trials.
 
     Returns:
-        Options that have their default are left out, but those that a sweep searches and `--epochs`.
+        Options that have their default are left out, save what a sweep searches and `--epochs`.
     """
     words = ["python", "-m", "trainer"]
     for name in _OPTIONS:
@@ -200,13 +203,13 @@ def _winner(frames: StudyFrames, ranked: pd.DataFrame, searched: list[str]) -> W
 def _by_optimizer(
     trials: pd.DataFrame, ranked: pd.DataFrame, value: str, maximize: bool
 ) -> pd.DataFrame:
-    groups = trials.groupby("optimizer")["state"]
-    columns = {"n": groups.size()}
-    for state in (COMPLETE, PRUNED, DIVERGED, FAILED):
-        columns[state] = groups.agg(lambda states, state=state: int((states == state).sum()))
+    states = pd.crosstab(trials["optimizer"], trials["state"])
+    frame = states.reindex(columns=[COMPLETE, PRUNED, DIVERGED, FAILED], fill_value=0)
+    frame.insert(0, "n", states.sum(axis=1))
     values = ranked.groupby("optimizer")[value]
-    columns |= {"best": values.max() if maximize else values.min(), "median": values.median()}
-    frame = pd.DataFrame(columns).rename_axis("optimizer").reset_index()
+    frame["best"] = values.max() if maximize else values.min()
+    frame["median"] = values.median()
+    frame = frame.rename_axis(columns=None).reset_index()
     order = frame.sort_values("best", ascending=not maximize, kind="stable")
     return order.reset_index(drop=True)
 
@@ -217,13 +220,14 @@ def _notes(frames: StudyFrames, ranked: pd.DataFrame, winner: Winner | None) -> 
         yield f"Of {frames.asked} trials asked for, {len(trials)} were begun."
     failed = trials[trials["state"] == FAILED]
     if len(failed):
-        yield f"{share(len(failed), len(trials))} trials failed: MLflow has their tracebacks."
+        yield f"Failed trials: {share(len(failed), len(trials))}; MLflow has their tracebacks."
     diverged = trials[trials["state"] == DIVERGED]
     if len(diverged):
-        lowest = diverged["lr"].min()
-        yield f"{share(len(diverged), len(trials))} trials diverged, at lr {lowest:g} and above."
+        low, high = diverged["lr"].min(), diverged["lr"].max()
+        rates = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+        yield f"Diverged trials: {share(len(diverged), len(trials))}, at lr {rates}."
     if winner is None:
-        yield "No trial has finished yet, so none is ranked."
+        yield "No trial is complete or pruned yet, so none is ranked."
         return
     if winner.state == PRUNED:
         yield "No trial is complete yet: the best pruned one stands in for the winner."
@@ -236,10 +240,10 @@ def _notes(frames: StudyFrames, ranked: pd.DataFrame, winner: Winner | None) -> 
     won = trials[trials["trial"] == winner.trial].iloc[0]
     if winner.epoch == won["epochs"]:
         yield f"The winner's best epoch, {winner.epoch}, is its last: train it for longer."
-    rates = trials["lr"].dropna().unique()
-    if len(rates) > 2 and won["lr"] in (rates.min(), rates.max()):
-        end = "lowest" if won["lr"] == rates.min() else "highest"
-        yield f"The winner's lr, {won['lr']:g}, is the {end} of {len(rates)} tried: try beyond it."
+    tried = trials["lr"].dropna().unique()
+    if len(tried) > 2 and won["lr"] in (tried.min(), tried.max()):
+        end = "lowest" if won["lr"] == tried.min() else "highest"
+        yield f"The winner's lr, {won['lr']:g}, is the {end} of {len(tried)} tried: try beyond it."
 
 
 def _seconds(frames: StudyFrames) -> float | None:
@@ -265,8 +269,10 @@ def _arguments(columns: Iterable[Any]) -> list[str]:
 
 def _as_field(name: str, value: Any) -> Any:
     """The value in the type that the field of a config has; None where it is missing."""
-    default = _DEFAULTS[name]
-    return None if _missing(value) else (int if default is None else type(default))(value)
+    if _missing(value):
+        return None
+    kind: Any = int if _DEFAULTS[name] is None else type(_DEFAULTS[name])
+    return kind(value)
 
 
 def _missing(value: Any) -> bool:

@@ -26,6 +26,7 @@ from trainer.record import (
 )
 
 EPOCHS = "epochs"
+REUSED = "reused_epochs"
 REASON = "reason"
 DIVERGED_CONSTRAINT = "diverged"
 
@@ -77,12 +78,14 @@ class LiveTrial:
     @property
     def value(self) -> float | None:
         """The best value of the objective so far; None where there is nothing to be ranked."""
-        if self.outcome in (DIVERGED, FAILED) or not self.record.results:
+        if self.outcome in (DIVERGED, FAILED):
             return None
+        if not self.record.results:  # of a pruned trial too Optuna has the last reported one
+            return self.handle.value if isinstance(self.handle, FrozenTrial) else None
         return best(self.record.results, self.objective).metrics()[self.objective]
 
     def needs(self, has_state: Callable[[str], bool]) -> tuple[Stage, bool] | None:
-        """The stage it needs next, and whether it is its state that is needed; None: nothing more."""
+        """The stage it needs next, and whether its state is what it needs; None: nothing more."""
         if self.epochs < self.goal:
             return self.stages[self.epochs + 1], False
         for checkpoint in self._checkpoints().values():
@@ -122,6 +125,7 @@ class LiveTrial:
         """Tell Optuna how it ended: the one place where the endings of a trial are told apart."""
         assert isinstance(self.handle, optuna.Trial)
         self.handle.set_user_attr(EPOCHS, self.epochs)
+        self.handle.set_user_attr(REUSED, self.record.reused_epochs)
         if self.outcome == FAILED:
             self.handle.set_user_attr(REASON, self.reason)
             told = study.tell(self.handle, state=TrialState.FAIL)
@@ -133,6 +137,11 @@ class LiveTrial:
             told = study.tell(self.handle, state=TrialState.PRUNED)
         self.ended_at = seconds_of(told)
         passing("trial-told")
+
+    def told_epochs(self) -> tuple[int, int]:
+        """How many epochs Optuna was told it trained itself, and how many it reused."""
+        reused = self.handle.user_attrs.get(REUSED, 0)
+        return self.handle.user_attrs.get(EPOCHS, 0) - reused, reused
 
     def closed(self) -> RunRecord:
         """The record of the trial at its end, with what only the end makes known."""
@@ -147,7 +156,7 @@ class LiveTrial:
         return record.ended(self.outcome, self.objective, self._checkpoints(), self.ended_at)
 
     def _checkpoints(self) -> dict[str, Checkpoint]:
-        """What is to be kept with the run; of a failed one nothing, its states may be what fails."""
+        """What is kept with the run; of a failed one nothing: its states may be what fails."""
         if self.outcome in (RUNNING, FAILED):
             return {}
         return self.rule.wanted(self.stages, self.record.results, self.objective, self.outcome)

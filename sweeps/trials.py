@@ -1,4 +1,4 @@
-"""Where live trials come from: asked for anew, taken up where they stood, or told but not delivered."""
+"""Where live trials come from: asked for, taken up where they stood, or told but not delivered."""
 
 from __future__ import annotations
 

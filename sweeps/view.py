@@ -64,7 +64,9 @@ def open_view(console: Console) -> Iterator[View]:
 def _headline(progress: Progress) -> str:
     words = [f"{progress.done}/{progress.trials} trials ({progress.counts()})"]
     if progress.best is not None:
-        words.append(f"best {progress.objective} {progress.best.value:.4f} (trial {progress.best.trial})")
+        words.append(
+            f"best {progress.objective} {progress.best.value:.4f} (trial {progress.best.trial})"
+        )
     words.append(f"epochs {progress.trained} trained, {progress.reused} reused")
     words.append(f"{duration(progress.seconds_left)} left")
     return "; ".join(words)
@@ -80,7 +82,9 @@ def _panel(progress: Progress) -> Group:
     facts.add_row("", bar)
     if progress.best is not None:
         best = progress.best
-        facts.add_row("best", f"{progress.objective} {best.value:.4f}  trial {best.trial}: {best.label}")
+        facts.add_row(
+            "best", f"{progress.objective} {best.value:.4f}  trial {best.trial}: {best.label}"
+        )
     facts.add_row("epochs", f"{progress.trained} trained, {progress.reused} reused")
     facts.add_row(
         "time", f"{duration(progress.seconds)} gone, about {duration(progress.seconds_left)} left"
@@ -89,5 +93,7 @@ def _panel(progress: Progress) -> Group:
         what = f"trial {busy.trial} epoch {busy.epoch}/{progress.epochs}: {busy.label}"
         facts.add_row(f"worker {number}", f"{what}  {duration(busy.seconds)}")
     if progress.problem:
-        facts.add_row("MLflow", Text(f"not answering, tried again: {progress.problem}", style="red"))
+        facts.add_row(
+            "MLflow", Text(f"not answering, tried again: {progress.problem}", style="red")
+        )
     return Group(Text(), facts)

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from trainer import cifar10
-from trainer.cifar10 import ARRAYS, Arrays, Source, decode_home, decode_npm, fetch, read
+from trainer.arrays import ARRAYS, Arrays
+from trainer.cifar10 import Source, decode_home, decode_npm, fetch, read
 from trainer.errors import DataError
 
 
@@ -236,38 +237,6 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     (left_over / "half").write_bytes(b"half a download")
     fetch(tmp_path, [Source("home", lambda _: tiny())], tiny().digests())
     assert list(tmp_path.iterdir()) == []
-
-
-def test_an_interrupt_ends_the_command_that_runs(tmp_path: Path) -> None:
-    """The child is dead when the interrupt gets out."""
-
-    def interrupt_once_it_runs() -> None:
-        if (tmp_path / "pid").exists():
-            raise KeyboardInterrupt
-
-    command = ["sh", "-c", "echo $$ > new && mv new pid && exec sleep 60"]
-    with pytest.raises(KeyboardInterrupt):
-        cifar10.run(command, tmp_path, interrupt_once_it_runs)
-    with pytest.raises(ProcessLookupError):
-        os.kill(int((tmp_path / "pid").read_text()), 0)
-
-
-@pytest.mark.parametrize(
-    ("said", "reason"),
-    [
-        ("npm warn old\nnpm error code E1\nnpm error no such host\nnpm error x", "(no such host)"),
-        ("npm error code E404", "(status 3)"),
-        ("", "(status 3)"),
-    ],
-)
-def test_a_command_that_fails_is_told_by_its_own_words(
-    tmp_path: Path, said: str, reason: str
-) -> None:
-    """Of what npm prints, the first line that says something is the reason."""
-    (tmp_path / "said").write_text(said)
-    with pytest.raises(DataError) as caught:
-        cifar10.run(["sh", "-c", "cat said >&2; exit 3"], tmp_path, lambda: None)
-    assert str(caught.value) == f"sh failed {reason}"
 
 
 def test_importing_the_data_modules_imports_nothing_heavy() -> None:

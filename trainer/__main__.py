@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,7 +12,7 @@ from trainer import options
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
-PRESETS = {
+PRESETS: dict[str, dict[str, Any]] = {
     # the tutorial's first listing: plain SGD, one image a step, no schedule
     "tutorial": {
         "optimizer": "SGD",
@@ -38,13 +38,17 @@ def train(
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Argument of the optimizer: momentum=0.9.", metavar="NAME=VALUE"),
+        typer.Option(
+            "--set", help="Argument of the optimizer: momentum=0.9.", metavar="NAME=VALUE"
+        ),
     ] = None,
     epochs: options.Epochs = None,
     batch_size: options.BatchSize = None,
     shuffle: Annotated[
         bool | None,
-        typer.Option("--shuffle/--no-shuffle", help="New order each epoch.", show_default="shuffle"),
+        typer.Option(
+            "--shuffle/--no-shuffle", help="New order each epoch.", show_default="shuffle"
+        ),
     ] = None,
     dataset: options.Dataset = None,
     split: options.Split = None,
@@ -61,7 +65,7 @@ def train(
     stages: options.Stages = None,
     data_dir: options.DataDir = None,
 ) -> int:
-    """Train one run, print a line an epoch and log it to MLflow. What was trained before is reused."""
+    """Train one run, a line an epoch, and log it to MLflow. What was trained before is reused."""
     from dataclasses import replace
 
     from trainer.config import TrainConfig

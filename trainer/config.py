@@ -22,7 +22,7 @@ class TrainConfig:
 
     Attributes:
         dataset: a name in `DATASETS`, or the path of an `.npz` file.
-        split: "test" trains on the test images as the tutorial does, "train" on the training images.
+        split: "test" trains on the test images as the tutorial does, "train" on the others.
         limit: train on the first `limit` images only and validate on the first `limit // 5`.
         model: a name in `MODELS`.
         optimizer: the name of a class in `torch.optim`.
@@ -38,7 +38,7 @@ class TrainConfig:
         threads: of one worker on a CPU; part of what determines the numbers.
 
     Raises:
-        ConfigError: a field is out of its range; the message names it, what was got and what may be.
+        ConfigError: a field is out of its range; it says which, what was got and what may be.
     """
 
     dataset: str = "cifar10"
@@ -58,7 +58,9 @@ class TrainConfig:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        if self.dataset not in DATASETS and not self.dataset.endswith(".npz"):
+        if not isinstance(self.dataset, str) or not (
+            self.dataset in DATASETS or self.dataset.endswith(".npz")
+        ):
             raise ConfigError(unknown("dataset", self.dataset, (*DATASETS, "PATH.npz")))
         _choice("split", self.split, SPLITS)
         _choice("model", self.model, MODELS)
@@ -66,12 +68,20 @@ class TrainConfig:
         for name, least in (("step_size", 1), ("epochs", 1), ("batch_size", 1), ("threads", 1)):
             _at_least(name, getattr(self, name), least)
         _at_least("seed", self.seed, 0)
+        if self.seed >= 2**64:
+            raise ConfigError(f"seed must be below 2**64, but got {self.seed}.")
         if self.limit is not None:
             _at_least("limit", self.limit, 5)
-        if not (math.isfinite(self.lr) and self.lr > 0):
+        if not (_is_number(self.lr) and self.lr > 0):
             raise ConfigError(f"lr must be a number above 0, but got {self.lr!r}.")
-        if not 0 < self.gamma <= 1:
+        if not (_is_number(self.gamma) and 0 < self.gamma <= 1):
             raise ConfigError(f"gamma must be in (0, 1], but got {self.gamma!r}.")
+        if not isinstance(self.shuffle, bool):
+            raise ConfigError(f"shuffle must be true or false, but got {self.shuffle!r}.")
+        if not isinstance(self.optimizer_args, Mapping):
+            raise ConfigError(
+                f"optimizer_args must be arguments by name, but got {self.optimizer_args!r}."
+            )
 
         from trainer.optim import check_optimizer  # torch is slow to import; --help needs none
 
@@ -104,6 +114,10 @@ class TrainConfig:
 def _choice(name: str, got: str, allowed: tuple[str, ...]) -> None:
     if got not in allowed:
         raise ConfigError(unknown(name, got, allowed))
+
+
+def _is_number(got: object) -> bool:
+    return isinstance(got, (int, float)) and not isinstance(got, bool) and math.isfinite(got)
 
 
 def _at_least(name: str, got: object, least: int) -> None:

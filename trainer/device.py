@@ -19,7 +19,9 @@ def resolve_device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device must be one this machine has, but got 'cuda'; use 'auto' or 'cpu'.")
+        raise ConfigError(
+            "device must be one this machine has, but got 'cuda'; use 'auto' or 'cpu'."
+        )
     return name
 
 
@@ -30,7 +32,7 @@ def platform(device: str) -> dict[str, str]:
         return facts | {
             "gpu": torch.cuda.get_device_name(),
             "cuda": str(torch.version.cuda),
-            "cudnn": str(torch.backends.cudnn.version()),
+            "cudnn": str(torch.backends.cudnn.version()),  # type: ignore[no-untyped-call]
         }
     return facts | {"cpu": torch.backends.cpu.get_cpu_capability()}
 
@@ -41,7 +43,8 @@ def hold_still(device: str, threads: int) -> None:
     if device == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # slow, and nothing reads it
+        # filling memory is slow, and nothing reads it unfilled; torch declares no such attribute
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = False
 
 

@@ -56,7 +56,10 @@ def fit(
         config,
         data,
         id=uuid.uuid4().hex,
-        name=f"{config.optimizer} lr={config.lr:g} step_size={config.step_size} gamma={config.gamma:g}",
+        name=(
+            f"{config.optimizer} lr={config.lr:g} step_size={config.step_size} "
+            f"gamma={config.gamma:g}"
+        ),
         started_at=time.time(),
     )
     state, error, wanted = COMPLETE, "", dict[str, Checkpoint]()
@@ -79,8 +82,6 @@ def fit(
         error, wanted = traceback.format_exc(), {}
         raise
     finally:
-        if error:
-            record = replace(record, files={**record.files, "traceback.txt": error})
-        record = record.ended(state, VAL_LOSS, wanted)
+        record = record.ended(state, VAL_LOSS, wanted, error=error)
         tracker.sync(record)
     return record

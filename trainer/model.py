@@ -10,7 +10,7 @@ SIDE = 32
 
 
 class TutorialNet(nn.Module):
-    """The tutorial's network: three 5x5 convolutions, each halved by max pooling, two linear layers.
+    """The tutorial's network: three 5x5 convolutions, each with max pooling, and two linear layers.
 
     Takes N x `channels` x 32 x 32 (float32, 0 to 1) and gives N x `classes` scores. There is no
     activation between the layers: that is how the tutorial has it.

@@ -39,6 +39,7 @@ def check_optimizer(name: str, args: Mapping[str, Any]) -> None:
         if arg not in known:
             raise ConfigError(unknown(f"argument of {name}", arg, known))
     try:
+        _frozen(args)  # keys and config.json have them as JSON
         _step_on_stand_in(name, dict(args))
     except Exception as error:  # torch refuses with ValueError, RuntimeError, TypeError, ...
         given = ", ".join(f"{key}={value!r}" for key, value in args.items())
@@ -48,12 +49,18 @@ def check_optimizer(name: str, args: Mapping[str, Any]) -> None:
 def build_optimizer(
     name: str, params: Iterable[torch.nn.Parameter], lr: float, args: Mapping[str, Any], device: str
 ) -> torch.optim.Optimizer:
-    """The optimizer over `params`; fused where torch has that for the device and nobody said other."""
+    """The optimizer over `params`; fused where torch has that and nobody said otherwise."""
     return _construct(name, params, lr, dict(args) | _implementation(name, _frozen(args), device))
 
 
 def rates(
-    name: str, args: Mapping[str, Any], lr: float, step_size: int, gamma: float, epochs: int, device: str
+    name: str,
+    args: Mapping[str, Any],
+    lr: float,
+    step_size: int,
+    gamma: float,
+    epochs: int,
+    device: str,
 ) -> tuple[dict[str, Any], ...]:
     """Every scalar of the parameter group in force in epochs 1 to `epochs`.
 
@@ -81,7 +88,7 @@ def moved(in_force: Sequence[Mapping[str, Any]]) -> frozenset[str]:
 def set_rates(
     optimizer: torch.optim.Optimizer, scalars: Mapping[str, Any], names: Collection[str]
 ) -> None:
-    """Put `scalars[name]` in force for each of `names`; what an optimizer keeps for itself stays."""
+    """Put the scalars of these `names` in force; what an optimizer keeps for itself stays."""
     for group in optimizer.param_groups:
         group.update({name: scalars[name] for name in names})
 
@@ -96,7 +103,11 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> N
     for index, saved in state["state"].items():
         for name, value in saved.items():
             loaded = optimizer.state[by_index[index]].get(name)
-            if isinstance(value, torch.Tensor) and loaded is not None and loaded.dtype != value.dtype:
+            if (
+                isinstance(value, torch.Tensor)
+                and loaded is not None
+                and loaded.dtype != value.dtype
+            ):
                 optimizer.state[by_index[index]][name] = value.to(loaded.device)
 
 
@@ -113,7 +124,9 @@ def _construct(
 
 
 def _stand_in(device: str) -> list[torch.nn.Parameter]:
-    weights = [torch.nn.Parameter(torch.zeros(shape, device=device)) for shape in ((1, 1, 1, 1), (1,))]
+    weights = [
+        torch.nn.Parameter(torch.zeros(shape, device=device)) for shape in ((1, 1, 1, 1), (1,))
+    ]
     for weight in weights:
         weight.grad = torch.zeros_like(weight)
     return weights

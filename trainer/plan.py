@@ -19,7 +19,8 @@ import torch
 from trainer.config import TrainConfig
 from trainer.data import Data
 from trainer.device import platform
-from trainer.model import build_model
+from trainer.errors import DataError
+from trainer.model import SIDE, build_model
 from trainer.optim import rates
 
 NUMERICS = 1
@@ -44,13 +45,22 @@ class Stage:
 
 
 def plan(config: TrainConfig, data: Data) -> tuple[Stage, ...]:
-    """Stages 0 to `config.epochs`; `config.device` must be resolved, not "auto"."""
+    """Stages 0 to `config.epochs`; `config.device` must be resolved, not "auto".
+
+    Raises:
+        DataError: the images are not of the size that the network takes.
+    """
+    height, width = data.train.images.shape[1:3]
+    if (height, width) != (SIDE, SIDE):
+        raise DataError(
+            f"Images must be {SIDE} x {SIDE}, but those of {data.name} are {height} x {width}."
+        )
     key = _hash(_constants(config, data))
     stages = [Stage(epoch=0, rates={}, key=key, result_key=_hash([key, data.val.digest]))]
     in_force = rates(
         config.optimizer,
         config.optimizer_args,
-        config.lr,
+        float(config.lr),  # 1 and 1.0 are one rate
         config.step_size,
         config.gamma,
         config.epochs,
@@ -64,7 +74,7 @@ def plan(config: TrainConfig, data: Data) -> tuple[Stage, ...]:
 
 
 def digest(state: Mapping[str, Any]) -> str:
-    """SHA-256 over every tensor (type, shape, bits) and number of a state, in the order of names."""
+    """SHA-256 over every tensor (type, shape, bits) and number of a state, in order of names."""
     total = hashlib.sha256()
     _feed(total, state)
     return total.hexdigest()

@@ -1,4 +1,4 @@
-"""`RunRecord`: all that is to be known of one run, as a value; trackers make their copy match it."""
+"""`RunRecord`: all there is to know of one run, as a value; trackers make their copy match it."""
 
 from __future__ import annotations
 
@@ -27,6 +27,10 @@ FAILED = "failed"
 INTERRUPTED = "interrupted"
 
 FINAL_STATES = (COMPLETE, PRUNED, DIVERGED, FAILED)
+
+DIVERGED_EPOCH_TAG = "sweep.diverged_epoch"
+DIVERGED_LR_TAG = "sweep.diverged_lr"
+REASON_TAG = "sweep.reason"
 
 BEST = "best_"
 BEST_EPOCH = "best_epoch"
@@ -88,10 +92,21 @@ class RunRecord:
         return sum(self.reused(result) for result in self.results)
 
     def ended(
-        self, state: str, objective: str, checkpoints: Mapping[str, Checkpoint], at: float | None = None
+        self,
+        state: str,
+        objective: str,
+        checkpoints: Mapping[str, Checkpoint],
+        at: float | None = None,
+        error: str = "",
     ) -> RunRecord:
-        """The record of the run once it stopped in `state`."""
-        metrics = dict(self.metrics)
+        """The record of the run once it stopped in `state`; `error` is a failed one's traceback."""
+        metrics, tags, files = dict(self.metrics), dict(self.tags), dict(self.files)
+        if self.results and state == DIVERGED:
+            last = self.results[-1]
+            tags |= {DIVERGED_EPOCH_TAG: str(last.epoch), DIVERGED_LR_TAG: f"{last.lr:g}"}
+        if state == FAILED and error:
+            tags[REASON_TAG] = error.strip().rpartition("\n")[2]
+            files["traceback.txt"] = error
         if self.results and state in (COMPLETE, PRUNED):
             metrics[BEST_EPOCH] = best(self.results, objective).epoch
             for name in BEST_METRICS:
@@ -100,6 +115,8 @@ class RunRecord:
             self,
             state=state,
             ended_at=time.time() if at is None else at,
+            tags=tags,
+            files=files,
             metrics=metrics,
             checkpoints=checkpoints if state in FINAL_STATES else {},
         )
@@ -131,7 +148,7 @@ def record_of(
 
 
 def params_of(config: TrainConfig) -> dict[str, str]:
-    """Every field of the config as people write it; arguments of the optimizer by their own names."""
+    """Every field of the config as people write it; its optimizer's arguments by own name."""
     values = {
         item.name: getattr(config, item.name)
         for item in fields(config)

@@ -93,6 +93,7 @@ def train_stage(
     )
     start, notes = _take_up(stages[1:epoch], store, model, optimizer)
     names = moved([stage.rates for stage in stages[1:]])
+    passed_again = 0
     for stage in stages[start + 1 : epoch + 1]:
         set_rates(optimizer, stage.rates, names)
         result, state = _train(config, stage, data, model, optimizer, trained_for)
@@ -107,8 +108,10 @@ def train_stage(
         if recorded is None:
             store.put_result(stage.result_key, result)
             passing("result-written")
-        result = recorded or result
-    return Trained(result=result, passed_again=epoch - start - 1, notes=tuple(notes))
+        else:
+            result = recorded
+            passed_again += 1
+    return Trained(result=result, passed_again=passed_again, notes=tuple(notes))
 
 
 def worker_name() -> str:
@@ -124,7 +127,7 @@ def epoch_seed(seed: int, epoch: int) -> int:
 def _take_up(
     earlier: Sequence[Stage], store: StageStore, model: nn.Module, optimizer: torch.optim.Optimizer
 ) -> tuple[int, list[str]]:
-    """Load the latest stored state of `earlier` into both; its epoch (0: none was stored) and notes."""
+    """Load the latest stored state of `earlier` into both; its epoch (0: none stored) and notes."""
     notes: list[str] = []
     for stage in reversed(earlier):
         try:
@@ -202,4 +205,3 @@ def _resident(part: Part, device: str) -> Resident:
         labels = torch.from_numpy(part.labels).to(device)
         _on_device[name] = Resident(images=images, labels=labels)
     return _on_device[name]
-

@@ -8,6 +8,7 @@ import os
 import time
 import uuid
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,19 +38,26 @@ class StageStore:
     Args:
         url: a path, or a URL that fsspec knows.
         budget: bytes that states may take; results are never evicted.
+
+    Raises:
+        StoreError: fsspec does not know such a URL, or lacks a package for it.
     """
 
     def __init__(self, url: str | Path, budget: int = BUDGET) -> None:
         self.url = str(url)
         self.budget = budget
-        self._fs, self._root = fsspec.url_to_fs(self.url)
+        try:
+            self._fs, self._root = fsspec.url_to_fs(self.url)
+        except (ValueError, ImportError) as error:
+            raise StoreError(f"{self.url} cannot be a stage store: {error}.") from error
         self._local = "file" in self._fs.protocol
 
     def result(self, key: str) -> EpochResult | None:
-        """The result under `key`, or None where there is none (an unreadable one counts as none)."""
+        """The result under `key`, or None where there is none (a damaged one counts as none)."""
+        blob = self._read(self._result_path(key))
         try:
-            return EpochResult.from_json(self._fs.cat_file(self._result_path(key)).decode())
-        except (FileNotFoundError, ValueError):
+            return None if blob is None else EpochResult.from_json(blob.decode())
+        except ValueError:
             return None
 
     def put_result(self, key: str, result: EpochResult) -> None:
@@ -67,17 +75,19 @@ class StageStore:
             DamagedState: what lay there was not what was once written.
         """
         path = self._state_path(key)
-        try:
-            blob = self._fs.cat_file(path)
-        except FileNotFoundError:
+        blob = self._read(path)
+        if blob is None:
             return None
         checksum, payload = blob[:_CHECKSUM_BYTES], blob[_CHECKSUM_BYTES:]
         if hashlib.sha256(payload).digest() != checksum:
             self._remove(path)
             raise DamagedState(f"The stored state {path} was damaged and is trained again.")
         if self._local:
-            os.utime(path)  # eviction takes the oldest unused first
-        state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+            with suppress(OSError):  # another process may have evicted it meanwhile
+                os.utime(path)  # eviction takes the oldest unused first
+        state: dict[str, Any] = torch.load(
+            io.BytesIO(payload), map_location="cpu", weights_only=True
+        )
         return state
 
     def put_state(self, key: str, state: dict[str, Any]) -> None:
@@ -117,6 +127,14 @@ class StageStore:
     def _state_path(self, key: str) -> str:
         return f"{self._root}/states/{key}.pt"
 
+    def _read(self, path: str) -> bytes | None:
+        try:
+            return bytes(self._fs.cat_file(path))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreError(f"The stage store {self.url} cannot be read: {error}.") from error
+
     def _write(self, path: str, blob: bytes) -> None:
         try:
             self._fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
@@ -133,10 +151,8 @@ class StageStore:
             raise StoreError(f"The stage store {self.url} cannot be written: {error}.") from error
 
     def _remove(self, path: str) -> None:
-        try:
+        with suppress(FileNotFoundError):
             self._fs.rm_file(path)
-        except FileNotFoundError:
-            pass
 
 
 def _modified(entry: dict[str, Any]) -> float:

@@ -1,4 +1,4 @@
-"""How a run looks in MLflow, written once: `python -m trainer` and sweeps log through the same tracker.
+"""How a run looks in MLflow, written once: single runs and sweeps log through the same tracker.
 
 Source for what MLflow does with these calls: its 3.17 sources; see `MlflowTracker.sync`.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -20,6 +21,7 @@ from trainer.record import (
     COMPLETE,
     DIVERGED,
     FAILED,
+    FINAL_STATES,
     INTERRUPTED,
     PRUNED,
     RUNNING,
@@ -52,7 +54,7 @@ REUSED_TAG = "sweep.reused_epochs"
 EPOCH_REUSED = "epoch/reused"
 EPOCH_WORKER = "epoch/worker"
 EPOCH_ENDED_AT = "epoch/ended_at"
-"""Per epoch: 1 where it was first trained for another run; process id of its worker; seconds since 1970."""
+"""Per epoch: 1 if first trained for another run; process id of its worker; seconds since 1970."""
 
 _PARENT_TAG = "mlflow.parentRunId"
 _BATCH = 900  # MLflow takes 1000 metrics a call
@@ -110,13 +112,16 @@ class MlflowTracker:
     """
 
     def __init__(self, uri: str, experiment: str, artifacts: str, store: StageStore) -> None:
-        self.client = connect(uri)
         try:
+            self.client = connect(uri)
             self.experiment_id = _experiment(self.client, uri, experiment, artifacts)
         except TrackingError:
             raise
         except Exception as error:  # of MLflow, SQLAlchemy or requests, by what the URI names
-            raise TrackingError(f"MLflow's store {uri} cannot be used: {error}.") from error
+            reason = str(error).strip().partition("\n")[0].rstrip(".")
+            raise TrackingError(
+                f"MLflow's store {without_password(uri)} cannot be used: {reason}."
+            ) from error
         self._store = store
         self._sent: dict[str, _Sent] = {}
         self._groups: set[str] = set()
@@ -127,16 +132,16 @@ class MlflowTracker:
         return self._sent[record_id].run_id
 
     def is_whole(self, record: RunRecord) -> bool:
-        """Whether MLflow shows the run ended in the record's state.
+        """Whether MLflow shows the run ended as the record says; an interrupted one never has.
 
         The status is set after all else, so a run that has it lacks nothing.
         """
         sent = self._find(record)
         return (
-            record.ended_at is not None
+            record.state in FINAL_STATES
             and sent is not None
             and sent.status == STATUS[record.state]
-            and sent.tags.get(STATE_TAG) == record.state
+            and sent.tags.items() >= {**record.tags, STATE_TAG: record.state}.items()
         )
 
     def rename_study(self, group: str, name: str) -> None:
@@ -271,9 +276,14 @@ def connect(uri: str) -> MlflowClient:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     import mlflow
 
-    for name in ("alembic", "mlflow.store.db.utils"):  # they tell of each migration of a new database
+    for name in ("alembic", "mlflow.store.db.utils"):  # they tell of each step of a new database
         logging.getLogger(name).setLevel(logging.WARNING)
     return mlflow.MlflowClient(tracking_uri=uri)
+
+
+def without_password(uri: str) -> str:
+    """The URI as it may be shown."""
+    return re.sub(r"//[^/@]*@", "//", uri)
 
 
 def search_runs(client: MlflowClient, experiment_id: str, query: str) -> Iterable[Any]:
@@ -323,7 +333,7 @@ def _dataset(name: str, digest: str) -> Any:
 
 
 def _source_tags() -> dict[str, str]:
-    """Commit of the working folder and whether it was changed since, as MLflow and people name it."""
+    """Commit of the working folder, and whether it was changed since: MLflow's tag and our own."""
     try:
         commit = _git("rev-parse", "HEAD")
         dirty = bool(_git("status", "--porcelain"))
@@ -333,7 +343,9 @@ def _source_tags() -> dict[str, str]:
 
 
 def _git(*words: str) -> str:
-    return subprocess.run(["git", *words], capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        ["git", *words], capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def _milliseconds(seconds: float) -> int:

@@ -1,0 +1,57 @@
+# The same commands by hand and in CI; `make` alone lists them.
+
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help sweep test lint types check install clean
+
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@echo '  ARGS="..." adds flags to sweep and test; PYTHON=... names the Python that .venv is made of.'
+
+sweep: $(VENV)/.installed ## Run a sweep of 50 trials, or go on with it
+	$(BIN)/python -m sweeps.run --trials 50 $(ARGS)
+
+test: $(VENV)/.installed-test ## Run the tests
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.installed-test ## Check style and format
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(VENV)/.installed-test ## Check types
+	$(BIN)/mypy
+
+check: lint types test ## All three: lint, types, test
+
+install: $(VENV)/.installed-test ## Make .venv with everything in it, test tools too
+
+clean: ## Remove .venv, builds and caches; runs, studies and data stay
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	find sweeps trainer tests -name __pycache__ -prune -exec rm -rf {} +
+
+# Each stamp is as new as the last install; what it was installed from being newer installs again.
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/pip
+	@echo 'Installing into $(VENV): about 5 minutes and 7 GB the first time, most of it torch.'
+	$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/pip
+	@echo 'Installing into $(VENV): about 5 minutes and 7 GB the first time, most of it torch.'
+	$(INSTALL) -e '.[test]'
+	@touch $(VENV)/.installed $@
+
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || \
+	{ echo "error: Python must be 3.11 to 3.13, but '$(PYTHON) -V' says: $$($(PYTHON) -V 2>&1)." \
+	"Name another: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	{ echo "error: $(PYTHON) must have its modules venv and ensurepip, but has not." \
+	"On Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,47 @@
+"""What the tests share: a sample of real images, small configs, a store, a clean environment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:  # tests of what is imported when should not find torch imported here
+    from trainer.config import TrainConfig
+    from trainer.store import StageStore
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the developer has set does not reach the tests, and MLflow tells nobody of them."""
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "SWEEPS_KILL_AT"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def sample() -> Path:
+    """400 test images and 100 training images of CIFAR-10."""
+    return Path(__file__).parent / "sample" / "cifar10.npz"
+
+
+@pytest.fixture
+def small(sample: Path) -> Callable[..., TrainConfig]:
+    """Makes configs of three epochs over 100 images on the CPU, with changes."""
+    from trainer.config import TrainConfig
+
+    def make(**changes: Any) -> TrainConfig:
+        fields: dict[str, Any] = {"dataset": str(sample), "limit": 100, "epochs": 3}
+        return TrainConfig(**(fields | {"device": "cpu"} | changes))
+
+    return make
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> StageStore:
+    """A stage store of the test's own."""
+    from trainer.store import StageStore
+
+    return StageStore(tmp_path / "stages")

@@ -1,0 +1,182 @@
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numbered import npz, numbered
+
+from trainer.arrays import ARRAYS, Arrays, keep, open_kept, read_npz
+from trainer.errors import DataError
+
+IMAGES, LABELS = numbered()["test_images"], numbered()["test_labels"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"test_labels": None}, "must hold train_images, train_labels, test_images, test_labels, "
+         "but holds test_images, train_images, train_labels."),
+        ({"test_images": IMAGES / 255}, "test_images in {} must be uint8, N x H x W x C, with none "
+         "of them 0, but is float64 of shape (20, 4, 4, 3)."),
+        ({"test_images": IMAGES[..., 0]}, "but is uint8 of shape (20, 4, 4)."),
+        ({"test_images": IMAGES[:0]}, "but is uint8 of shape (0, 4, 4, 3)."),
+        ({"test_labels": LABELS[1:]}, "test_labels in {} must be 20 whole numbers, one an image, "
+         "but is int64 of shape (19,)."),
+        ({"test_labels": LABELS / 2}, "but is float64 of shape (20,)."),
+        ({"train_labels": np.arange(-1, 39)}, "labels in {} must count from 0, but has a -1."),
+        ({"test_images": IMAGES[:, :3]}, "Images in {} must be of one shape, but are (4, 4, 3) and "
+         "(3, 4, 3)."),
+        ({"test_labels": np.array([None] * 20)}, "{} must be an .npz of plain arrays, but: Object "
+         "arrays cannot be loaded"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_no_data_set_is_an_error_that_says_what_was_got(
+    tmp_path: Path, changes: dict[str, np.ndarray | None], message: str
+) -> None:
+    """The message names the array, what it must be and what it is."""
+    path = npz(tmp_path / "a.npz", **changes)
+    with pytest.raises(DataError) as caught:
+        read_npz(Path(path))
+    assert message.format(path) in str(caught.value)
+
+
+def test_a_missing_or_torn_file_is_an_error(tmp_path: Path) -> None:
+    """A path that leads nowhere, half a file, and something else under the name are told apart."""
+    path = tmp_path / "a.npz"
+    with pytest.raises(DataError, match=r"there is no .*a\.npz"):
+        read_npz(path)
+    npz(path)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(DataError, match=r"must be an \.npz"):
+        read_npz(path)
+    with path.open("wb") as file:
+        np.save(file, IMAGES)
+    with pytest.raises(DataError, match=r"must be an \.npz"):
+        read_npz(path)
+
+
+class Maker:
+    """Gives the numbered arrays and counts how often it was asked."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self) -> Arrays:
+        """The arrays, once more."""
+        self.calls += 1
+        return Arrays(**numbered())
+
+
+def test_whole_arrays_are_kept_and_found_by_name(tmp_path: Path) -> None:
+    """They are made once, lie under their names, and no temporary file is left beside them."""
+    make = Maker()
+    for _ in range(3):
+        keep(tmp_path / "own", make)
+    assert make.calls == 1
+    assert sorted(path.name for path in (tmp_path / "own").iterdir()) == [
+        "meta.json",
+        "test-images.npy",
+        "test-labels.npy",
+        "train-images.npy",
+        "train-labels.npy",
+    ]
+    kept, meta = open_kept(tmp_path / "own")
+    for name in ARRAYS:
+        np.testing.assert_array_equal(getattr(kept, name), numbered()[name])
+        assert isinstance(getattr(kept, name), np.memmap)
+    assert (meta.classes, meta.sha256) == (7, Arrays(**numbered()).digests())
+
+
+@pytest.mark.parametrize("name", ["test-images.npy", "train-labels.npy", "meta.json"])
+@pytest.mark.parametrize("damage", ["flipped", "half", "empty", "gone"])
+def test_a_damaged_file_is_found_said_and_made_again(
+    tmp_path: Path, name: str, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever happened to a prepared file, the next start makes it whole."""
+    make = Maker()
+    keep(tmp_path / "own", make)
+    path = tmp_path / "own" / name
+    content = path.read_bytes()
+    if damage == "gone":
+        path.unlink()
+    else:
+        flipped = content[:-9] + bytes([content[-9] ^ 1]) + content[-8:]
+        path.write_bytes(
+            {"flipped": flipped, "half": content[: len(content) // 2]}.get(damage, b"")
+        )
+    capsys.readouterr()
+    keep(tmp_path / "own", make)
+    assert make.calls == 2
+    assert path.read_bytes() == content
+    if (name, damage) != ("meta.json", "gone"):  # which is how a folder begins
+        assert "is damaged" in capsys.readouterr().err
+
+
+def test_arrays_other_than_expected_are_made_again(tmp_path: Path) -> None:
+    """Where the SHA-256 is known beforehand, arrays that only agree with themselves do not do."""
+    other = Arrays(**numbered(train=50))
+    keep(tmp_path / "own", lambda: other)
+    make = Maker()
+    keep(tmp_path / "own", make, Arrays(**numbered()).digests())
+    assert make.calls == 1
+    assert len(open_kept(tmp_path / "own")[0].train_images) == 40
+
+
+def test_what_was_interrupted_is_not_taken_for_prepared(tmp_path: Path) -> None:
+    """Cut off while arrays are made again, the damaged ones are gone."""
+    keep(tmp_path / "own", Maker())
+    (tmp_path / "own" / "test-images.npy").write_bytes(b"")
+
+    class Cut:
+        """Arrays whose second half never comes."""
+
+        def __getattr__(self, name: str) -> np.ndarray:
+            if name.startswith("test"):
+                raise KeyboardInterrupt
+            return numbered()[name]
+
+    with pytest.raises(KeyboardInterrupt):
+        keep(tmp_path / "own", lambda: Cut())  # type: ignore[arg-type, return-value]
+    with pytest.raises(DataError, match="must be prepared"):
+        open_kept(tmp_path / "own")
+    keep(tmp_path / "own", Maker())
+    assert len(open_kept(tmp_path / "own")[0].test_images) == 20
+    assert not list((tmp_path / "own").glob("*.part"))
+
+
+def test_of_many_that_prepare_at_once_one_does_it(tmp_path: Path) -> None:
+    """The others wait for it and find everything whole."""
+    make, together = Maker(), threading.Barrier(8)
+    errors: list[BaseException] = []
+
+    def start() -> None:
+        try:
+            together.wait()
+            keep(tmp_path / "own", make)
+            open_kept(tmp_path / "own")
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert make.calls == 1
+
+
+def test_writing_to_opened_arrays_leaves_the_files_alone(tmp_path: Path) -> None:
+    """All workers share the files; what one of them changes stays with it."""
+    keep(tmp_path / "own", Maker())
+    open_kept(tmp_path / "own")[0].test_images[:] = 255
+    np.testing.assert_array_equal(
+        open_kept(tmp_path / "own")[0].test_images, numbered()["test_images"]
+    )
+
+
+def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    """The user reads which folder it is, and no traceback."""
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(DataError, match=r"own must be a folder that can be written, but"):
+        keep(tmp_path / "file" / "own", Maker())

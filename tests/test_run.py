@@ -1,0 +1,245 @@
+"""`python -m sweeps.run` from end to end, and killed wherever it can be."""
+
+import math
+import os
+import shutil
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from processes import Ended, finish, start, sweep
+
+from sweeps.frames import load_study
+from trainer.killpoints import KILL_POINTS, VARIABLE
+from trainer.tracking import connect, search_runs
+
+TRIALS = 14
+EPOCHS = 2
+WHEN = ["started_at", "seconds", "ended_at", "epoch_seconds", "images_per_second"]
+WHERE = ["worker", "run_id"]
+
+
+def command(sample: Path, *more: str) -> list[str]:
+    """A sweep that has trials of every kind: complete, pruned, diverged, and with reused epochs."""
+    words = f"--trials {TRIALS} --epochs {EPOCHS} --dataset {sample} --limit 50 --batch-size 5 --seed 4"
+    return [*words.split(), "--device", "cpu", "--executor", "inline", *more]
+
+
+def batched(words: Sequence[str], size: int) -> list[Sequence[str]]:
+    """The words in groups of `size`, the last perhaps smaller."""
+    return [words[start : start + size] for start in range(0, len(words), size)]
+
+
+def table(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What MLflow shows of the trials and epochs, but for when and where they were trained."""
+    study = load_study(tracking_uri=f"sqlite:///{folder}/mlflow.db")
+    frames = (study.trials, study.curves)
+    trials, curves = (frame.drop(columns=[*WHEN, *WHERE], errors="ignore") for frame in frames)
+    return trials, curves
+
+
+def assert_whole(folder: Path, expected: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """The folder's MLflow shows the expected table, each run once, ended and with its files."""
+    for got, wanted in zip(table(folder), expected, strict=True):
+        pd.testing.assert_frame_equal(got, wanted)
+    client = connect(f"sqlite:///{folder}/mlflow.db")
+    experiment = client.get_experiment_by_name("sweeps")
+    runs = list(search_runs(client, experiment.experiment_id, ""))
+    assert len(runs) == TRIALS + 1
+    status = {"complete": "FINISHED", "pruned": "KILLED", "diverged": "KILLED"}
+    for run in runs:
+        state = run.data.tags["sweep.state"]
+        assert run.info.status == status[state]
+        files = {item.path for item in client.list_artifacts(run.info.run_id, "checkpoints")}
+        is_trial = "sweep.trial" in run.data.tags
+        best = {"checkpoints/best.pt"} if state != "diverged" else set()
+        assert files == (best | {"checkpoints/last.pt"} if is_trial else set())
+        assert len(run.inputs.dataset_inputs) == is_trial
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an empty MLflow database, which takes seconds to make."""
+    folder = tmp_path_factory.mktemp("template")
+    connect(f"sqlite:///{folder}/mlflow.db").search_experiments()
+    return folder
+
+
+@pytest.fixture
+def folder(template: Path, tmp_path: Path) -> Path:
+    """A working folder with an empty MLflow database."""
+    shutil.copytree(template, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    template: Path, tmp_path_factory: pytest.TempPathFactory, sample: Path
+) -> tuple[Path, Ended]:
+    """The folder of a sweep that nobody disturbed, and how it ended."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    shutil.copytree(template, folder, dirs_exist_ok=True)
+    ended = sweep(folder, command(sample))
+    assert ended.status == 0, ended.output
+    return folder, ended
+
+
+@pytest.fixture(scope="module")
+def expected(undisturbed: tuple[Path, Ended]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The table of the undisturbed sweep."""
+    return table(undisturbed[0])
+
+
+def test_a_sweep_leaves_every_trial_whole(
+    undisturbed: tuple[Path, Ended], expected: tuple[pd.DataFrame, pd.DataFrame]
+) -> None:
+    """Each trial has its state, its epochs and its files, and all kinds of trials occur."""
+    folder, ended = undisturbed
+    trials, curves = expected
+    assert_whole(folder, expected)
+    assert set(trials["state"]) == {"complete", "pruned", "diverged"}
+    assert list(trials["trial"]) == list(range(TRIALS))
+    assert trials["reused_epochs"].sum() > 0
+    assert trials["epochs"].sum() == len(curves)
+    assert (trials.loc[trials["state"] == "complete", "epochs"] == EPOCHS).all()
+    winner = trials.loc[trials["best_val_loss"].idxmin()]
+    assert f"{winner['best_val_loss']:.5g}" in ended.output
+    assert "mlflow ui" in ended.output
+    assert "python -m trainer --optimizer" in ended.output
+
+
+def test_reported_epochs_and_stored_epochs_are_the_same_ones(
+    undisturbed: tuple[Path, Ended], expected: tuple[pd.DataFrame, pd.DataFrame]
+) -> None:
+    """As many results are stored as epochs were trained: no epoch was trained twice."""
+    stored = list((undisturbed[0] / "mlruns" / "stages" / "results").rglob("*.json"))
+    assert len(stored) == expected[0]["trained_epochs"].sum()
+
+
+def test_the_same_command_again_trains_nothing_and_logs_nothing(
+    undisturbed: tuple[Path, Ended], expected: tuple[pd.DataFrame, pd.DataFrame], sample: Path
+) -> None:
+    """A study that has its trials only prints its summary."""
+    folder = undisturbed[0]
+    stored = {path: path.stat().st_mtime_ns for path in folder.glob("mlruns/stages/results/*/*")}
+    database = (folder / "mlflow.db").read_bytes()
+    again = sweep(folder, command(sample))
+    assert again.status == 0, again.output
+    assert "winner" in again.output
+    assert_whole(folder, expected)
+    assert {path: path.stat().st_mtime_ns for path in stored} == stored
+    assert (folder / "mlflow.db").read_bytes() == database
+
+
+@pytest.mark.parametrize("places", batched(KILL_POINTS, 3), ids=" ".join)
+def test_killed_between_any_two_writes_the_same_command_gives_the_same_table(
+    places: Sequence[str],
+    folder: Path,
+    expected: tuple[pd.DataFrame, pd.DataFrame],
+    sample: Path,
+) -> None:
+    """Kill -9, in each of these places in turn, loses nothing but the epoch in training."""
+    for place in places:
+        killed = sweep(folder, command(sample), **{VARIABLE: f"{place}@3"})
+        assert killed.status == -signal.SIGKILL, killed.output
+    again = sweep(folder, command(sample))
+    assert again.status == 0, again.output
+    assert_whole(folder, expected)
+
+
+def test_a_torn_journal_is_healed(
+    folder: Path, expected: tuple[pd.DataFrame, pd.DataFrame], sample: Path
+) -> None:
+    """A line that was half written when the machine died is cut off, and the sweep goes on."""
+    killed = sweep(folder, command(sample), **{VARIABLE: "epoch-reported@5"})
+    assert killed.status == -signal.SIGKILL
+    (journal,) = folder.glob("mlruns/studies/*.journal")
+    journal.write_bytes(journal.read_bytes()[:-7])
+    assert sweep(folder, command(sample)).status == 0
+    assert_whole(folder, expected)
+
+
+def test_a_wiped_stage_store_costs_time_and_no_number(
+    folder: Path, expected: tuple[pd.DataFrame, pd.DataFrame], sample: Path
+) -> None:
+    """Without stored stages the sweep goes on to the same losses."""
+    killed = sweep(folder, command(sample), **{VARIABLE: "trial-told@8"})
+    assert killed.status == -signal.SIGKILL
+    shutil.rmtree(folder / "mlruns" / "stages")
+    assert sweep(folder, command(sample)).status == 0
+    shared = ["trained_epochs", "reused_epochs"]  # what was forgotten is trained anew
+    pd.testing.assert_frame_equal(
+        table(folder)[0].drop(columns=shared), expected[0].drop(columns=shared)
+    )
+    pd.testing.assert_frame_equal(
+        table(folder)[1].drop(columns="reused"), expected[1].drop(columns="reused")
+    )
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_sweep_says_so_and_goes_on(
+    kind: signal.Signals, folder: Path, expected: tuple[pd.DataFrame, pd.DataFrame], sample: Path
+) -> None:
+    """Ctrl-C and SIGTERM leave exit status 130 and a sweep that the same command continues."""
+    process = start(folder, command(sample))
+    results = folder / "mlruns" / "stages" / "results"
+    deadline = time.monotonic() + 60
+    while len(list(results.rglob("*.json"))) < 3 and time.monotonic() < deadline:
+        process.join(0.05)
+    assert process.pid is not None
+    os.kill(process.pid, kind)
+    ended = finish(folder, process)
+    assert ended.status == 130, ended.output
+    assert "the same command" in ended.output
+    again = sweep(folder, command(sample))
+    assert again.status == 0, again.output
+    assert_whole(folder, expected)
+
+
+def test_local_workers_give_what_one_process_gives(folder: Path, sample: Path) -> None:
+    """Two worker processes, killed with their parent in the middle, end with every trial whole."""
+    words = command(sample, "--executor", "local", "--workers", "2", "--trials", "6")
+    killed = sweep(folder, words, **{VARIABLE: "epoch-reported@4"})
+    assert killed.status == -signal.SIGKILL, killed.output
+    again = sweep(folder, words)
+    assert again.status == 0, again.output
+    trials, curves = table(folder)
+    assert len(trials) == 6
+    assert set(trials["state"]) <= {"complete", "pruned", "diverged"}
+    assert len(curves) == trials["epochs"].sum()
+    assert curves["val_loss"].map(math.isfinite).any()
+
+
+def test_other_settings_under_an_old_name_are_refused_until_it_is_set_aside(
+    folder: Path, sample: Path
+) -> None:
+    """The difference and the two ways out are shown; --fresh keeps the old runs under another name."""
+    first = [*command(sample), "--study", "mine", "--trials", "1"]
+    assert sweep(folder, first).status == 0
+    other = [*first, "--epochs", "1"]
+    refused = sweep(folder, other)
+    assert refused.status == 1
+    assert "epochs: 2 -> 1" in refused.output
+    assert "--study" in refused.output
+    assert "--fresh" in refused.output
+    fresh = sweep(folder, [*other, "--fresh"])
+    assert fresh.status == 0, fresh.output
+    study = load_study("mine", tracking_uri=f"sqlite:///{folder}/mlflow.db")
+    assert list(study.trials["epochs"]) == [1]
+    client = connect(f"sqlite:///{folder}/mlflow.db")
+    experiment = client.get_experiment_by_name("sweeps")
+    names = [run.data.tags["sweep.study"] for run in search_runs(client, experiment.experiment_id, "")]
+    assert len(names) == 4
+    assert sorted(name.partition("~")[0] for name in names) == ["mine"] * 4
+
+
+def test_a_study_is_extended_by_asking_for_more_trials(
+    folder: Path, expected: tuple[pd.DataFrame, pd.DataFrame], sample: Path
+) -> None:
+    """--trials is the total, and a study that grew is the study that was asked for at once."""
+    assert sweep(folder, [*command(sample), "--trials", "6"]).status == 0
+    assert sweep(folder, command(sample)).status == 0
+    assert_whole(folder, expected)
