@@ -111,6 +111,7 @@ class Coordinator:
         for trial in self._live:
             if trial.outcome == RUNNING:
                 self._delivery.put(trial.record)
+        landed = False
         while True:
             for trial in list(self._live):
                 self._advance(trial)
@@ -119,12 +120,14 @@ class Coordinator:
                 self._live.append(trial)
                 self._delivery.put(trial.record)
                 self._advance(trial)
+            if landed:
+                self._evict()
             self._view.show(self._seen())
             if not self._flights:
                 return not self._live and not self._trials.left()
             futures = [flight.future for flight in self._flights.values()]
             wait(futures, timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED)
-            self._land()
+            landed = self._land()
             self._study.lease.renew()
 
     def interrupted(self) -> list[RunRecord]:
@@ -177,11 +180,10 @@ class Coordinator:
         future = self._executor.submit(work)
         self._flights[stage.result_key] = _Flight(future, trial, stage, time.time())
 
-    def _land(self) -> None:
-        """Take in every stage that came back."""
-        for key, flight in list(self._flights.items()):
-            if not flight.future.done():
-                continue
+    def _land(self) -> bool:
+        """Take in every stage that came back; whether any did."""
+        landed = [item for item in self._flights.items() if item[1].future.done()]
+        for key, flight in landed:
             del self._flights[key]
             self.progress = replace(self.progress, landed=self.progress.landed + 1)
             error = flight.future.exception()
@@ -194,8 +196,12 @@ class Coordinator:
                 raise error
             else:
                 self._failures[key] = "".join(traceback.format_exception(error))
-            standing = (trial.state_keys() for trial in self._live)
-            self._store.evict(keep=self._delivery.state_keys().union(*standing))
+        return bool(landed)
+
+    def _evict(self) -> None:
+        """Make room in the store, but never of a state that a trial or a delivery stands on."""
+        standing = (trial.state_keys() for trial in self._live)
+        self._store.evict(keep=self._delivery.state_keys().union(*standing))
 
     def _lose(self, key: str, flight: _Flight) -> None:
         self._losses[key] = self._losses.get(key, 0) + 1

@@ -14,7 +14,7 @@ from sweeps.coordinator import Coordinator
 from sweeps.delivery import Delivery
 from sweeps.errors import SweepError
 from sweeps.executors import Executor, InlineExecutor, LocalExecutor
-from sweeps.frames import EXPERIMENT
+from sweeps.frames import EXPERIMENT, OBJECTIVE_TAG, TRIALS_TAG
 from sweeps.progress import Progress, View
 from sweeps.study import OpenStudy, open_study
 from sweeps.trials import Trials
@@ -25,9 +25,6 @@ from trainer.paths import Paths
 from trainer.record import BEST, COMPLETE, FAILED, INTERRUPTED, RUNNING, RunRecord
 from trainer.store import StageStore
 from trainer.tracking import STUDY_TAG, MlflowTracker
-
-OBJECTIVE_TAG = "sweep.objective"
-TRIALS_TAG = "sweep.trials"
 
 _DRAIN_SECONDS = 600.0
 _SHORT_DRAIN_SECONDS = 20.0  # where somebody waits for the end

@@ -49,7 +49,8 @@ def code(text: str) -> list[str]:
     indented = re.findall(r"^ {4}(.+)$", text, flags=re.MULTILINE)
     spans = re.findall(r"`([^`\n]+)`", text)
     return [
-        re.sub(r"\s#.*", "", line) for line in ("\n".join(fences).splitlines() + indented + spans)
+        re.sub(r"\s#.*", "", line).strip()
+        for line in ("\n".join(fences).splitlines() + indented + spans)
     ]
 
 

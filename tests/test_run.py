@@ -24,7 +24,9 @@ WHERE = ["worker", "run_id"]
 
 def command(sample: Path, *more: str) -> list[str]:
     """A sweep that has trials of every kind: complete, pruned, diverged, and with reused epochs."""
-    words = f"--trials {TRIALS} --epochs {EPOCHS} --dataset {sample} --limit 50 --batch-size 5 --seed 4"
+    words = (
+        f"--trials {TRIALS} --epochs {EPOCHS} --dataset {sample} --limit 50 --batch-size 5 --seed 4"
+    )
     return [*words.split(), "--device", "cpu", "--executor", "inline", *more]
 
 
@@ -216,7 +218,7 @@ def test_local_workers_give_what_one_process_gives(folder: Path, sample: Path) -
 def test_other_settings_under_an_old_name_are_refused_until_it_is_set_aside(
     folder: Path, sample: Path
 ) -> None:
-    """The difference and the two ways out are shown; --fresh keeps the old runs under another name."""
+    """The difference and the ways out are shown; --fresh keeps the old runs under another name."""
     first = [*command(sample), "--study", "mine", "--trials", "1"]
     assert sweep(folder, first).status == 0
     other = [*first, "--epochs", "1"]
@@ -231,7 +233,9 @@ def test_other_settings_under_an_old_name_are_refused_until_it_is_set_aside(
     assert list(study.trials["epochs"]) == [1]
     client = connect(f"sqlite:///{folder}/mlflow.db")
     experiment = client.get_experiment_by_name("sweeps")
-    names = [run.data.tags["sweep.study"] for run in search_runs(client, experiment.experiment_id, "")]
+    names = [
+        run.data.tags["sweep.study"] for run in search_runs(client, experiment.experiment_id, "")
+    ]
     assert len(names) == 4
     assert sorted(name.partition("~")[0] for name in names) == ["mine"] * 4
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 
 from trainer.errors import ConfigError, TrainerError
@@ -88,15 +87,13 @@ def run(app: typer.Typer, argv: Sequence[str] | None) -> int:
     """Run a command; its exit status: 0 done, 1 a known error, 2 wrong usage, 130 interrupted."""
     try:
         status = app(args=argv, standalone_mode=False)
-    except click.exceptions.Abort:
-        return 130
-    except click.ClickException as error:
-        error.show()
+    except typer.TyperException as error:  # wrong usage
+        error.show()  # type: ignore[attr-defined] # typer does not type what it inherits
         return error.exit_code
     except TrainerError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         print("interrupted", file=sys.stderr)
         return 130
     return int(status or 0)

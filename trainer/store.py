@@ -115,6 +115,7 @@ class StageStore:
             if name.endswith(".tmp"):
                 if time.time() - modified > _STALE_SECONDS:
                     self._remove(path)
+                    total -= size
             elif total > self.budget and name.removesuffix(".pt") not in keep:
                 self._remove(path)
                 total -= size

@@ -1,0 +1,269 @@
+"""The coordinator with executors that fail in every way a worker or a user's code can."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from sweeps.config import SweepConfig
+from sweeps.coordinator import TRIES, Coordinator
+from sweeps.delivery import Delivery
+from sweeps.executors import WorkerLost
+from sweeps.progress import Progress
+from sweeps.study import OpenStudy, open_study
+from sweeps.trials import Trials
+from trainer.config import TrainConfig
+from trainer.data import load
+from trainer.errors import DataError
+from trainer.paths import Paths
+from trainer.record import RunRecord
+from trainer.store import StageStore
+
+
+class Shown:
+    """A tracker and a view that keep what they are shown."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, RunRecord] = {}
+        self.progress: list[Progress] = []
+        self.lines: list[str] = []
+
+    def sync(self, record: RunRecord) -> None:
+        """Keep the record."""
+        self.records[record.id] = record
+
+    def is_whole(self, record: RunRecord) -> bool:
+        """Whether the record is what is kept, at its end."""
+        return record.ended_at is not None and self.records.get(record.id) == record
+
+    def show(self, progress: Progress) -> None:
+        """Keep the progress."""
+        self.progress.append(progress)
+
+    def say(self, line: str) -> None:
+        """Keep the line."""
+        self.lines.append(line)
+
+
+@dataclass
+class FaultyExecutor:
+    """Does what it is given in a thread, one after the other, or fails as `fault` says.
+
+    Attributes:
+        slots: how many may be submitted at once.
+        fault: the error for a config and an epoch, or None.
+        submitted: what was submitted, by its result key, in order.
+    """
+
+    slots: int = 1
+    fault: Callable[[TrainConfig, int], Exception | None] = lambda config, epoch: None
+    submitted: list[str] = field(default_factory=list)
+    _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
+
+    def submit(self, fn: Callable[..., Any], *args: Any) -> Future[Any]:
+        """Do it when those before it are done."""
+        assert isinstance(fn, partial)
+        self.submitted.append(fn.keywords["expect"])
+        return self._thread.submit(self._do, fn)
+
+    def stop(self) -> None:
+        """Wait for what was submitted."""
+        self._thread.shutdown()
+
+    def _do(self, work: partial[Any]) -> Any:
+        error = self.fault(work.args[0], work.args[1])
+        if error is not None:
+            raise error
+        return work()
+
+
+@dataclass
+class Bench:
+    """A study on a bench: run it with an executor, as often as you like."""
+
+    config: SweepConfig
+    paths: Paths
+    store: StageStore
+
+    def open(self) -> OpenStudy:
+        """The study as a new process finds it."""
+        return open_study(self.config, self.paths)
+
+    def run(self, executor: FaultyExecutor, shown: Shown | None = None) -> tuple[bool, Shown]:
+        """Run it; whether it got all its trials, and what was shown."""
+        shown = shown or Shown()
+        train = self.config.train
+        data = load(train.dataset, train.split, train.limit, self.paths.data)
+        study = self.open()
+        delivery = Delivery(shown)
+        trials = Trials(self.config, study, data, self.store)
+        coordinator = Coordinator(
+            self.config, study, trials, executor, self.store, self.paths.data, delivery, shown
+        )
+        coordinator.resume()
+        try:
+            return coordinator.run(), shown
+        finally:
+            executor.stop()
+            assert delivery.drain(60) == 0
+            study.lease.release()
+
+    def trials(self) -> list[optuna.trial.FrozenTrial]:
+        """What Optuna has."""
+        return self.open().optuna.get_trials()
+
+
+@pytest.fixture
+def bench(tmp_path: Path, sample: Path, store: StageStore) -> Iterator[Callable[..., Bench]]:
+    """Makes a study of four trials of two epochs, with changes."""
+
+    def make(**changes: Any) -> Bench:
+        train = TrainConfig(dataset=str(sample), limit=20, batch_size=10, epochs=2, device="cpu")
+        config = SweepConfig(**{"train": train, "trials": 4, "study": "s", **changes})
+        return Bench(config, Paths(tmp_path), store)
+
+    return make
+
+
+def times(count: int, error: Exception) -> Callable[[TrainConfig, int], Exception | None]:
+    """A fault that comes so often and then no more."""
+    left = [error] * count
+    return lambda config, epoch: left.pop() if left else None
+
+
+def test_a_stage_whose_worker_died_is_trained_again(bench: Callable[..., Bench]) -> None:
+    """Fewer deaths than tries cost nothing but time, and are said."""
+    made = bench()
+    done, shown = made.run(FaultyExecutor(fault=times(TRIES - 1, WorkerLost("died"))))
+    assert done
+    assert all(trial.state != TrialState.FAIL for trial in made.trials())
+    assert sum("trained again" in line for line in shown.lines) == TRIES - 1
+
+
+def test_a_stage_that_kills_its_workers_fails_its_trial_and_no_other(
+    bench: Callable[..., Bench],
+) -> None:
+    """After its tries the trial has failed, with the reason, and the sweep goes on."""
+    made = bench()
+    executor = FaultyExecutor(fault=times(TRIES, WorkerLost("died")))
+    done, shown = made.run(executor)
+    assert done
+    first, *others = made.trials()
+    assert first.state == TrialState.FAIL
+    assert all(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in others)
+    assert len(set(executor.submitted[:TRIES])) == 1
+    (failed,) = [record for record in shown.records.values() if record.state == "failed"]
+    assert "workers died" in failed.tags["sweep.reason"]
+
+
+def test_an_error_of_the_training_code_fails_its_trial_with_its_traceback(
+    bench: Callable[..., Bench],
+) -> None:
+    """The error is not tried again; the run keeps its traceback."""
+    made = bench()
+    executor = FaultyExecutor(fault=times(1, RuntimeError("out of memory")))
+    done, shown = made.run(executor)
+    assert done
+    assert [trial.state == TrialState.FAIL for trial in made.trials()].count(True) == 1
+    (failed,) = [record for record in shown.records.values() if record.state == "failed"]
+    assert failed.tags["sweep.reason"] == "RuntimeError: out of memory"
+    assert "Traceback" in failed.files["traceback.txt"] or failed.files["traceback.txt"]
+    assert len(executor.submitted) == len(set(executor.submitted))
+
+
+def test_an_error_that_every_trial_would_meet_stops_the_sweep(
+    bench: Callable[..., Bench],
+) -> None:
+    """Missing data fails no trial; the next start goes on."""
+    made = bench()
+    with pytest.raises(DataError, match="not prepared"):
+        made.run(FaultyExecutor(fault=times(1, DataError("not prepared"))))
+    assert [trial.state for trial in made.trials()] == [TrialState.RUNNING]
+    done, _ = made.run(FaultyExecutor())
+    assert done
+    assert len(made.trials()) == 4
+
+
+def test_no_stage_is_submitted_twice_however_many_trials_want_it(
+    bench: Callable[..., Bench],
+) -> None:
+    """Trials that share epochs share them while they are in flight, too."""
+    executor = FaultyExecutor(slots=3)
+    made = bench(trials=3)
+    study = made.open()
+    for gamma in (0.5, 0.5, 0.7):  # alike, alike, and alike in the first epoch
+        params = {"optimizer": "SGD", "lr_index": 6, "step_size": 1, "gamma": gamma}
+        study.optuna.enqueue_trial(params)
+    study.lease.release()
+    made.run(executor)
+    assert len(executor.submitted) == len(set(executor.submitted)) == 3
+    attributes = [trial.user_attrs for trial in made.trials()]
+    assert [item["epochs"] for item in attributes] == [2, 2, 2]
+    assert [item["reused_epochs"] for item in attributes] == [0, 2, 1]
+
+
+def test_the_time_is_up_before_all_trials_are_there(bench: Callable[..., Bench]) -> None:
+    """No epoch is begun after the timeout; without one the same study goes on to its end."""
+    done, _ = bench(timeout=1e-9).run(FaultyExecutor())
+    assert not done
+    again = bench()
+    assert again.run(FaultyExecutor())[0]
+    assert len(again.trials()) == 4
+
+
+def test_runs_that_mlflow_lost_are_delivered_again_from_study_and_store(
+    bench: Callable[..., Bench],
+) -> None:
+    """A start finds nothing to train, and a tracker that knows nothing is told all."""
+    made = bench()
+    _, first = made.run(FaultyExecutor())
+    executor = FaultyExecutor()
+    _, second = made.run(executor, Shown())
+    assert executor.submitted == []
+    assert second.records == first.records
+
+
+def test_states_that_a_checkpoint_needs_are_trained_again_where_they_were_evicted(
+    bench: Callable[..., Bench], store: StageStore
+) -> None:
+    """Results without states are enough for the table, and states come back for the checkpoints."""
+    made = bench(trials=2)
+    _, first = made.run(FaultyExecutor())
+    StageStore(store.url, budget=0).evict(keep=())
+    wanted = {item.key for run in first.records.values() for item in run.checkpoints.values()}
+    assert wanted
+    assert not any(store.has_state(key) for key in wanted)
+    _, second = made.run(FaultyExecutor(), Shown())
+    assert all(store.has_state(key) for key in wanted)
+    assert second.records == first.records
+
+
+def test_a_small_budget_evicts_no_state_that_a_live_trial_stands_on(
+    bench: Callable[..., Bench], store: StageStore
+) -> None:
+    """With no room at all every epoch is still trained once only."""
+    made = bench(trials=4)
+    made.store = StageStore(store.url, budget=0)
+    executor = FaultyExecutor()
+    done, shown = made.run(executor)
+    assert done
+    assert len(executor.submitted) == len(set(executor.submitted))
+    assert len(shown.lines) == len(made.trials())
+
+
+def test_the_progress_adds_up(bench: Callable[..., Bench]) -> None:
+    """What is shown last is what Optuna has."""
+    made = bench(trials=6)
+    _, shown = made.run(FaultyExecutor())
+    last = shown.progress[-1]
+    assert last.done == 6
+    assert last.trained + last.reused == sum(t.user_attrs["epochs"] for t in made.trials())
+    assert last.best is not None
+    assert last.best.value == min(t.value for t in made.trials() if t.value is not None)
+    assert last.seconds_left == 0

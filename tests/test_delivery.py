@@ -1,0 +1,107 @@
+"""What is put is delivered: the latest record of each run, in order, however often it takes."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from sweeps.delivery import Delivery
+from trainer.record import Checkpoint, RunRecord
+
+
+class FakeTracker:
+    """Keeps what it is sent; fails as often, and holds still as long, as it is told to."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.sent: list[RunRecord] = []
+        self.failures = failures
+        self.may_go = threading.Event()
+        self.may_go.set()
+        self.reached = threading.Event()
+
+    def sync(self, record: RunRecord) -> None:
+        """Take the record, or fail."""
+        self.reached.set()
+        self.may_go.wait(60)
+        if self.failures:
+            self.failures -= 1
+            raise ConnectionError("nobody there")
+        self.sent.append(record)
+
+    def is_whole(self, record: RunRecord) -> bool:
+        """Whether it was sent."""
+        return record in self.sent
+
+
+def record(id: str, name: str = "") -> RunRecord:
+    """A record."""
+    return RunRecord(id=id, group="g", name=name, started_at=0.0)
+
+
+@pytest.fixture
+def held() -> Iterator[tuple[FakeTracker, Delivery]]:
+    """A delivery whose tracker holds its first record until `may_go` is set."""
+    tracker = FakeTracker()
+    tracker.may_go.clear()
+    delivery = Delivery(tracker)
+    delivery.put(record("first"))
+    assert tracker.reached.wait(60)
+    yield tracker, delivery
+    tracker.may_go.set()
+    delivery.drain(60)
+
+
+def test_all_is_delivered_in_the_order_it_came() -> None:
+    """Nothing is left behind, and parents stay before their children."""
+    tracker = FakeTracker()
+    delivery = Delivery(tracker)
+    records = [record(str(number)) for number in range(20)]
+    for item in records:
+        delivery.put(item)
+    assert delivery.drain(60) == 0
+    assert tracker.sent == records
+
+
+def test_the_latest_record_of_a_run_takes_the_place_of_earlier_ones(
+    held: tuple[FakeTracker, Delivery],
+) -> None:
+    """A slow tracker is sent where each run stands now, not how it came there."""
+    tracker, delivery = held
+    for item in (record("a", "old"), record("b"), record("a", "new")):
+        delivery.put(item)
+    tracker.may_go.set()
+    assert delivery.drain(60) == 0
+    assert tracker.sent == [record("first"), record("a", "new"), record("b")]
+
+
+def test_what_is_refused_is_sent_again() -> None:
+    """A failure is shown while it lasts, and passes."""
+    tracker = FakeTracker(failures=1)
+    delivery = Delivery(tracker)
+    delivery.put(record("a"))
+    delivery.put(record("b"))
+    assert delivery.drain(60) == 0
+    assert tracker.sent == [record("a"), record("b")]
+    assert delivery.problem == ""
+
+
+def test_a_drain_whose_time_is_up_says_how_many_are_left() -> None:
+    """Nobody waits for ever for a tracker that is gone; the reason is kept."""
+    delivery = Delivery(FakeTracker(failures=10**9))
+    delivery.put(record("a"))
+    delivery.put(record("b"))
+    assert delivery.drain(0.2) == 2
+    assert delivery.problem == "ConnectionError: nobody there"
+
+
+def test_states_of_undelivered_checkpoints_are_known(
+    held: tuple[FakeTracker, Delivery],
+) -> None:
+    """They must not be evicted until they were sent."""
+    tracker, delivery = held
+    checkpoints = {"checkpoints/last.pt": Checkpoint(1, "key", weights_only=False)}
+    delivery.put(RunRecord(id="a", group="g", name="", started_at=0, checkpoints=checkpoints))
+    assert delivery.state_keys() == {"key"}
+    tracker.may_go.set()
+    assert delivery.drain(60) == 0
+    assert delivery.state_keys() == set()

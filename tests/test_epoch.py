@@ -1,0 +1,275 @@
+"""The epoch against plain torch: loops written here, without any of our code.
+
+`plain_run` repeats what the design promises and nothing else: the tutorial's layers, the seed's
+initial weights, a channels-last model, torch's fused optimizer, torch's StepLR stepped once an
+epoch, one thread, and an order drawn from SHA-256 of "seed epoch".
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
+
+from trainer.config import TrainConfig
+from trainer.data import load
+from trainer.epoch import Resident, train_epoch, validate
+from trainer.metrics import EpochResult
+from trainer.plan import plan
+from trainer.stage import train_stage
+from trainer.store import StageStore
+
+SEED, BATCH, LR, STEP_SIZE, GAMMA = 3, 16, 0.01, 2, 0.3
+TRAIN, VAL = 100, 20
+
+
+@dataclass
+class Plain:
+    """What a plain loop gave: the numbers of each epoch, weights and optimizer at the end."""
+
+    running_loss: list[float]
+    train_loss: list[float]
+    val_loss: list[float]
+    val_accuracy: list[float]
+    lr: list[float]
+    weights: list[torch.Tensor]
+    optimizer: dict[int, dict[str, Any]]
+
+
+def network() -> nn.Sequential:
+    """The tutorial's layers."""
+    return nn.Sequential(
+        nn.Conv2d(3, 32, 5, padding=2),
+        nn.MaxPool2d(2),
+        nn.Conv2d(32, 32, 5, padding=2),
+        nn.MaxPool2d(2),
+        nn.Conv2d(32, 64, 5, padding=2),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(1024, 64),
+        nn.Linear(64, 10),
+    )
+
+
+def seed_of(epoch: int) -> int:
+    """63 bits of SHA-256 of "seed epoch"."""
+    return int(hashlib.sha256(f"{SEED} {epoch}".encode()).hexdigest()[:16], 16) // 2
+
+
+def plain_run(sample: Path, epochs: int, make: Callable[..., torch.optim.Optimizer]) -> Plain:
+    """Train so many epochs on the first test images, as anyone would write it."""
+    torch.set_num_threads(1)
+    arrays = np.load(sample)
+    images = torch.tensor(arrays["test_images"][:TRAIN]).permute(0, 3, 1, 2).float() / 255
+    labels = torch.tensor(arrays["test_labels"][:TRAIN]).long()
+    val_images = torch.tensor(arrays["train_images"][:VAL]).permute(0, 3, 1, 2).float() / 255
+    val_labels = torch.tensor(arrays["train_labels"][:VAL]).long()
+
+    torch.manual_seed(SEED)
+    model = network().to(memory_format=torch.channels_last)
+    optimizer = make(model.parameters(), lr=LR)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, STEP_SIZE, GAMMA)
+    run = Plain([], [], [], [], [], [], {})
+    for epoch in range(1, epochs + 1):
+        torch.manual_seed(seed_of(epoch))
+        generator = torch.Generator().manual_seed(seed_of(epoch))
+        order = torch.randperm(TRAIN, generator=generator)
+        losses, sizes = [], []
+        for start in range(0, TRAIN, BATCH):
+            batch = order[start : start + BATCH]
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(images[batch]), labels[batch])
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+            sizes.append(len(batch))
+        with torch.no_grad():
+            scores = model(val_images)
+        run.running_loss.append(sum(losses))
+        run.train_loss.append(sum(n * x for n, x in zip(sizes, losses, strict=True)) / TRAIN)
+        run.val_loss.append(F.cross_entropy(scores, val_labels, reduction="sum").item() / VAL)
+        run.val_accuracy.append((scores.argmax(1) == val_labels).sum().item() / VAL)
+        run.lr.append(scheduler.get_last_lr()[0])
+        scheduler.step()
+    run.weights = list(model.parameters())
+    run.optimizer = optimizer.state_dict()["state"]
+    return run
+
+
+OPTIMIZERS = {
+    "SGD": {"momentum": 0.9},
+    "Adam": {},
+    "AdamW": {"weight_decay": 0.1},
+    "RMSprop": {},
+    "Adagrad": {},
+}
+FUSED = ("SGD", "Adam", "AdamW", "Adagrad")  # torch has no fused RMSprop
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_epoch_equals_a_plain_torch_loop_bit_for_bit(
+    name: str,
+    epochs: int,
+    small: Callable[..., TrainConfig],
+    sample: Path,
+    store: StageStore,
+    tmp_path: Path,
+) -> None:
+    """Weights, optimizer state and every metric, after one epoch and after three under StepLR."""
+    args: dict[str, Any] = OPTIMIZERS[name]
+    fused = {"fused": True} if name in FUSED else {}
+    run = plain_run(
+        sample,
+        epochs,
+        lambda weights, lr: getattr(torch.optim, name)(weights, lr=lr, **args, **fused),
+    )
+    config = small(
+        optimizer=name,
+        optimizer_args=args,
+        lr=LR,
+        step_size=STEP_SIZE,
+        gamma=GAMMA,
+        epochs=epochs,
+        batch_size=BATCH,
+        seed=SEED,
+        limit=TRAIN,
+    )
+    for epoch in range(1, epochs + 1):
+        result: EpochResult = train_stage(config, epoch, store, tmp_path).result
+        for metric in ("running_loss", "train_loss", "val_loss", "val_accuracy", "lr"):
+            assert getattr(result, metric) == getattr(run, metric)[epoch - 1], (metric, epoch)
+
+    data = load(config.dataset, config.split, config.limit, tmp_path)
+    state = store.state(plan(config, data)[epochs].key)
+    assert state is not None
+    for expected, got in zip(run.weights, state["model"].values(), strict=True):
+        assert torch.equal(expected, got)
+    optimizer = state["optimizer"]["state"]
+    assert optimizer.keys() == run.optimizer.keys()
+    for index, values in run.optimizer.items():
+        assert optimizer[index].keys() == values.keys()
+        for entry, value in values.items():
+            got = optimizer[index][entry]
+            if value is None:
+                assert got is None
+            else:
+                assert torch.equal(torch.as_tensor(value), torch.as_tensor(got)), entry
+
+
+def test_an_epoch_comes_close_to_the_tutorials_own_form(
+    small: Callable[..., TrainConfig], sample: Path, store: StageStore, tmp_path: Path
+) -> None:
+    """A DataLoader of one image a batch, contiguous, not fused: the losses agree to 1 in 100,000.
+
+    The arithmetic is the same but not its order, so the last bits of each step differ, and with
+    them the next step. Here that comes to 1e-8 of the sum after 200 steps; other processors add in
+    other orders, so the test leaves room.
+    """
+    torch.set_num_threads(1)
+    arrays = np.load(sample)
+    images = torch.tensor(arrays["test_images"][:TRAIN]).permute(0, 3, 1, 2).contiguous() / 255
+    dataset = TensorDataset(images, torch.tensor(arrays["test_labels"][:TRAIN]).long())
+    torch.manual_seed(SEED)
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, fused=False, foreach=False)
+    sums = []
+    for _ in range(2):
+        running_loss = 0.0
+        for inputs, targets in DataLoader(dataset, batch_size=1):
+            loss = nn.CrossEntropyLoss()(model(inputs), targets)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            running_loss = running_loss + loss.item()
+        sums.append(running_loss)
+
+    config = small(lr=0.01, batch_size=1, shuffle=False, seed=SEED, epochs=2, limit=TRAIN)
+    ours = [train_stage(config, epoch, store, tmp_path).result for epoch in (1, 2)]
+    assert [result.running_loss for result in ours] == pytest.approx(sums, rel=1e-5)
+
+
+class Guess(nn.Module):
+    """Takes every image for class 1, shifted by one weight; remembers how it was called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(()))
+        self.trained: list[bool] = []
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Scores of three classes for each image."""
+        self.trained.append(self.training)
+        scores = torch.tensor([0.0, 1.0, 0.0]) + self.shift * torch.tensor([1.0, 0.0, 0.0])
+        return scores.expand(len(images), 3)
+
+
+def loss_of(*labels: int) -> float:
+    """The mean loss of the untouched guess over images of these classes."""
+    scores = torch.tensor([[0.0, 1.0, 0.0]] * len(labels))
+    return F.cross_entropy(scores, torch.tensor(labels)).item()
+
+
+def resident(count: int) -> Resident:
+    """Images in which every byte of image i is i, labels 0, 1, 2, 0, ..."""
+    numbers = torch.arange(count, dtype=torch.uint8)
+    images = numbers.reshape(-1, 1, 1, 1).expand(count, 2, 4, 3).contiguous()
+    return Resident(images=images, labels=torch.arange(count) % 3)
+
+
+def test_batches_hold_every_image_once_in_the_order_given() -> None:
+    """Scaled to 0 to 1, channels first by name and last in memory; the last batch may be smaller."""
+    order = torch.tensor([4, 0, 3, 1, 2])
+    batches = list(resident(5).batches(order, 2))
+    assert [len(labels) for _, labels in batches] == [2, 2, 1]
+    assert torch.cat([labels for _, labels in batches]).tolist() == [1, 0, 0, 1, 2]
+    pixels = torch.cat([images for images, _ in batches])
+    assert pixels.shape == (5, 3, 2, 4)
+    assert torch.equal(pixels[:, 0, 0, 0], order / 255)
+    for images, _ in batches:
+        assert images.dtype == torch.float32
+        assert images.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_without_an_order_the_images_come_as_they_lie() -> None:
+    """The same batches as with the order 0, 1, 2, ...; and the images are left as they are."""
+    data = resident(5)
+    before = data.images.clone()
+    for one, two in zip(data.batches(None, 2), data.batches(torch.arange(5), 2), strict=True):
+        assert torch.equal(one[0], two[0])
+        assert torch.equal(one[1], two[1])
+    assert torch.equal(data.images, before)
+
+
+def test_an_epoch_steps_once_a_batch_in_training_mode() -> None:
+    """Three batches of five images; the first loss is that of the untouched model."""
+    model = Guess()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    running, mean, first = train_epoch(model, optimizer, resident(5), None, 2)
+    assert model.trained == [True, True, True]
+    assert model.shift != 0
+    assert first == loss_of(0, 1)
+    untouched = (loss_of(0, 1), loss_of(2, 0), loss_of(1))
+    assert running == pytest.approx(sum(untouched), rel=0.1)
+    assert mean == pytest.approx((2 * sum(untouched[:2]) + untouched[2]) / 5, rel=0.1)
+
+
+def test_validation_is_the_mean_over_all_images_and_changes_nothing() -> None:
+    """1,100 images in three batches; the smaller last one weighs no more than its images do."""
+    model = Guess()
+    labels = torch.cat([torch.ones(1000), torch.zeros(100)]).long()
+    loss, accuracy = validate(
+        model, Resident(images=torch.zeros(1100, 2, 4, 3, dtype=torch.uint8), labels=labels)
+    )
+    assert model.trained == [False, False, False]
+    assert accuracy == 1000 / 1100
+    assert loss == pytest.approx((1000 * loss_of(1) + 100 * loss_of(0)) / 1100, rel=1e-6)
+    assert model.shift.grad is None
+    assert model.shift == 0

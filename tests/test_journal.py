@@ -1,0 +1,58 @@
+"""The journal heals what a dying writer leaves."""
+
+from pathlib import Path
+
+import optuna
+import pytest
+
+from sweeps.journal import cut_torn_line, journal_storage
+
+
+def some_study(path: Path) -> optuna.Study:
+    """A study in the journal `path`."""
+    storage = journal_storage(path)
+    return optuna.create_study(study_name="s", storage=storage, load_if_exists=True)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"", b""),
+        (b"one\n", b"one\n"),
+        (b"one\ntw", b"one\n"),
+        (b"half", b""),
+        (b"one\n" + b"x" * 200_000, b"one\n"),
+    ],
+)
+def test_a_file_is_cut_back_to_its_last_newline(
+    before: bytes, after: bytes, tmp_path: Path
+) -> None:
+    """Whole lines stay, half a line goes, however long it is."""
+    path = tmp_path / "file"
+    path.write_bytes(before)
+    cut_torn_line(path)
+    assert path.read_bytes() == after
+
+
+def test_a_study_whose_last_write_was_torn_anywhere_goes_on(tmp_path: Path) -> None:
+    """Wherever the last write was cut off, the trials before it are there and another is taken."""
+    path = tmp_path / "studies" / "s.journal"
+    study = some_study(path)
+    for value in (1.0, 2.0):
+        study.tell(study.ask(), value)
+    whole = path.read_bytes()
+    start = whole[:-1].rfind(b"\n") + 1
+    for end in range(start, len(whole), 7):
+        path.write_bytes(whole[:end])
+        again = some_study(path)
+        assert again.get_trials()[0].value == 1.0
+        again.tell(again.ask(), 3.0)
+        assert some_study(path).get_trials()[-1].value == 3.0
+
+
+def test_a_lock_whose_holder_died_is_free(tmp_path: Path) -> None:
+    """The lock's file that a dead process leaves does not keep anybody out."""
+    path = tmp_path / "s.journal"
+    some_study(path)
+    assert path.with_suffix(".lock").exists()
+    assert len(some_study(path).get_trials()) == 0

@@ -1,0 +1,310 @@
+import json
+import math
+import os
+import pickle
+import resource
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from trainer.errors import StoreError
+from trainer.metrics import EpochResult
+from trainer.plan import digest
+from trainer.store import DamagedState, StageStore
+
+RESULT = EpochResult(
+    epoch=3,
+    running_loss=0.1 + 0.2,
+    train_loss=2.3,
+    val_loss=2.2,
+    val_accuracy=0.25,
+    lr=1e-4 / 3,
+    epoch_seconds=0.5,
+    images_per_second=200.0,
+    first_batch_loss=2.4,
+    state_digest="ab" * 32,
+    trained_for="run",
+    worker="host:7",
+    ended_at=1.7e9,
+)
+
+
+def state(fill: float = 1.0) -> dict[str, Any]:
+    """A state of a few thousand bytes."""
+    return {"model": {"weight": torch.full((32, 32), fill)}, "optimizer": {"state": {}}}
+
+
+def path_of(store: StageStore, key: str) -> Path:
+    """The file that the state of a key lies in."""
+    (path,) = Path(store.url).glob(f"states/{key}*")
+    return path
+
+
+@contextmanager
+def disk_that_is_full_after(size: int) -> Iterator[None]:
+    """Writing more than so many bytes to a file fails, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture(params=["folder", "memory"])
+def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> StageStore:
+    """A store in a folder, and one at a URL that only fsspec knows."""
+    if request.param == "folder":
+        return StageStore(tmp_path / "stages")
+    return StageStore(f"memory://{uuid.uuid4().hex}/stages")
+
+
+def test_a_result_comes_back_as_it_went(any_store: StageStore) -> None:
+    """Every field, to the last bit; under another key there is nothing."""
+    assert any_store.result("aa11") is None
+    any_store.put_result("aa11", RESULT)
+    assert any_store.result("aa11") == RESULT
+    assert any_store.result("aa12") is None
+
+
+def test_a_result_that_is_not_a_number_comes_back_too(any_store: StageStore) -> None:
+    """A diverged epoch is a result like any other, and is not trained again."""
+    any_store.put_result("aa11", replace(RESULT, train_loss=math.nan, val_loss=-math.inf))
+    got = any_store.result("aa11")
+    assert got is not None
+    assert math.isnan(got.train_loss)
+    assert got.val_loss == -math.inf
+
+
+def test_a_state_comes_back_bit_for_bit(any_store: StageStore) -> None:
+    """Types, shapes, memory format, numbers, and the bits of what is no number."""
+    odd = torch.tensor([0x7FC00001, -1, 1, -(2**31)], dtype=torch.int32).view(torch.float32)
+    images = torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last)
+    kept: dict[str, Any] = {
+        "model": {"odd": odd, "images": images, "half": torch.randn(3).bfloat16()},
+        "optimizer": {"state": {0: {"step": torch.tensor(3.0)}}, "param_groups": [{"lr": 1 / 3}]},
+    }
+    any_store.put_state("k", kept)
+    got = any_store.state("k")
+    assert got is not None
+    assert digest(got) == digest(kept)
+    assert got["optimizer"]["param_groups"] == [{"lr": 1 / 3}]
+    assert got["model"]["images"].is_contiguous(memory_format=torch.channels_last)
+
+
+def test_what_is_not_there_is_none_and_not_an_error(any_store: StageStore) -> None:
+    """An empty store needs no preparation."""
+    assert any_store.state("k") is None
+    assert not any_store.has_state("k")
+    assert any_store.result("k") is None
+    assert any_store.evict(keep=()) == 0
+
+
+def test_what_is_put_again_replaces_what_was_there(any_store: StageStore) -> None:
+    """The last one stands."""
+    any_store.put_state("k", state(1.0))
+    any_store.put_state("k", state(2.0))
+    got = any_store.state("k")
+    assert got is not None
+    assert digest(got) == digest(state(2.0))
+
+
+def test_two_stores_on_one_folder_see_the_same(tmp_path: Path) -> None:
+    """Whoever put it, in whichever process, it is there."""
+    StageStore(tmp_path / "s").put_state("k", state())
+    StageStore(str(tmp_path / "s")).put_result("k", RESULT)
+    other = StageStore(f"file://{tmp_path / 's'}")
+    assert other.has_state("k")
+    assert other.result("k") == RESULT
+
+
+def test_a_store_can_be_sent_to_another_process(any_store: StageStore) -> None:
+    """Workers are given the store itself."""
+    sent: StageStore = pickle.loads(pickle.dumps(any_store))
+    assert (sent.url, sent.budget) == (any_store.url, any_store.budget)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda blob: blob[:-9] + bytes([blob[-9] ^ 1]) + blob[-8:],
+        lambda blob: bytes([blob[0] ^ 128]) + blob[1:],
+        lambda blob: blob[: len(blob) // 2],
+        lambda blob: blob[:20],
+        lambda blob: b"",
+        lambda blob: blob + b"\0",
+    ],
+    ids=["bit in the state", "bit in the checksum", "half", "half a checksum", "empty", "longer"],
+)
+def test_a_damaged_state_is_said_once_and_then_missing(
+    store: StageStore, damage: Callable[[bytes], bytes]
+) -> None:
+    """Whatever happened to it, nobody trains on from it."""
+    store.put_state("k", state())
+    path = path_of(store, "k")
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(DamagedState, match=r"stored state .*k\.pt was damaged and is trained"):
+        store.state("k")
+    assert not store.has_state("k")
+    assert store.state("k") is None
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"null", b'{"epoch": 3}'])
+def test_a_damaged_result_counts_as_missing(store: StageStore, content: bytes) -> None:
+    """Its epoch is trained again, and the result replaced."""
+    store.put_result("aa11", RESULT)
+    (path,) = Path(store.url).rglob("aa11*")
+    path.write_bytes(content)
+    assert store.result("aa11") is None
+    store.put_result("aa11", RESULT)
+    assert store.result("aa11") == RESULT
+
+
+def test_a_state_that_would_run_code_is_refused(store: StageStore, tmp_path: Path) -> None:
+    """A store can be shared with people one trusts less than one's own code."""
+
+    class Evil:
+        def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
+            return os.system, (f"touch {tmp_path / 'ran'}",)
+
+    store.put_state("k", {"model": Evil()})
+    with pytest.raises(pickle.UnpicklingError):
+        store.state("k")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_what_a_failing_writer_wrote_is_never_seen(store: StageStore) -> None:
+    """On a full disk the old state and the old result stand, and no half of a new one is left."""
+    store.put_state("old", state(1.0))
+    store.put_result("old", RESULT)
+    with disk_that_is_full_after(100):
+        for key in ("old", "new"):
+            with pytest.raises(StoreError, match=r"stage store .* cannot be written: .+"):
+                store.put_state(key, state(2.0))
+            with pytest.raises(StoreError, match="cannot be written"):
+                store.put_result(key, replace(RESULT, epoch=4))
+    got = store.state("old")
+    assert got is not None
+    assert digest(got) == digest(state(1.0))
+    assert store.result("old") == RESULT
+    assert not store.has_state("new")
+    assert store.result("new") is None
+    assert len([path for path in Path(store.url).rglob("*") if path.is_file()]) == 2
+
+
+def test_readers_never_meet_half_a_state(store: StageStore) -> None:
+    """While others write the same state again and again, each read gives a whole one."""
+    store.put_state("k", state(0.0))
+    whole = {digest(state(float(fill))) for fill in range(4)}
+
+    def write(fill: float) -> None:
+        for _ in range(20):
+            store.put_state("k", state(fill))
+
+    threads = [threading.Thread(target=write, args=(float(fill),)) for fill in range(1, 4)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        got = store.state("k")
+        assert got is not None
+        assert digest(got) in whole
+    for thread in threads:
+        thread.join()
+
+
+def filled(store: StageStore, count: int) -> int:
+    """Put states 0 to `count`, each a minute older than the next; the size of one."""
+    for number in range(count):
+        store.put_state(f"k{number}", state(float(number)))
+        os.utime(path_of(store, f"k{number}"), (now := time.time() - 60 * (count - number), now))
+    return path_of(store, "k0").stat().st_size
+
+
+def there(store: StageStore) -> list[str]:
+    """Keys of the states that are stored."""
+    return sorted(path.stem for path in Path(store.url).glob("states/*.pt"))
+
+
+def test_the_states_unused_for_longest_make_room(store: StageStore) -> None:
+    """As many as the budget asks for, and no more; reading a state is using it."""
+    size = filled(store, 5)
+    store.budget = 3 * size
+    assert store.state("k0") is not None
+    assert store.evict(keep=()) == 2
+    assert there(store) == ["k0", "k3", "k4"]
+    assert store.evict(keep=()) == 0
+    store.budget -= 1
+    assert store.evict(keep=()) == 1
+    assert there(store) == ["k0", "k4"]
+
+
+def test_states_to_keep_are_kept_whatever_the_budget(store: StageStore) -> None:
+    """What running trials stand on is never taken from them, though it be the oldest."""
+    filled(store, 4)
+    store.budget = 0
+    assert store.evict(keep={"k0", "k2", "other"}) == 2
+    assert there(store) == ["k0", "k2"]
+
+
+def test_results_are_never_evicted(any_store: StageStore) -> None:
+    """A number that was reported once can always be looked up."""
+    for number in range(3):
+        any_store.put_state(f"k{number}", state())
+        any_store.put_result(f"k{number}", RESULT)
+    any_store.budget = 0
+    assert any_store.evict(keep=()) == 3
+    for number in range(3):
+        assert not any_store.has_state(f"k{number}")
+        assert any_store.result(f"k{number}") == RESULT
+
+
+def test_what_a_killed_writer_left_is_not_a_state_and_goes_after_an_hour(
+    store: StageStore,
+) -> None:
+    """A younger one may belong to a process that still writes; once gone, its room is free."""
+    size = filled(store, 2)
+    folder = path_of(store, "k0").parent
+    old, young = folder / "k9.pt.12.tmp", folder / "k9.pt.34.tmp"
+    for path, age in ((old, 3700.0), (young, 3500.0)):
+        path.write_bytes(bytes(size))
+        os.utime(path, (now := time.time() - age, now))
+    store.budget = 3 * size
+    assert store.evict(keep=()) == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["k0.pt", "k1.pt", young.name]
+    assert not store.has_state("k9")
+
+
+@pytest.mark.parametrize("url", ["nosuch://bucket/stages", "abc+def://x"])
+def test_a_url_that_fsspec_does_not_know_is_an_error(url: str) -> None:
+    """The user reads which URL it is."""
+    with pytest.raises(StoreError, match=r".*:// ?.* cannot be a stage store: .+"):
+        StageStore(url)
+
+
+def test_a_store_that_cannot_be_is_an_error_in_one_line(tmp_path: Path) -> None:
+    """A file in the place of the folder is told as such, for reading and for writing."""
+    (tmp_path / "file").write_text("not a folder")
+    store = StageStore(tmp_path / "file" / "stages")
+    for use in (
+        lambda: store.result("aa11"),
+        lambda: store.state("k"),
+        lambda: store.put_state("k", state()),
+        lambda: store.put_result("aa11", RESULT),
+    ):
+        with pytest.raises(StoreError, match=r"stage store .*stages cannot be (read|written): .+"):
+            use()
+
+
+def test_a_result_is_a_line_of_json(store: StageStore) -> None:
+    """People can read the store with what they have at hand."""
+    store.put_result("aa11", RESULT)
+    text = (Path(store.url) / "results" / "aa" / "aa11.json").read_text()
+    assert json.loads(text)["val_loss"] == 2.2
