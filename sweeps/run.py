@@ -112,7 +112,7 @@ def sweep(
     places = Places(tracking_uri=tracking_uri, storage=storage, stages=stages, data=data_dir)
     console = Console()
     if dry_run:
-        console.print(estimate(config, places), highlight=False)
+        console.print(estimate(config, places), highlight=False, soft_wrap=True)
         return 0
     signal.signal(signal.SIGTERM, _interrupt)
     console.print(f"study {config.study}", highlight=False)

@@ -10,7 +10,7 @@ import optuna
 from optuna.storages import BaseStorage
 
 from sweeps.config import SweepConfig, difference
-from sweeps.errors import StudyMismatch
+from sweeps.errors import StudyMismatch, SweepError
 from sweeps.journal import journal_storage
 from sweeps.lease import Lease
 from sweeps.sampling import PRUNERS, SAMPLERS, RepeatableSampler
@@ -79,9 +79,12 @@ def open_study(config: SweepConfig, paths: Paths, storage_url: str | None = None
 
 
 def _storage(name: str, paths: Paths, url: str | None) -> BaseStorage:
-    if url is not None:
+    if url is None:
+        return journal_storage(paths.journal(name))
+    try:
         return optuna.storages.get_storage(url)
-    return journal_storage(paths.journal(name))
+    except Exception as error:  # of SQLAlchemy or a driver, by what the URL names
+        raise SweepError(f"Optuna's storage {url} cannot be used: {error}.") from error
 
 
 def _check_settings(study: optuna.Study, config: SweepConfig) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
@@ -57,7 +58,8 @@ def open_view(console: Console) -> Iterator[View]:
     if not console.is_terminal:
         yield PlainView(console)
         return
-    with Live(console=console, refresh_per_second=4, transient=True) as live:
+    opening = Spinner("dots", "opening the data, the study and MLflow")
+    with Live(opening, console=console, refresh_per_second=4, transient=True) as live:
         yield LiveView(live)
 
 

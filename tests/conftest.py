@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,3 +46,20 @@ def store(tmp_path: Path) -> StageStore:
     from trainer.store import StageStore
 
     return StageStore(tmp_path / "stages")
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of MLflow's without runs; making one takes it seconds, copying it none."""
+    from trainer.tracking import connect
+
+    database = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    connect(f"sqlite:///{database}").search_experiments()
+    return database
+
+
+@pytest.fixture
+def tracking_uri(empty_database: Path, tmp_path: Path) -> str:
+    """MLflow's store in the test's own folder, where a command started there looks for it."""
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"

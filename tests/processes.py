@@ -33,7 +33,7 @@ class Ended:
 
 
 def start(folder: Path, argv: Sequence[str], **environment: str) -> multiprocessing.Process:
-    """Begin `python -m sweeps.run ARGV` in `folder`, as the leader of a process group of its own."""
+    """Begin `python -m sweeps.run ARGV` in `folder`, as the leader of its own process group."""
     process = _CONTEXT.Process(target=_run, args=(folder, list(argv), environment))
     process.start()
     return process  # type: ignore[return-value]

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numbered import npz, numbered
+from examples import npz, numbered
 
 from trainer.arrays import ARRAYS, Arrays, keep, open_kept, read_npz
 from trainer.errors import DataError

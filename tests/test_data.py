@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numbered import npz, numbered
+from examples import npz, numbered
 
 from trainer.arrays import Arrays, keep
 from trainer.data import Data, load, prepare

@@ -167,11 +167,11 @@ def test_an_epoch_equals_a_plain_torch_loop_bit_for_bit(
 def test_an_epoch_comes_close_to_the_tutorials_own_form(
     small: Callable[..., TrainConfig], sample: Path, store: StageStore, tmp_path: Path
 ) -> None:
-    """A DataLoader of one image a batch, contiguous, not fused: the losses agree to 1 in 100,000.
+    """A DataLoader of one image a batch, contiguous, not fused: the losses agree to 1 in 1,000.
 
     The arithmetic is the same but not its order, so the last bits of each step differ, and with
-    them the next step. Here that comes to 1e-8 of the sum after 200 steps; other processors add in
-    other orders, so the test leaves room.
+    them all that follows. After 200 steps that came to 1e-8 of the sum with the AVX-512 kernels,
+    and to 3e-5 with those for AVX2.
     """
     torch.set_num_threads(1)
     arrays = np.load(sample)
@@ -193,7 +193,7 @@ def test_an_epoch_comes_close_to_the_tutorials_own_form(
 
     config = small(lr=0.01, batch_size=1, shuffle=False, seed=SEED, epochs=2, limit=TRAIN)
     ours = [train_stage(config, epoch, store, tmp_path).result for epoch in (1, 2)]
-    assert [result.running_loss for result in ours] == pytest.approx(sums, rel=1e-5)
+    assert [result.running_loss for result in ours] == pytest.approx(sums, rel=1e-3)
 
 
 class Guess(nn.Module):
@@ -225,7 +225,7 @@ def resident(count: int) -> Resident:
 
 
 def test_batches_hold_every_image_once_in_the_order_given() -> None:
-    """Scaled to 0 to 1, channels first by name and last in memory; the last batch may be smaller."""
+    """Scaled to 0 to 1, channels first by name and last in memory; the last batch is smaller."""
     order = torch.tensor([4, 0, 3, 1, 2])
     batches = list(resident(5).batches(order, 2))
     assert [len(labels) for _, labels in batches] == [2, 2, 1]

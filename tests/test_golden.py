@@ -50,9 +50,7 @@ def trained(config: TrainConfig, folder: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_training_gives_the_numbers_it_gave_before(
-    name: str, sample: Path, tmp_path: Path
-) -> None:
+def test_training_gives_the_numbers_it_gave_before(name: str, sample: Path, tmp_path: Path) -> None:
     """To the bit where the platform is known, else the losses to 1 in 10,000.
 
     Another processor, or another build of torch, adds the same products in another order: its last
@@ -115,7 +113,5 @@ def record(file: Path, train: Callable[[str], list[dict[str, Any]]]) -> None:
 if __name__ == "__main__":
     sample_file = Path(__file__).parent / "sample" / "cifar10.npz"
     with tempfile.TemporaryDirectory() as scratch:
-        record(
-            GOLDEN, lambda name: trained(golden_config(sample_file, name), Path(scratch, name))
-        )
+        record(GOLDEN, lambda name: trained(golden_config(sample_file, name), Path(scratch, name)))
     print(f"recorded in {GOLDEN}", file=sys.stderr)

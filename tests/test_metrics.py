@@ -2,6 +2,7 @@ import math
 from dataclasses import fields, replace
 
 import pytest
+from examples import result
 
 from trainer.metrics import (
     EPOCH_METRICS,
@@ -12,26 +13,6 @@ from trainer.metrics import (
     best,
     has_diverged,
 )
-
-
-def result(epoch: int = 1, **changes: float) -> EpochResult:
-    """What an epoch of an ordinary run gives, with changes."""
-    plain = EpochResult(
-        epoch=epoch,
-        running_loss=4.6,
-        train_loss=2.3,
-        val_loss=2.2,
-        val_accuracy=0.25,
-        lr=0.01,
-        epoch_seconds=0.5,
-        images_per_second=200.0,
-        first_batch_loss=2.4,
-        state_digest="ab" * 32,
-        trained_for="run",
-        worker="host:7",
-        ended_at=1.7e9,
-    )
-    return replace(plain, **changes)  # type: ignore[arg-type]
 
 
 def test_json_gives_back_every_number_to_the_last_bit() -> None:

@@ -47,12 +47,12 @@ def test_a_command_that_fails_is_told_by_its_own_words(
 
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv (util-linux)")
 def test_a_killed_parent_takes_the_command_with_it(tmp_path: Path) -> None:
-    """Even `kill -9` of the parent leaves no download running: the pipe that only it holds is closed."""
+    """Even `kill -9` leaves no download running: the pipe that only it holds open is closed."""
     os.mkfifo(tmp_path / "held")
     command = ["sh", "-c", "exec sleep 60 > held"]
     code = f"import pathlib, trainer.npm as n; n.run({command}, pathlib.Path.cwd(), lambda: None)"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=environment) as parent:
-        with (tmp_path / "held").open() as held:  # waits until the command runs
-            parent.send_signal(signal.SIGKILL)
-            assert held.read() == ""
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=environment)
+    with parent, (tmp_path / "held").open() as held:  # which waits until the command runs
+        parent.send_signal(signal.SIGKILL)
+        assert held.read() == ""

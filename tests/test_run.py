@@ -1,12 +1,19 @@
 """`python -m sweeps.run` from end to end, and killed wherever it can be."""
 
+import json
 import math
 import os
 import shutil
 import signal
+import socket
+import subprocess
+import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -119,6 +126,51 @@ def test_reported_epochs_and_stored_epochs_are_the_same_ones(
     """As many results are stored as epochs were trained: no epoch was trained twice."""
     stored = list((undisturbed[0] / "mlruns" / "stages" / "results").rglob("*.json"))
     assert len(stored) == expected[0]["trained_epochs"].sum()
+
+
+def test_a_bare_mlflow_ui_shows_the_runs(undisturbed: tuple[Path, Ended]) -> None:
+    """`mlflow ui`, started in the folder without a word, answers with parent and trials."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    small = {"MLFLOW_PORT": str(port), "MLFLOW_WORKERS": "1"}  # a free port, and not four workers
+    small["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
+    with subprocess.Popen(
+        [str(Path(sys.executable).with_name("mlflow")), "ui"],
+        cwd=undisturbed[0],
+        env={**os.environ, **small},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as server:
+        try:
+            api = f"http://127.0.0.1:{port}/api/2.0/mlflow"
+            found = answer(f"{api}/experiments/get-by-name?experiment_name=sweeps")
+            query = {"experiment_ids": [found["experiment"]["experiment_id"]]}
+            runs = answer(f"{api}/runs/search", query)["runs"]
+        finally:
+            os.killpg(server.pid, signal.SIGTERM)
+    tags = [{tag["key"]: tag["value"] for tag in run["data"]["tags"]} for run in runs]
+    (parent,) = [run for run, tag in zip(runs, tags, strict=True) if "sweep.trial" not in tag]
+    parents = [tag["mlflow.parentRunId"] for tag in tags if "sweep.trial" in tag]
+    assert parents == [parent["info"]["run_id"]] * TRIALS
+    assert "of 14 trials" in str(parent["data"]["tags"])
+
+
+def answer(url: str, question: dict[str, object] | None = None) -> dict[str, Any]:
+    """What a server that is just being started answers in the end."""
+    body = None if question is None else json.dumps(question).encode()
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=120) as reply:
+                content: dict[str, Any] = json.load(reply)
+                return content
+        except urllib.error.URLError as error:
+            refused = isinstance(error.reason, ConnectionRefusedError)
+            if not refused or time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
 
 
 def test_the_same_command_again_trains_nothing_and_logs_nothing(

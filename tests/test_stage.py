@@ -73,7 +73,7 @@ def begin_process(config: TrainConfig, store: StageStore) -> subprocess.Popen[st
 def test_fresh_processes_give_the_same_bits_straight_through_or_resumed(
     small: Small, store: StageStore, tmp_path: Path
 ) -> None:
-    """One process trains three epochs, another only goes on from the first; both end as this one."""
+    """One process trains three epochs, another goes on from the first; both end as this one."""
     config = small(optimizer="Adam", lr=0.001, step_size=2, gamma=0.5)
     straight = begin_process(config, StageStore(tmp_path / "straight"))
     train_stage(config, 1, store, NOWHERE)

@@ -14,27 +14,13 @@ from typing import Any
 
 import pytest
 import torch
+from examples import result
 
 from trainer.errors import StoreError
-from trainer.metrics import EpochResult
 from trainer.plan import digest
 from trainer.store import DamagedState, StageStore
 
-RESULT = EpochResult(
-    epoch=3,
-    running_loss=0.1 + 0.2,
-    train_loss=2.3,
-    val_loss=2.2,
-    val_accuracy=0.25,
-    lr=1e-4 / 3,
-    epoch_seconds=0.5,
-    images_per_second=200.0,
-    first_batch_loss=2.4,
-    state_digest="ab" * 32,
-    trained_for="run",
-    worker="host:7",
-    ended_at=1.7e9,
-)
+RESULT = result(3, running_loss=0.1 + 0.2, lr=1e-4 / 3)
 
 
 def state(fill: float = 1.0) -> dict[str, Any]:

@@ -10,6 +10,8 @@ import os
 import re
 import subprocess
 import tempfile
+import urllib.error
+import urllib.request
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,6 +59,7 @@ EPOCH_ENDED_AT = "epoch/ended_at"
 """Per epoch: 1 if first trained for another run; process id of its worker; seconds since 1970."""
 
 _PARENT_TAG = "mlflow.parentRunId"
+_PATIENCE_SECONDS = 10.0
 _BATCH = 900  # MLflow takes 1000 metrics a call
 
 
@@ -162,6 +165,13 @@ class MlflowTracker:
         """
         if self.is_whole(record):
             return
+        try:
+            self._send(record)
+        except BaseException:
+            self._groups.discard(record.group)  # what of it MLflow took has to be read again
+            raise
+
+    def _send(self, record: RunRecord) -> None:
         sent = self._find(record) or self._create(record)
         if record.state == RUNNING and sent.status != "RUNNING":
             self.client.update_run(sent.run_id, status="RUNNING")
@@ -272,7 +282,12 @@ class MlflowTracker:
 
 
 def connect(uri: str) -> MlflowClient:
-    """MLflow's client, with telemetry off unless the user turned it on, and no chatter."""
+    """MLflow's client, with telemetry off unless the user turned it on, and no chatter.
+
+    Raises:
+        TrackingError: a server is named that does not answer.
+    """
+    _must_answer(uri)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     import mlflow
 
@@ -284,6 +299,21 @@ def connect(uri: str) -> MlflowClient:
 def without_password(uri: str) -> str:
     """The URI as it may be shown."""
     return re.sub(r"//[^/@]*@", "//", uri)
+
+
+def _must_answer(uri: str) -> None:
+    """Ask a server for anything: MLflow's own client would go on asking for minutes, in silence."""
+    if not uri.startswith(("http:", "https:")):
+        return
+    try:
+        urllib.request.urlopen(uri, timeout=_PATIENCE_SECONDS).close()
+    except urllib.error.HTTPError:
+        return  # it answers
+    except OSError as error:
+        raise TrackingError(
+            f"MLflow's server {uri} must answer, but does not: {error}. Start it, or leave "
+            "--tracking-uri and MLFLOW_TRACKING_URI away to use ./mlflow.db."
+        ) from error
 
 
 def search_runs(client: MlflowClient, experiment_id: str, query: str) -> Iterable[Any]:

@@ -1,0 +1,51 @@
+"""The columns of a study's frames: their names, in order, and their types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields
+
+from trainer.config import TrainConfig
+from trainer.metrics import EPOCH_METRICS, RUNNING_LOSS, TRAIN_LOSS, VAL_ACCURACY, VAL_LOSS
+from trainer.record import BEST, BEST_EPOCH, BEST_METRICS
+
+CONFIG_COLUMNS = {
+    item.name: item.name for item in fields(TrainConfig) if item.name != "optimizer_args"
+} | {"epochs": "asked_epochs"}
+"""In which column of the trials each field of a config stands."""
+
+FINAL_METRICS = (VAL_LOSS, VAL_ACCURACY, RUNNING_LOSS, TRAIN_LOSS)
+"""Of the last epoch."""
+
+_TIME = "datetime64[us, UTC]"
+
+TRIAL_COLUMNS = {
+    "trial": "int64",
+    "state": "str",
+    **dict.fromkeys((BEST + name for name in BEST_METRICS), "float64"),
+    BEST_EPOCH: "Int64",
+    **dict.fromkeys(FINAL_METRICS, "float64"),
+    "epochs": "Int64",
+    "trained_epochs": "Int64",
+    "reused_epochs": "Int64",
+    "seconds": "float64",
+    "started_at": _TIME,
+    "run_id": "str",
+}
+"""Type of each column of the trials that is no parameter; those stand after the state."""
+
+CURVE_COLUMNS = {
+    "trial": "int64",
+    "epoch": "int64",
+    **dict.fromkeys(EPOCH_METRICS, "float64"),
+    "reused": "bool",
+    "worker": "Int64",
+    "ended_at": _TIME,
+}
+"""Type of each column of the curves."""
+
+
+def arguments(columns: Iterable[str]) -> list[str]:
+    """Those of the trials' columns that are arguments of an optimizer."""
+    known = {*TRIAL_COLUMNS, *CONFIG_COLUMNS.values()}
+    return [name for name in columns if name not in known and not name.startswith(BEST)]

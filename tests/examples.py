@@ -1,0 +1,66 @@
+"""Small made-up things that several tests use."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from trainer.metrics import EpochResult
+from trainer.record import RunRecord
+
+
+def numbered(train: int = 40, test: int = 20) -> dict[str, np.ndarray]:
+    """Arrays in which the first byte of image i is i, in the training images from 100 on."""
+    arrays = {}
+    for source, first, count in (("train", 100, train), ("test", 0, test)):
+        images = np.zeros((count, 4, 4, 3), np.uint8)
+        images[:, 0, 0, 0] = np.arange(first, first + count)
+        arrays[f"{source}_images"] = images
+        arrays[f"{source}_labels"] = np.arange(count) % 7
+    return arrays
+
+
+def npz(path: Path, **changes: object) -> str:
+    """The numbered arrays in a file, with changes; None leaves an array out."""
+    arrays = {**numbered(), **changes}
+    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
+    return str(path)
+
+
+def result(epoch: int = 1, **changes: object) -> EpochResult:
+    """What an epoch of an ordinary run gives, with changes."""
+    plain = EpochResult(
+        epoch=epoch,
+        running_loss=4.6,
+        train_loss=2.3,
+        val_loss=2.2,
+        val_accuracy=0.25,
+        lr=0.01,
+        epoch_seconds=0.5,
+        images_per_second=200.0,
+        first_batch_loss=2.4,
+        state_digest="ab" * 32,
+        trained_for="run",
+        worker="host:7",
+        ended_at=1_700_000_000.5 + epoch,
+    )
+    return replace(plain, **changes)
+
+
+class Shown:
+    """A tracker that remembers every record it was shown."""
+
+    def __init__(self) -> None:
+        self.records: list[RunRecord] = []
+
+    def sync(self, record: RunRecord) -> None:
+        """Remember it."""
+        self.records.append(record)
+
+    def is_whole(self, record: RunRecord) -> bool:
+        """Whether it was shown last."""
+        return bool(self.records) and self.records[-1] == record
+
+    def told(self) -> list[tuple[str, int]]:
+        """State and number of epochs of each record, in order."""
+        return [(record.state, len(record.results)) for record in self.records]

@@ -1,0 +1,89 @@
+"""Studies that several tests use: as the records of their runs, and as frames."""
+
+import math
+from dataclasses import replace
+
+import pandas as pd
+from examples import result
+
+from sweeps.columns import CURVE_COLUMNS, TRIAL_COLUMNS
+from sweeps.frames import OBJECTIVE_TAG, TRIALS_TAG, StudyFrames
+from trainer.metrics import EPOCH_METRICS
+from trainer.record import RunRecord, params_of
+from trainer.tracking import STUDY_TAG, TRIAL_TAG
+
+START = 1_760_000_000.0
+
+
+def parent(name, id, started_at, asked=7):
+    """The run of a study."""
+    tags = {STUDY_TAG: name, OBJECTIVE_TAG: "val_loss", TRIALS_TAG: str(asked)}
+    return RunRecord(id=id, group=id, name=name, started_at=started_at, tags=tags)
+
+
+def child(study, number, config):
+    """The run of a trial that has just begun."""
+    return RunRecord(
+        id=f"{study.id}-{number}",
+        group=study.group,
+        parent=study.id,
+        name=f"trial {number}",
+        started_at=START + 10 * number,
+        params=params_of(config),
+        tags={STUDY_TAG: study.name, TRIAL_TAG: str(number)},
+    )
+
+
+def trained(record, *losses, reused=0, **changes):
+    """The record with an epoch for each loss, the first of them trained for another run."""
+    results = tuple(
+        result(
+            epoch,
+            running_loss=10 * loss,
+            train_loss=loss / 3,
+            val_loss=loss,
+            val_accuracy=1 / (3 + epoch),
+            lr=0.1 / epoch,
+            images_per_second=1234.5678,
+            trained_for="another" if epoch <= reused else record.id,
+            worker=f"host:{100 + epoch}",
+            ended_at=record.started_at + epoch + 0.125,
+        )
+        for epoch, loss in enumerate(losses, start=1)
+    )
+    return replace(record, results=tuple(replace(it, **changes) for it in results))
+
+
+def frames_of(*trials, objective="val_loss", asked=None):
+    """The frames of a study from each trial's state, values of the objective, and parameters."""
+    rows, epochs = [], []
+    for number, (state, values, params) in enumerate(trials):
+        ranked = state in ("complete", "pruned")
+        best = max(values) if objective == "val_accuracy" else min(values, default=math.nan)
+        started = pd.Timestamp(START + 10 * number, unit="s", tz="UTC")
+        rows.append(
+            dict.fromkeys(TRIAL_COLUMNS)
+            | {"optimizer": "SGD", "lr": 0.01, "step_size": 5, "gamma": 0.1}
+            | params
+            | {"trial": number, "state": state, "epochs": len(values), "run_id": f"run{number}"}
+            | {"best_epoch": values.index(best) + 1 if ranked else None}
+            | ({f"best_{objective}": best} if ranked and objective != "train_loss" else {})
+            | {"started_at": started, "seconds": None if state == "running" else len(values)}
+        )
+        epochs += [
+            dict.fromkeys(EPOCH_METRICS, 0.5)
+            | {objective: value, "trial": number, "epoch": epoch, "worker": 1}
+            | {"reused": epoch == 1 and number > 0}
+            | {"ended_at": started + pd.Timedelta(seconds=epoch)}
+            for epoch, value in enumerate(values, start=1)
+        ]
+    columns = None if rows else [*TRIAL_COLUMNS, "optimizer", "lr", "step_size", "gamma"]
+    return StudyFrames(
+        name="digits",
+        objective=objective,
+        asked=len(trials) if asked is None else asked,
+        run_id="parent",
+        view="mlflow ui",
+        trials=pd.DataFrame(rows, columns=columns).astype(TRIAL_COLUMNS),
+        curves=pd.DataFrame(epochs, columns=list(CURVE_COLUMNS)).astype(CURVE_COLUMNS),
+    )

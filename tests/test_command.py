@@ -1,0 +1,59 @@
+import math
+import shlex
+
+import pandas as pd
+import pytest
+import typer
+
+from sweeps.columns import CONFIG_COLUMNS
+from sweeps.summary import train_command
+from trainer import options
+from trainer.__main__ import app
+from trainer.config import TrainConfig
+from trainer.record import params_of
+
+
+def parsed(command):
+    """The config that `python -m trainer` makes of a command, without training it."""
+    words = shlex.split(command)
+    assert words[:3] == ["python", "-m", "trainer"]
+    given = dict(typer.main.get_command(app).make_context("trainer", words[3:]).params)
+    settings = options.parse_settings(given["settings"] or [])
+    fields = {name: given.get(name) for name in CONFIG_COLUMNS}
+    return TrainConfig(**options.given(**fields, optimizer_args=settings))
+
+
+def row_of(config):
+    """The config as a row of the trials."""
+    params = params_of(config)
+    row = {CONFIG_COLUMNS.get(name, name): text for name, text in params.items()}
+    numbers = {"lr": float, "gamma": float, "step_size": int, "asked_epochs": int, "seed": int}
+    numbers |= {"batch_size": int, "threads": int, "momentum": float}
+    row |= {name: kind(row[name]) for name, kind in numbers.items() if name in row}
+    row["shuffle"] = config.shuffle
+    row["limit"] = math.nan if config.limit is None else float(config.limit)
+    return pd.Series(row | {"trial": 3, "best_val_loss": 1.0, "weight_decay": math.nan})
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        TrainConfig(),
+        TrainConfig(lr=1e-05, gamma=0.30000000000000004, step_size=7, epochs=3, seed=12),
+        TrainConfig(optimizer="Adam", optimizer_args={"betas": [0.8, 0.99], "amsgrad": True}),
+        TrainConfig(optimizer_args={"momentum": 0.9}, limit=50, shuffle=False, device="cpu"),
+        TrainConfig(dataset="my data's.npz", split="train", batch_size=1, threads=2),
+        TrainConfig(optimizer_args={"foreach": None}),
+    ],
+    ids=lambda config: f"{config.optimizer}-{config.dataset}-{config.seed}-{config.device}",
+)
+def test_the_command_trains_the_same_config(config):
+    """What `python -m trainer` makes of the command is the trial's config."""
+    assert parsed(train_command(row_of(config))) == config
+
+
+def test_the_command_leaves_defaults_out():
+    """What a sweep searches is there, what nobody changed is not."""
+    assert train_command(row_of(TrainConfig(seed=7))) == (
+        "python -m trainer --optimizer SGD --lr 0.01 --step-size 5 --gamma 0.1 --epochs 20 --seed 7"
+    )

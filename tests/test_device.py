@@ -1,0 +1,37 @@
+import json
+
+import pytest
+import torch
+
+from trainer.device import hold_still, platform, resolve_device, synchronize
+from trainer.errors import ConfigError
+
+
+def test_auto_is_the_gpu_where_there_is_one() -> None:
+    """A name that says which device stays as it is."""
+    assert resolve_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert resolve_device("cpu") == "cpu"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_asking_for_a_gpu_where_there_is_none_is_an_error() -> None:
+    """It would not silently train on the CPU."""
+    with pytest.raises(ConfigError, match="but got 'cuda'; use 'auto' or 'cpu'"):
+        resolve_device("cuda")
+
+
+def test_what_determines_the_bits_is_plain_text() -> None:
+    """It goes into keys, and is the same each time it is asked for."""
+    facts = platform("cpu")
+    assert facts == platform("cpu")
+    assert json.loads(json.dumps(facts)) == facts
+    assert facts["torch"] == torch.__version__
+    assert facts["cpu"] == torch.backends.cpu.get_cpu_capability()
+
+
+def test_a_process_that_is_held_still_has_the_threads_it_was_given() -> None:
+    """The number of threads decides in which order sums are added."""
+    for threads in (2, 1):
+        hold_still("cpu", threads)
+        assert torch.get_num_threads() == threads
+    synchronize("cpu")  # a CPU has nothing to wait for

@@ -1,0 +1,42 @@
+import pytest
+
+from trainer import errors
+from trainer.errors import TrainerError, unknown
+
+
+@pytest.mark.parametrize(
+    ("got", "hint"),
+    [
+        ("adm", "; did you mean 'Adam'?"),
+        ("ADAM", "; did you mean 'Adam'?"),
+        ("sdg", "; did you mean 'SGD'?"),
+        ("RMSProp", "; did you mean 'RMSprop'?"),
+        ("zzz", "."),
+        ("", "."),
+        (7, "."),
+        (None, "."),
+    ],
+)
+def test_an_unknown_name_is_told_with_the_nearest_one_and_all_choices(
+    got: object, hint: str
+) -> None:
+    """Whatever its case; where nothing is near, nothing is suggested."""
+    allowed = iter(["SGD", "Adam", "RMSprop"])
+    assert unknown("optimizer", got, allowed) == (
+        f"Unknown optimizer {got!r}{hint} Choices: Adam, RMSprop, SGD."
+    )
+
+
+def test_every_error_of_the_package_is_a_trainer_error_and_says_what_it_is() -> None:
+    """One base for `except`, and one sentence each."""
+    classes = [
+        item
+        for item in vars(errors).values()
+        if isinstance(item, type) and item.__module__ == errors.__name__
+    ]
+    assert len(classes) > 5
+    for item in classes:
+        assert issubclass(item, TrainerError)
+        assert item.__doc__
+        assert item.__doc__.strip().endswith(".")
+        assert "\n\n" not in item.__doc__

@@ -1,0 +1,41 @@
+import pytest
+from studies import frames_of
+
+from sweeps.notes import share
+from sweeps.summary import summarize
+
+
+def test_notes_say_what_makes_the_winner_doubtful():
+    """Failed and diverged trials, a best epoch that is the last, an lr at the end of those."""
+    trials = [("complete", [3.0, 2.0 + lr], {"lr": lr}) for lr in (0.1, 0.2, 0.3)]
+    summary = summarize(
+        frames_of(*trials, ("failed", [], {}), ("diverged", [9.0], {"lr": 0.5}), asked=6)
+    )
+    notes = "\n".join(summary.notes)
+    assert "Of 6 trials asked for, 5 were begun." in notes
+    assert "Failed trials: 1 of 5 (20 %)" in notes
+    assert "Diverged trials: 1 of 5 (20 %), at lr 0.5." in notes
+    assert "best epoch, 2, is its last" in notes
+    assert "lowest" not in notes
+    doubtless = frames_of(*[("complete", [1.0 + abs(lr - 2), 4], {"lr": lr}) for lr in (1, 2, 3)])
+    assert summarize(doubtless).notes == ()
+    at_the_end = frames_of(*[("complete", [1.0 + lr, 9.0], {"lr": lr}) for lr in (1, 2, 3)])
+    assert summarize(at_the_end).notes == (
+        "The winner's lr, 1, is the lowest of 3 tried: try beyond it.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "text"),
+    [
+        (0, 50, "0 of 50 (0 %)"),
+        (1, 1000, "1 of 1000 (<1 %)"),
+        (7, 50, "7 of 50 (14 %)"),
+        (999, 1000, "999 of 1000 (>99 %)"),
+        (50, 50, "50 of 50 (100 %)"),
+        (0, 0, "0 of 0"),
+    ],
+)
+def test_a_share_never_rounds_to_all_or_nothing(part, whole, text):
+    """0 % is none and 100 % is all; n is always said."""
+    assert share(part, whole) == text

@@ -1,0 +1,73 @@
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+from studies import frames_of
+
+from sweeps.render import markdown, render_table
+from sweeps.summary import Summary, summarize
+
+
+@pytest.fixture
+def summary() -> Summary:
+    """A study with trials of every kind."""
+    return summarize(
+        frames_of(
+            ("complete", [2.0, 1 / 3], {"lr": 0.1, "momentum": 0.9}),
+            ("pruned", [2.0], {"optimizer": "Adam", "lr": 1e-4, "step_size": 10}),
+            ("diverged", [float("inf")], {"lr": 1.0}),
+            ("failed", [], {"optimizer": "Adadelta"}),
+        )
+    )
+
+
+def shown(summary, **settings):
+    """What a console shows of a summary."""
+    console = Console(file=io.StringIO(), **{"width": 80, **settings})
+    render_table(summary, console)
+    return console.file.getvalue()
+
+
+def test_the_table_is_readable_at_80_columns(summary):
+    """Every line but the commands fits and no number is cut, whatever an optimizer's arguments."""
+    top = summary.top.assign(weight_decay=0.0005, nesterov=True, betas="[0.9, 0.99]")
+    top.loc[0, ["best_val_loss", "lr"]] = [123456.7, 0.0001]
+    text = shown(replace(summary, top=top))
+    ours = [line for line in text.splitlines() if not line.startswith("  ")]
+    assert max(len(line.rstrip()) for line in ours) <= 80
+    assert "…" not in text
+    for word in ("123457", "0.0001", "nesterov=True", "weight_decay=0.0005"):
+        assert word in text
+
+
+def test_a_terminal_gets_colours(summary):
+    """And markup in a study's name is but text."""
+    text = shown(replace(summary, study="[red]a[/nothing]"), force_terminal=True)
+    assert "\x1b[" in text
+    assert "[red]a[/nothing]" in text
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_command_is_one_line_however_narrow_the_console(summary, terminal):
+    """The terminal wraps it by itself, so that what is copied from there is the command."""
+    lines = shown(summary, width=30, force_terminal=terminal).splitlines()
+    assert f"  {summary.winner.command}" in lines
+    assert f"  {summary.view}" in lines
+
+
+def test_nearly_all_is_not_shown_as_all(summary):
+    """An accuracy of 0.9999999 is not 1."""
+    winner = replace(summary.winner, val_accuracy=0.9999999)
+    assert "val_accuracy 0.9999999 " in shown(replace(summary, winner=winner))
+
+
+def test_markdown_has_the_same_rows_as_the_table(summary):
+    """Each row has as many cells as its header, and a bar in a name does not add one."""
+    text = markdown(summary)
+    assert text.startswith("# Study digits\n")
+    assert "| 0 | complete | 0.333333 | 2/2 | SGD | 0.1 | 5 | 0.1 | momentum=0.9 |" in text
+    barred = replace(summary, top=summary.top.assign(betas="a|b"))
+    for table in markdown(barred).split("\n\n"):
+        rows = [row.replace("\\|", "") for row in table.splitlines() if row.startswith("|")]
+        assert len({row.count("|") for row in rows}) <= 1
