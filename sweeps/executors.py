@@ -57,13 +57,16 @@ class InlineExecutor:
 class LocalExecutor:
     """Runs functions in spawned processes of this machine, which die with this one.
 
+    The processes are started at once, so that they have imported torch when the first task comes.
+
     Args:
         slots: how many processes.
     """
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
-        self._pool = self._new_pool()
+        with _interrupts_held():
+            self._pool = self._new_pool()
 
     def submit(self, fn: Callable[..., T], *args: Any) -> Future[T]:
         """Run `fn(*args)` in the next free worker; a pool that broke is built anew."""
@@ -84,11 +87,13 @@ class LocalExecutor:
         self._pool.join()
 
     def _new_pool(self) -> pebble.ProcessPool:
-        return pebble.ProcessPool(
+        pool = pebble.ProcessPool(
             max_workers=self.slots,
             initializer=_begin_worker,
             context=multiprocessing.get_context("spawn"),
         )
+        assert pool.active  # asking starts it
+        return pool
 
 
 def _settle(outer: Future[Any], inner: Future[Any]) -> None:
@@ -117,6 +122,7 @@ def _begin_worker() -> None:
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
+    import trainer.stage  # noqa: F401 - slow, and what every task needs
 
 
 @contextmanager

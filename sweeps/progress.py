@@ -68,11 +68,20 @@ class Progress:
 
     @property
     def seconds_left(self) -> float | None:
-        """From the epochs a trial took so far and the time an epoch took since this start."""
+        """From the epochs a trial took so far and the time an epoch took since this start.
+
+        None before an epoch came back; before a trial ended, as if none were pruned.
+        """
         if not self.landed:
             return None
         epochs = self.trained / self.done if self.done else self.epochs
         return max(0, self.trials - self.done) * epochs * self.seconds / self.landed
+
+    def time_left(self) -> str:
+        """The time left, in words."""
+        if self.seconds_left is None:
+            return "time left not known yet"
+        return f"{'about' if self.done else 'at most'} {duration(self.seconds_left)} left"
 
     def with_epochs(self, trained: int, reused: int) -> Progress:
         """So many more epochs."""
@@ -107,10 +116,8 @@ class View(Protocol):
         """Add a line that stays."""
 
 
-def duration(seconds: float | None) -> str:
-    """Seconds as people say them; "?" for None."""
-    if seconds is None:
-        return "?"
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 90 * 60:

@@ -59,18 +59,17 @@ def run_sweep(config: SweepConfig, places: Places, view: View) -> bool:
     config = replace(config, train=resolved(config.train))
     folder = places.data or paths.data
     prepare(config.train.dataset, folder)
-    data = load(config.train.dataset, config.train.split, config.train.limit, folder)
-    store = StageStore(places.stages or paths.stages)
-    study = open_study(config, paths, places.storage)
-    tracker = MlflowTracker(
-        places.tracking_uri or paths.tracking_uri, EXPERIMENT, paths.artifacts(EXPERIMENT), store
-    )
-    if study.set_aside is not None:
-        name, group = study.set_aside
-        tracker.rename_study(group, name)
-        view.say(f"The study that was called {config.study} is now called {name}.")
-    delivery = Delivery(tracker)
     with _executor(config) as executor:
+        data = load(config.train.dataset, config.train.split, config.train.limit, folder)
+        store = StageStore(places.stages or paths.stages)
+        study = open_study(config, paths, places.storage)
+        uri = places.tracking_uri or paths.tracking_uri
+        tracker = MlflowTracker(uri, EXPERIMENT, paths.artifacts(EXPERIMENT), store)
+        if study.set_aside is not None:
+            name, group = study.set_aside
+            tracker.rename_study(group, name)
+            view.say(f"The study that was called {config.study} is now called {name}.")
+        delivery = Delivery(tracker)
         trials = Trials(config, study, data, store)
         coordinator = Coordinator(config, study, trials, executor, store, folder, delivery, view)
         try:
@@ -79,9 +78,9 @@ def run_sweep(config: SweepConfig, places: Places, view: View) -> bool:
             state = COMPLETE if coordinator.run() else INTERRUPTED
         except BaseException as error:
             state = FAILED if isinstance(error, Exception) else INTERRUPTED
-            executor.stop()
             raise
         finally:
+            executor.stop()
             for record in coordinator.interrupted():
                 delivery.put(record)
             delivery.put(_parent(config, study, state, coordinator.progress))

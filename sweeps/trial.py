@@ -30,10 +30,6 @@ REUSED = "reused_epochs"
 REASON = "reason"
 DIVERGED_CONSTRAINT = "diverged"
 
-DIVERGED_EPOCH_TAG = "sweep.diverged_epoch"
-DIVERGED_LR_TAG = "sweep.diverged_lr"
-REASON_TAG = "sweep.reason"
-
 
 @dataclass
 class LiveTrial:
@@ -145,15 +141,10 @@ class LiveTrial:
 
     def closed(self) -> RunRecord:
         """The record of the trial at its end, with what only the end makes known."""
-        tags, files = dict(self.record.tags), dict(self.record.files)
-        if self.outcome == DIVERGED and self.record.results:
-            last = self.record.results[-1]
-            tags |= {DIVERGED_EPOCH_TAG: str(last.epoch), DIVERGED_LR_TAG: f"{last.lr:g}"}
-        if self.outcome == FAILED:
-            tags[REASON_TAG] = self.reason.strip().rpartition("\n")[2]
-            files["traceback.txt"] = self.reason
-        record = replace(self.record, tags=tags, files=files)
-        return record.ended(self.outcome, self.objective, self._checkpoints(), self.ended_at)
+        checkpoints = self._checkpoints()
+        return self.record.ended(
+            self.outcome, self.objective, checkpoints, at=self.ended_at, error=self.reason
+        )
 
     def _checkpoints(self) -> dict[str, Checkpoint]:
         """What is kept with the run; of a failed one nothing: its states may be what fails."""

@@ -70,7 +70,7 @@ def _headline(progress: Progress) -> str:
             f"best {progress.objective} {progress.best.value:.4f} (trial {progress.best.trial})"
         )
     words.append(f"epochs {progress.trained} trained, {progress.reused} reused")
-    words.append(f"{duration(progress.seconds_left)} left")
+    words.append(progress.time_left())
     return "; ".join(words)
 
 
@@ -88,9 +88,7 @@ def _panel(progress: Progress) -> Group:
             "best", f"{progress.objective} {best.value:.4f}  trial {best.trial}: {best.label}"
         )
     facts.add_row("epochs", f"{progress.trained} trained, {progress.reused} reused")
-    facts.add_row(
-        "time", f"{duration(progress.seconds)} gone, about {duration(progress.seconds_left)} left"
-    )
+    facts.add_row("time", f"{duration(progress.seconds)} gone, {progress.time_left()}")
     for number, busy in enumerate(progress.busy, start=1):
         what = f"trial {busy.trial} epoch {busy.epoch}/{progress.epochs}: {busy.label}"
         facts.add_row(f"worker {number}", f"{what}  {duration(busy.seconds)}")

@@ -38,7 +38,7 @@ class SmallPages:
 
 @pytest.fixture(scope="module")
 def uri(tmp_path_factory, empty_database):
-    """MLflow's store with a study, one of the same name that it replaced, and one without trials."""
+    """MLflow's store with a study, the one that had its name before, and one without trials."""
     folder = tmp_path_factory.mktemp("frames")
     shutil.copy(empty_database, folder)
     uri = f"sqlite:///{folder / 'mlflow.db'}"

@@ -1,7 +1,9 @@
+import io
 import os
 import re
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +33,11 @@ def test_the_command_trains_and_prints_a_line_an_epoch(
     sample: Path, tracking_uri: str, tmp_path: Path
 ) -> None:
     """In a process of its own, into the database that a bare `mlflow ui` reads there."""
+    words = "--limit 100 --epochs 2 --step-size 1 --gamma 0.5 --set momentum=0.9"
     done = subprocess.run(
-        [sys.executable, "-m", "trainer", "--dataset", str(sample), "--limit", "100"]
-        + ["--epochs", "2", "--step-size", "1", "--gamma", "0.5", "--set", "momentum=0.9"],
+        [sys.executable, "-m", "trainer", "--dataset", str(sample), *words.split()],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default"},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
@@ -72,7 +74,7 @@ def test_what_was_trained_before_is_reused(
 
 
 def test_the_tutorials_preset_is_its_first_listing(short: list[str], tracking_uri: str) -> None:
-    """Plain SGD at 0.01, one image a step, no shuffling, no schedule; other options go before it."""
+    """Plain SGD, one image a step, no shuffling, no schedule; other options go before it."""
     assert main([*short, "--preset", "tutorial", "--lr", "0.02", "--epochs", "1"]) == 0
     (run,) = runs(tracking_uri)
     expected = {"optimizer": "SGD", "lr": "0.02", "gamma": "1.0", "batch_size": "1"}
@@ -96,12 +98,35 @@ def test_a_diverged_run_is_told_as_such(
     short: list[str], tracking_uri: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It did what it was asked to, so the command is done; no best epoch is named."""
-    assert main([*short, "--lr", "1e6"]) == 0
+    assert main([*short, "--lr", "1e6", "--batch-size", "5"]) == 0
     printed = capsys.readouterr().out
     assert "diverged in epoch 1: try a smaller --lr than 1e+06\n" in printed
     assert "best" not in printed
     (run,) = runs(tracking_uri)
     assert (run.info.status, run.data.tags["sweep.state"]) == ("KILLED", "diverged")
+
+
+class Interrupted(io.StringIO):
+    """A terminal at which somebody presses Ctrl-C as the second epoch is printed."""
+
+    def write(self, text: str) -> int:
+        """Take the text, until then."""
+        if text.startswith("epoch 2"):
+            raise KeyboardInterrupt
+        return super().write(text)
+
+
+def test_an_interrupted_run_is_told_as_such_and_the_same_command_goes_on(
+    short: list[str], tracking_uri: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Status 130, a run that MLflow shows as interrupted, and no epoch trained twice."""
+    with redirect_stdout(Interrupted()):
+        assert main(short) == 130
+    assert capsys.readouterr().err == "Stopped; the same command goes on from here.\n"
+    (run,) = runs(tracking_uri)
+    assert (run.info.status, run.data.tags["sweep.state"]) == ("KILLED", "interrupted")
+    assert main(short) == 0
+    assert "epochs: 3, of them reused: 2\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -134,8 +159,8 @@ def test_a_known_error_is_one_line_and_status_1(
     "words", [["--epoch", "3"], ["--epochs", "three"], ["--lr"], ["train"], ["--shuffle", "no"]]
 )
 def test_wrong_usage_is_status_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """With how it is used, on stderr."""
+    """With what is wrong, on stderr."""
     assert main(words) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert "Usage: " in printed.err
+    assert "Error: " in printed.err

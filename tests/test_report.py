@@ -140,7 +140,11 @@ def test_out_writes_what_stdout_would_get(report, tmp_path, format):
     assert written == expected
     assert said == f"wrote {tmp_path / 'study.out'} ({len(written.encode()):,} bytes)\n"
     assert [path.name for path in tmp_path.iterdir()] == ["study.out"]
-    assert report(*words, "-o", "-") == expected
+
+
+def test_a_dash_for_a_file_is_stdout(report):
+    """-o - writes no file."""
+    assert report("--study", "full", "-o", "-") == report("--study", "full")
 
 
 @pytest.fixture

@@ -115,7 +115,11 @@ def train(
             flush=True,
         )
 
-    record = fit(config, store, tracker, folder, checkpoints=rule, each_epoch=show)
+    try:
+        record = fit(config, store, tracker, folder, checkpoints=rule, each_epoch=show)
+    except KeyboardInterrupt:
+        print("Stopped; the same command goes on from here.", file=sys.stderr)
+        raise
     if record.state == DIVERGED:
         print(f"diverged in epoch {len(record.results)}: try a smaller --lr than {config.lr:g}")
     else:

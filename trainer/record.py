@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING
 
 from trainer.config import TrainConfig
-from trainer.data import Data
 from trainer.errors import ConfigError
 from trainer.metrics import (
     OBJECTIVES,
@@ -17,7 +17,10 @@ from trainer.metrics import (
     EpochResult,
     best,
 )
-from trainer.plan import Stage
+
+if TYPE_CHECKING:  # so that reading a report takes no torch
+    from trainer.data import Data
+    from trainer.plan import Stage
 
 RUNNING = "running"
 COMPLETE = "complete"

@@ -30,10 +30,11 @@ from trainer.record import (
     Checkpoint,
     RunRecord,
 )
-from trainer.store import StageStore
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # so that reading a report takes no torch
     from mlflow import MlflowClient
+
+    from trainer.store import StageStore
 
 STATUS = {
     RUNNING: "RUNNING",
