@@ -131,11 +131,12 @@ class Coordinator:
             self._study.lease.renew()
 
     def interrupted(self) -> list[RunRecord]:
-        """The records of the trials that are left on their way."""
+        """The records of the trials that are left on their way, wherever that was."""
         return [
-            trial.record.ended(INTERRUPTED, self._config.objective, {})
+            trial.closed()
+            if trial.ended_at is not None and trial.needs(self._store.has_state) is None
+            else trial.record.ended(INTERRUPTED, self._config.objective, {})
             for trial in self._live
-            if trial.outcome == RUNNING
         ]
 
     def _advance(self, trial: LiveTrial) -> None:
@@ -161,8 +162,8 @@ class Coordinator:
                 self._tell(trial)
         if trial.ended_at is None:
             self._tell(trial)
-        self._live.remove(trial)
         self._delivery.put(trial.closed())
+        self._live.remove(trial)
 
     def _submit(self, trial: LiveTrial, stage: Stage, with_state: bool) -> None:
         if not self._may_submit():

@@ -84,7 +84,8 @@ def _storage(name: str, paths: Paths, url: str | None) -> BaseStorage:
     try:
         return optuna.storages.get_storage(url)
     except Exception as error:  # of SQLAlchemy or a driver, by what the URL names
-        raise SweepError(f"Optuna's storage {url} cannot be used: {error}.") from error
+        reason = str(error).partition("\n")[0]
+        raise SweepError(f"Optuna's storage {url} cannot be used: {reason}.") from error
 
 
 def _check_settings(study: optuna.Study, config: SweepConfig) -> None:

@@ -41,7 +41,7 @@ def test_a_run_is_shown_from_its_start_through_every_epoch_to_its_end(
 ) -> None:
     """What `fit` returns is what the tracker was shown last; epochs come in order."""
     shown, seen = Shown(), []
-    record = fit(small(), store, shown, NOWHERE, each_epoch=seen.append)
+    record = fit(small(limit=20), store, shown, NOWHERE, each_epoch=seen.append)
     assert shown.told() == [(RUNNING, 0), (RUNNING, 1), (RUNNING, 2), (RUNNING, 3), (COMPLETE, 3)]
     assert shown.is_whole(record)
     assert tuple(seen) == record.results
@@ -57,8 +57,8 @@ def test_without_a_tracker_the_numbers_are_the_same(
     small: Small, store: StageStore, tmp_path: Path
 ) -> None:
     """Showing a run does not touch it."""
-    shown = fit(small(), store, Shown(), NOWHERE)
-    alone = fit(small(), StageStore(tmp_path / "alone"), NullTracker(), NOWHERE)
+    shown = fit(small(limit=20), store, Shown(), NOWHERE)
+    alone = fit(small(limit=20), StageStore(tmp_path / "alone"), NullTracker(), NOWHERE)
     digests = [[result.state_digest for result in record.results] for record in (shown, alone)]
     assert digests[0] == digests[1]
     assert shown.metrics == alone.metrics
@@ -66,12 +66,12 @@ def test_without_a_tracker_the_numbers_are_the_same(
 
 def test_a_run_that_was_trained_before_is_reused(small: Small, store: StageStore) -> None:
     """Another run has the same results, says whose they are, and trains only what is missing."""
-    first = fit(small(), store, NullTracker(), NOWHERE)
-    again = fit(small(), store, NullTracker(), NOWHERE)
+    first = fit(small(limit=20), store, NullTracker(), NOWHERE)
+    again = fit(small(limit=20), store, NullTracker(), NOWHERE)
     assert again.id != first.id
     assert again.results == first.results
     assert again.reused_epochs == 3
-    longer = fit(small(epochs=4), store, NullTracker(), NOWHERE)
+    longer = fit(small(limit=20, epochs=4), store, NullTracker(), NOWHERE)
     assert longer.results[:3] == first.results
     assert longer.reused_epochs == 3
 
@@ -81,7 +81,7 @@ def test_checkpoints_are_stored_when_the_run_ends_whatever_the_budget(
 ) -> None:
     """The states of the best and the last epoch are kept from eviction; others make room."""
     store.budget = 0
-    record = fit(small(lr=0.05, epochs=4), store, NullTracker(), NOWHERE)
+    record = fit(small(limit=20, lr=0.05, epochs=4), store, NullTracker(), NOWHERE)
     assert sorted(record.checkpoints) == ["checkpoints/best.pt", "checkpoints/last.pt"]
     wanted = {checkpoint.key for checkpoint in record.checkpoints.values()}
     assert {path.stem for path in Path(store.url).glob("states/*")} == wanted
@@ -91,10 +91,10 @@ def test_checkpoints_of_a_reused_run_are_trained_again_if_they_must(
     small: Small, store: StageStore
 ) -> None:
     """Results outlive states, and a run without its checkpoints would not be whole."""
-    first = fit(small(), store, NullTracker(), NOWHERE)
+    first = fit(small(limit=20), store, NullTracker(), NOWHERE)
     shutil.rmtree(Path(store.url) / "states")
     rule = CheckpointRule(best=False, last=False, every=1)
-    again = fit(small(), store, NullTracker(), NOWHERE, checkpoints=rule)
+    again = fit(small(limit=20), store, NullTracker(), NOWHERE, checkpoints=rule)
     assert again.results == first.results
     assert len(again.checkpoints) == 3
     assert all(store.has_state(checkpoint.key) for checkpoint in again.checkpoints.values())
@@ -103,7 +103,7 @@ def test_checkpoints_of_a_reused_run_are_trained_again_if_they_must(
 def test_a_diverged_run_stops_and_has_no_best(small: Small, store: StageStore) -> None:
     """At a rate of a million the first epoch shows it; it is told where, and its state is kept."""
     shown = Shown()
-    record = fit(small(lr=1e6), store, shown, NOWHERE)
+    record = fit(small(limit=20, batch_size=5, lr=1e6), store, shown, NOWHERE)
     assert shown.told() == [(RUNNING, 0), (RUNNING, 1), (DIVERGED, 1)]
     assert not any(name.startswith("best") for name in record.metrics)
     assert record.tags == {"sweep.diverged_epoch": "1", "sweep.diverged_lr": "1e+06"}
@@ -116,7 +116,13 @@ def test_a_failure_is_shown_with_its_reason_and_goes_on_to_the_caller(
     """The run ends as failed, with the traceback and the epochs it has; none of its states kept."""
     shown = Shown()
     with pytest.raises(RuntimeError, match="no more paper"):
-        fit(small(), store, shown, NOWHERE, each_epoch=raising(RuntimeError("no more paper"), 2))
+        fit(
+            small(limit=20),
+            store,
+            shown,
+            NOWHERE,
+            each_epoch=raising(RuntimeError("no more paper"), 2),
+        )
     assert shown.told()[-1] == (FAILED, 2)
     record = shown.records[-1]
     assert record.tags == {"sweep.reason": "RuntimeError: no more paper"}
@@ -130,7 +136,7 @@ def test_a_store_that_cannot_be_used_is_such_a_failure(small: Small, tmp_path: P
     (tmp_path / "file").write_text("not a folder")
     shown = Shown()
     with pytest.raises(StoreError):
-        fit(small(), StageStore(tmp_path / "file"), shown, NOWHERE)
+        fit(small(limit=20), StageStore(tmp_path / "file"), shown, NOWHERE)
     assert shown.told() == [(RUNNING, 0), (FAILED, 0)]
     assert shown.records[-1].tags["sweep.reason"].startswith("trainer.errors.StoreError: ")
 
@@ -141,12 +147,12 @@ def test_an_interrupt_is_shown_as_such_and_the_next_start_goes_on_from_there(
     """Ctrl-C is no failure, and what was trained until then is not trained again."""
     shown = Shown()
     with pytest.raises(KeyboardInterrupt):
-        fit(small(), store, shown, NOWHERE, each_epoch=raising(KeyboardInterrupt(), 2))
+        fit(small(limit=20), store, shown, NOWHERE, each_epoch=raising(KeyboardInterrupt(), 2))
     assert shown.told()[-1] == (INTERRUPTED, 2)
     assert shown.records[-1].tags == {}
-    resumed = fit(small(), store, NullTracker(), NOWHERE)
+    resumed = fit(small(limit=20), store, NullTracker(), NOWHERE)
     assert resumed.reused_epochs == 2
-    straight = fit(small(), StageStore(tmp_path / "straight"), NullTracker(), NOWHERE)
+    straight = fit(small(limit=20), StageStore(tmp_path / "straight"), NullTracker(), NOWHERE)
     assert [replace(result, **TIMELESS) for result in resumed.results] == [
         replace(result, **TIMELESS) for result in straight.results
     ]

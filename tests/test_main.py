@@ -1,18 +1,14 @@
 import io
-import os
 import re
-import subprocess
-import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fresh import begin, run_module
 
 from trainer.__main__ import main
 from trainer.tracking import connect
-
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture
@@ -32,18 +28,17 @@ def runs(tracking_uri: str) -> list[Any]:
 def test_the_command_trains_and_prints_a_line_an_epoch(
     sample: Path, tracking_uri: str, tmp_path: Path
 ) -> None:
-    """In a process of its own, into the database that a bare `mlflow ui` reads there."""
-    words = "--limit 100 --epochs 2 --step-size 1 --gamma 0.5 --set momentum=0.9"
-    done = subprocess.run(
-        [sys.executable, "-m", "trainer", "--dataset", str(sample), *words.split()],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
+    """In a process of its own, into the database that a bare `mlflow ui` reads there.
+
+    It prints these lines and nothing else, on stdout or stderr.
+    """
+    words = "--limit 100 --epochs 2 --step-size 1 --gamma 0.5 --set momentum=0.9 --dataset"
+    process = begin(
+        tmp_path / "out", run_module, tmp_path, "trainer", [*words.split(), str(sample)]
     )
-    assert (done.returncode, done.stderr) == (0, "")
-    first, second, best, epochs, where = done.stdout.splitlines()
+    process.join()
+    assert process.exitcode == 0
+    first, second, best, epochs, where = (tmp_path / "out").read_text().splitlines()
     line = r"running_loss \d+\.\d{4}  val_loss \d+\.\d{4}  val_accuracy 0\.\d{3}  "
     assert re.fullmatch(rf"epoch 1/2  {line}lr 0\.01  \d+\.\d s", first)
     assert re.fullmatch(rf"epoch 2/2  {line}lr 0\.005  \d+\.\d s", second)
@@ -53,7 +48,7 @@ def test_the_command_trains_and_prints_a_line_an_epoch(
     assert where == f"MLflow run {run.info.run_id} in experiment 'trainer'; to see it: mlflow ui"
     assert run.info.status == "FINISHED"
     assert run.data.params["momentum"] == "0.9"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["mlflow.db", "mlruns"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mlflow.db", "mlruns", "out"]
     artifacts = tmp_path / "mlruns" / "trainer" / run.info.run_id / "artifacts"
     assert sorted(path.name for path in artifacts.rglob("*.*")) == [
         "best.pt",

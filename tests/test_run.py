@@ -69,6 +69,16 @@ def assert_whole(folder: Path, expected: tuple[pd.DataFrame, pd.DataFrame]) -> N
         assert len(run.inputs.dataset_inputs) == is_trial
 
 
+def states(folder: Path) -> dict[str, list[str]]:
+    """MLflow's statuses of the runs in each state."""
+    client = connect(f"sqlite:///{folder}/mlflow.db")
+    experiment = client.get_experiment_by_name("sweeps")
+    found: dict[str, list[str]] = {}
+    for run in search_runs(client, experiment.experiment_id, ""):
+        found.setdefault(run.data.tags["sweep.state"], []).append(run.info.status)
+    return found
+
+
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an empty MLflow database, which takes seconds to make."""
@@ -248,6 +258,9 @@ def test_an_interrupted_sweep_says_so_and_goes_on(
     ended = finish(folder, process)
     assert ended.status == 130, ended.output
     assert "the same command" in ended.output
+    shown = states(folder)
+    assert set(shown["interrupted"]) == {"KILLED"}  # the parent, and a trial if one was on its way
+    assert "running" not in shown
     again = sweep(folder, command(sample))
     assert again.status == 0, again.output
     assert_whole(folder, expected)

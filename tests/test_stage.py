@@ -1,7 +1,5 @@
 import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fresh import begin
 
 from trainer.config import TrainConfig
 from trainer.data import load
@@ -23,8 +22,6 @@ from trainer.store import StageStore
 Small = Callable[..., TrainConfig]
 NOWHERE = Path("/nonexistent")
 """The folder of prepared data sets; an .npz is read where it lies."""
-
-ROOT = Path(__file__).parent.parent
 
 
 def stages(config: TrainConfig) -> tuple[Stage, ...]:
@@ -57,17 +54,9 @@ def without_states(store: StageStore) -> None:
     store.evict(keep=())
 
 
-def begin_process(config: TrainConfig, store: StageStore) -> subprocess.Popen[str]:
-    """Have a fresh process train the last epoch of a config and print the digest after it."""
-    code = (
-        "import sys; from pathlib import Path; from trainer.config import TrainConfig\n"
-        "from trainer.stage import train_stage; from trainer.store import StageStore\n"
-        "config = TrainConfig.from_json(sys.argv[1])\n"
-        "trained = train_stage(config, config.epochs, StageStore(sys.argv[2]), Path())\n"
-        "print(trained.result.state_digest)"
-    )
-    command = [sys.executable, "-c", code, config.to_json(), store.url]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+def print_last_digest(config: TrainConfig, store: StageStore) -> None:
+    """Train the last epoch of a config and print the digest after it."""
+    print(train_stage(config, config.epochs, store, NOWHERE).result.state_digest)
 
 
 def test_fresh_processes_give_the_same_bits_straight_through_or_resumed(
@@ -75,13 +64,15 @@ def test_fresh_processes_give_the_same_bits_straight_through_or_resumed(
 ) -> None:
     """One process trains three epochs, another goes on from the first; both end as this one."""
     config = small(optimizer="Adam", lr=0.001, step_size=2, gamma=0.5)
-    straight = begin_process(config, StageStore(tmp_path / "straight"))
+    straight = begin(
+        tmp_path / "straight", print_last_digest, config, StageStore(tmp_path / "other")
+    )
     train_stage(config, 1, store, NOWHERE)
-    resumed = begin_process(config, store)
+    resumed = begin(tmp_path / "resumed", print_last_digest, config, store)
     expected = train(config, StageStore(tmp_path / "here"))[-1].state_digest
-    for process in (straight, resumed):
-        printed, _ = process.communicate()
-        assert printed.strip() == expected
+    for process, output in ((straight, "straight"), (resumed, "resumed")):
+        process.join()
+        assert (tmp_path / output).read_text().strip() == expected
     stored = [store.result(stage.result_key) for stage in stages(config)[1:]]
     assert [result.worker == worker_name() for result in stored if result] == [True, False, False]
 

@@ -436,6 +436,12 @@ def test_a_store_that_cannot_be_used_is_an_error_in_one_line(
     assert "secret" not in message
 
 
+def test_a_server_that_does_not_answer_is_an_error_at_once() -> None:
+    """MLflow's own client would go on asking for minutes; a password is not shown here either."""
+    with pytest.raises(TrackingError, match=r"server http://127\.0\.0\.1:9/ must answer, but does"):
+        connect("http://me:secret@127.0.0.1:9/")
+
+
 @pytest.mark.parametrize(
     ("uri", "shown"),
     [

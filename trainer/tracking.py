@@ -307,13 +307,13 @@ def _must_answer(uri: str) -> None:
     if not uri.startswith(("http:", "https:")):
         return
     try:
-        urllib.request.urlopen(uri, timeout=_PATIENCE_SECONDS).close()
+        urllib.request.urlopen(without_password(uri), timeout=_PATIENCE_SECONDS).close()
     except urllib.error.HTTPError:
         return  # it answers
     except OSError as error:
         raise TrackingError(
-            f"MLflow's server {uri} must answer, but does not: {error}. Start it, or leave "
-            "--tracking-uri and MLFLOW_TRACKING_URI away to use ./mlflow.db."
+            f"MLflow's server {without_password(uri)} must answer, but does not: {error}. "
+            "Start it, or leave --tracking-uri and MLFLOW_TRACKING_URI away to use ./mlflow.db."
         ) from error
 
 

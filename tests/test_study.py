@@ -1,0 +1,83 @@
+"""A study is found or made, is the one that was meant, and is held by one process."""
+
+from pathlib import Path
+
+import optuna
+import pytest
+
+from sweeps.config import SweepConfig
+from sweeps.errors import StudyMismatch, SweepError
+from sweeps.study import CREATED_AT, ID, SETTINGS, open_study
+from trainer.config import TrainConfig
+from trainer.paths import Paths
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    """A working folder."""
+    return Paths(tmp_path)
+
+
+def test_the_same_settings_find_the_same_study(paths: Paths) -> None:
+    """Its id and the time it was made stay, whoever opens it."""
+    first = open_study(SweepConfig(), paths)
+    first.optuna.tell(first.optuna.ask(), 1.0)
+    again = open_study(SweepConfig(trials=60, workers=3), paths)
+    assert (again.id, again.created_at) == (first.id, first.created_at)
+    assert len(again.optuna.get_trials()) == 1
+    assert open_study(SweepConfig(pruner="none"), paths).id != first.id
+
+
+@pytest.mark.parametrize("missing", [[SETTINGS, CREATED_AT, ID], [CREATED_AT, ID], [ID]])
+def test_a_start_that_died_while_it_made_the_study_is_made_whole(
+    missing: list[str], paths: Paths
+) -> None:
+    """Whatever had not been written yet is written by the next start."""
+    config = SweepConfig()
+    whole = open_study(config, paths)
+    attrs = {name: value for name, value in whole.optuna.user_attrs.items() if name not in missing}
+    optuna.delete_study(study_name=config.study, storage=whole.optuna._storage)
+    half = optuna.create_study(study_name=config.study, storage=whole.optuna._storage)
+    for name, value in attrs.items():
+        half.set_user_attr(name, value)
+    again = open_study(config, paths)
+    assert set(missing) <= set(again.optuna.user_attrs)
+    assert again.optuna.user_attrs[SETTINGS] == config.settings()
+
+
+def test_other_settings_are_refused_with_their_difference(paths: Paths) -> None:
+    """The error names each setting that differs and the two ways out."""
+    open_study(SweepConfig(study="mine"), paths)
+    other = SweepConfig(study="mine", pruner="none", train=TrainConfig(epochs=5))
+    with pytest.raises(StudyMismatch) as caught:
+        open_study(other, paths)
+    for words in ("pruner: percentile -> none", "epochs: 20 -> 5", "--study NAME", "--fresh"):
+        assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("storage", [None, "sqlite:///{folder}/optuna.db"])
+def test_fresh_sets_a_study_aside_with_all_its_trials(storage: str | None, paths: Paths) -> None:
+    """The old study keeps its trials under another name; the new one begins with none."""
+    url = storage and storage.format(folder=paths.root)
+    old = open_study(SweepConfig(study="mine"), paths, url)
+    old.optuna.tell(old.optuna.ask(), 1.0)
+    new = open_study(SweepConfig(study="mine", fresh=True), paths, url)
+    assert new.optuna.get_trials() == []
+    assert new.id != old.id
+    assert new.set_aside is not None
+    name, old_id = new.set_aside
+    assert old_id == old.id
+    aside = optuna.load_study(study_name=name, storage=new.optuna._storage)
+    assert [trial.value for trial in aside.get_trials()] == [1.0]
+
+
+def test_fresh_without_an_old_study_is_nothing_special(paths: Paths) -> None:
+    """There is nothing to set aside."""
+    assert open_study(SweepConfig(fresh=True), paths).set_aside is None
+
+
+def test_a_storage_that_cannot_be_used_is_one_line(paths: Paths) -> None:
+    """The URL and the reason are named."""
+    with pytest.raises(SweepError, match=r"sqlite:////nowhere/at/all\.db") as caught:
+        open_study(SweepConfig(), paths, "sqlite:////nowhere/at/all.db")
+    assert "\n" not in str(caught.value)
