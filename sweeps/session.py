@@ -70,7 +70,7 @@ def run_sweep(config: SweepConfig, places: Places, view: View) -> bool:
             tracker.rename_study(group, name)
             view.say(f"The study that was called {config.study} is now called {name}.")
         delivery = Delivery(tracker)
-        trials = Trials(config, study, data, store)
+        trials = Trials(config, study, data)
         coordinator = Coordinator(config, study, trials, executor, store, folder, delivery, view)
         try:
             if coordinator.resume():
@@ -84,6 +84,8 @@ def run_sweep(config: SweepConfig, places: Places, view: View) -> bool:
             for record in coordinator.interrupted():
                 delivery.put(record)
             delivery.put(_parent(config, study, state, coordinator.progress))
+            if delivery.problem:
+                view.say(f"MLflow does not take what it is sent, waiting: {delivery.problem}")
             left = delivery.drain(_DRAIN_SECONDS if state == COMPLETE else _SHORT_DRAIN_SECONDS)
             study.lease.release()
     if left:

@@ -16,7 +16,6 @@ from trainer.data import Data
 from trainer.killpoints import passing
 from trainer.plan import plan
 from trainer.record import record_of
-from trainer.store import StageStore
 from trainer.tracking import STUDY_TAG, TRIAL_TAG
 
 
@@ -27,16 +26,12 @@ class Trials:
         config: the sweep.
         study: held by this process.
         data: the data set, for the keys of the stages.
-        store: where results of earlier starts are found.
     """
 
-    def __init__(
-        self, config: SweepConfig, study: OpenStudy, data: Data, store: StageStore
-    ) -> None:
+    def __init__(self, config: SweepConfig, study: OpenStudy, data: Data) -> None:
         self._config = config
         self._study = study
         self._data = data
-        self._store = store
 
     def left(self) -> int:
         """How many are still to be asked for."""
@@ -68,7 +63,7 @@ class Trials:
         return self._live(handle, config, handle.datetime_start.timestamp())
 
     def _told(self, frozen: FrozenTrial) -> LiveTrial:
-        """A finished trial, with as many of its results as are stored."""
+        """A finished trial; its results are looked up only if its run turns out not to be whole."""
         config = space.suggest(FixedTrial(frozen.params), self._config.train)
         assert frozen.datetime_start is not None, "a finished trial has a start"
         trial = self._live(frozen, config, frozen.datetime_start.timestamp())
@@ -76,10 +71,6 @@ class Trials:
         trial.reason = frozen.user_attrs.get(REASON, "")
         trial.goal = frozen.user_attrs.get(EPOCHS, 0)
         trial.ended_at = seconds_of(frozen)
-        for stage in trial.stages[1 : trial.goal + 1]:
-            if (result := self._store.result(stage.result_key)) is None:
-                break
-            trial.accept(result)
         return trial
 
     def _live(

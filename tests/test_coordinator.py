@@ -102,7 +102,7 @@ class Bench:
         data = load(train.dataset, train.split, train.limit, self.paths.data)
         study = self.open()
         delivery = Delivery(shown)
-        trials = Trials(self.config, study, data, self.store)
+        trials = Trials(self.config, study, data)
         coordinator = Coordinator(
             self.config, study, trials, executor, self.store, self.paths.data, delivery, shown
         )

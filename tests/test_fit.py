@@ -7,9 +7,11 @@ import pytest
 from examples import Shown
 
 from trainer.config import TrainConfig
+from trainer.data import load
 from trainer.errors import StoreError
 from trainer.fit import fit
-from trainer.metrics import EpochResult
+from trainer.metrics import EpochResult, best
+from trainer.plan import plan
 from trainer.record import (
     COMPLETE,
     DIVERGED,
@@ -76,12 +78,23 @@ def test_a_run_that_was_trained_before_is_reused(small: Small, store: StageStore
     assert longer.reused_epochs == 3
 
 
-def test_checkpoints_are_stored_when_the_run_ends_whatever_the_budget(
+def test_the_states_of_checkpoints_stay_whatever_the_budget(
     small: Small, store: StageStore
 ) -> None:
-    """The states of the best and the last epoch are kept from eviction; others make room."""
+    """From the best epoch on its state is kept from eviction; so is the last; others make room."""
     store.budget = 0
-    record = fit(small(limit=20, lr=0.05, epochs=4), store, NullTracker(), NOWHERE)
+    config = small(limit=20, lr=0.05, epochs=4)
+    keys = [stage.key for stage in plan(config, load(config.dataset, "test", 20, NOWHERE))]
+    results: list[EpochResult] = []
+
+    def each_epoch(result: EpochResult) -> None:
+        earlier = best(results, "val_loss").epoch if results else 0
+        results.append(result)
+        kept = {result.epoch, result.epoch - 1, earlier} - {0}
+        assert {path.stem for path in Path(store.url).glob("states/*")} == {keys[n] for n in kept}
+
+    record = fit(config, store, NullTracker(), NOWHERE, each_epoch=each_epoch)
+    assert len(results) == 4
     assert sorted(record.checkpoints) == ["checkpoints/best.pt", "checkpoints/last.pt"]
     wanted = {checkpoint.key for checkpoint in record.checkpoints.values()}
     assert {path.stem for path in Path(store.url).glob("states/*")} == wanted

@@ -64,7 +64,7 @@ def test_a_run_diverges_when_a_loss_is_not_finite_or_explodes(
     last: dict[str, float], diverged: bool
 ) -> None:
     """Ten times the mean loss of the run's very first batch is the line."""
-    results = [result(1), result(2, first_batch_loss=1e-9), result(3, **last)]
+    results = [result(1), result(2), result(3, first_batch_loss=1e9, **last)]
     assert has_diverged(results) is diverged
 
 
