@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict
 
 from trainer.record import RunRecord
-from trainer.tracking import Tracker
+from trainer.tracker import Tracker
 
 _RETRY_SECONDS = 2.0
 

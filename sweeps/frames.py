@@ -11,16 +11,10 @@ import pandas as pd
 
 from sweeps.errors import SweepError, UnknownStudy
 from sweeps.reading import read_curves, read_trials, trial_of
+from trainer.connection import connect, search_runs, without_password
 from trainer.errors import unknown
 from trainer.paths import Paths
-from trainer.tracking import (
-    GROUP_TAG,
-    STUDY_TAG,
-    TRIAL_TAG,
-    connect,
-    search_runs,
-    without_password,
-)
+from trainer.tags import GROUP_TAG, STUDY_TAG, TRIAL_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -13,7 +13,7 @@ from sweeps.columns import CONFIG_COLUMNS, CURVE_COLUMNS, FINAL_METRICS, TRIAL_C
 from sweeps.space import SEARCHED
 from trainer.metrics import EPOCH_METRICS
 from trainer.record import RUNNING
-from trainer.tracking import EPOCH_ENDED_AT, EPOCH_REUSED, EPOCH_WORKER, STATE_TAG, TRIAL_TAG
+from trainer.tags import EPOCH_ENDED_AT, EPOCH_REUSED, EPOCH_WORKER, STATE_TAG, TRIAL_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -24,7 +24,8 @@ from trainer.device import resolve_device
 from trainer.paths import Paths
 from trainer.record import BEST, COMPLETE, FAILED, INTERRUPTED, RUNNING, RunRecord
 from trainer.store import StageStore
-from trainer.tracking import STUDY_TAG, MlflowTracker
+from trainer.tags import STUDY_TAG
+from trainer.tracking import MlflowTracker
 
 _DRAIN_SECONDS = 600.0
 _SHORT_DRAIN_SECONDS = 20.0  # where somebody waits for the end

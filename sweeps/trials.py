@@ -16,7 +16,7 @@ from trainer.data import Data
 from trainer.killpoints import passing
 from trainer.plan import plan
 from trainer.record import record_of
-from trainer.tracking import STUDY_TAG, TRIAL_TAG
+from trainer.tags import STUDY_TAG, TRIAL_TAG
 
 
 class Trials:

@@ -51,7 +51,7 @@ def store(tmp_path: Path) -> StageStore:
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database of MLflow's without runs; making one takes it seconds, copying it none."""
-    from trainer.tracking import connect
+    from trainer.connection import connect
 
     database = tmp_path_factory.mktemp("empty") / "mlflow.db"
     connect(f"sqlite:///{database}").search_experiments()

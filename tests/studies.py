@@ -10,7 +10,7 @@ from sweeps.columns import CURVE_COLUMNS, TRIAL_COLUMNS
 from sweeps.frames import OBJECTIVE_TAG, TRIALS_TAG, StudyFrames
 from trainer.metrics import EPOCH_METRICS
 from trainer.record import RunRecord, params_of
-from trainer.tracking import STUDY_TAG, TRIAL_TAG
+from trainer.tags import STUDY_TAG, TRIAL_TAG
 
 START = 1_760_000_000.0
 

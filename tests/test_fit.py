@@ -12,16 +12,9 @@ from trainer.errors import StoreError
 from trainer.fit import fit
 from trainer.metrics import EpochResult, best
 from trainer.plan import plan
-from trainer.record import (
-    COMPLETE,
-    DIVERGED,
-    FAILED,
-    INTERRUPTED,
-    RUNNING,
-    CheckpointRule,
-)
+from trainer.record import COMPLETE, DIVERGED, FAILED, INTERRUPTED, RUNNING, CheckpointRule
 from trainer.store import StageStore
-from trainer.tracking import NullTracker
+from trainer.tracker import NullTracker
 
 Small = Callable[..., TrainConfig]
 NOWHERE = Path("/nonexistent")

@@ -16,10 +16,11 @@ from sweeps.frames import (
     read_study,
 )
 from trainer.config import TrainConfig
+from trainer.connection import connect
 from trainer.metrics import EPOCH_METRICS
 from trainer.record import COMPLETE
 from trainer.store import StageStore
-from trainer.tracking import MlflowTracker, connect
+from trainer.tracking import MlflowTracker
 
 
 class SmallPages:

@@ -20,8 +20,8 @@ import pytest
 from processes import Ended, finish, start, sweep
 
 from sweeps.frames import load_study
+from trainer.connection import connect, search_runs
 from trainer.killpoints import KILL_POINTS, VARIABLE
-from trainer.tracking import connect, search_runs
 
 TRIALS = 14
 EPOCHS = 2

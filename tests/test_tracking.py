@@ -11,6 +11,7 @@ import torch
 from examples import result
 
 from trainer.config import TrainConfig
+from trainer.connection import connect, search_runs, without_password
 from trainer.errors import TrackingError
 from trainer.fit import fit
 from trainer.metrics import EPOCH_METRICS
@@ -26,14 +27,8 @@ from trainer.record import (
     RunRecord,
 )
 from trainer.store import StageStore
-from trainer.tracking import (
-    MlflowTracker,
-    NullTracker,
-    Tracker,
-    connect,
-    search_runs,
-    without_password,
-)
+from trainer.tracker import NullTracker, Tracker
+from trainer.tracking import MlflowTracker
 
 NOWHERE = Path("/nonexistent")
 MakeTracker = Callable[[], MlflowTracker]

@@ -25,7 +25,7 @@ from trainer.record import (
 )
 from trainer.stage import train_stage
 from trainer.store import StageStore
-from trainer.tracking import Tracker
+from trainer.tracker import Tracker
 
 
 def fit(

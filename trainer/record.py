@@ -17,6 +17,7 @@ from trainer.metrics import (
     EpochResult,
     best,
 )
+from trainer.tags import DIVERGED_EPOCH_TAG, DIVERGED_LR_TAG, REASON_TAG
 
 if TYPE_CHECKING:  # so that reading a report takes no torch
     from trainer.data import Data
@@ -30,10 +31,6 @@ FAILED = "failed"
 INTERRUPTED = "interrupted"
 
 FINAL_STATES = (COMPLETE, PRUNED, DIVERGED, FAILED)
-
-DIVERGED_EPOCH_TAG = "sweep.diverged_epoch"
-DIVERGED_LR_TAG = "sweep.diverged_lr"
-REASON_TAG = "sweep.reason"
 
 BEST = "best_"
 BEST_EPOCH = "best_epoch"

@@ -5,19 +5,15 @@ Source for what MLflow does with these calls: its 3.17 sources; see `MlflowTrack
 
 from __future__ import annotations
 
-import logging
-import os
-import re
-import subprocess
 import tempfile
-import urllib.error
-import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+from trainer.connection import connect, open_experiment, search_runs, without_password
 from trainer.errors import TrackingError
+from trainer.git import source_tags
 from trainer.killpoints import passing
 from trainer.record import (
     COMPLETE,
@@ -30,10 +26,19 @@ from trainer.record import (
     Checkpoint,
     RunRecord,
 )
+from trainer.tags import (
+    EPOCH_ENDED_AT,
+    EPOCH_REUSED,
+    EPOCH_WORKER,
+    GROUP_TAG,
+    REUSED_TAG,
+    RUN_TAG,
+    STATE_TAG,
+    STUDY_TAG,
+    TRAINED_TAG,
+)
 
-if TYPE_CHECKING:  # so that reading a report takes no torch
-    from mlflow import MlflowClient
-
+if TYPE_CHECKING:  # so that importing this takes no torch
     from trainer.store import StageStore
 
 STATUS = {
@@ -46,43 +51,8 @@ STATUS = {
 }
 """MLflow's status of a run in each state."""
 
-RUN_TAG = "sweep.run"
-GROUP_TAG = "sweep.group"
-STUDY_TAG = "sweep.study"
-TRIAL_TAG = "sweep.trial"
-STATE_TAG = "sweep.state"
-TRAINED_TAG = "sweep.trained_epochs"
-REUSED_TAG = "sweep.reused_epochs"
-
-EPOCH_REUSED = "epoch/reused"
-EPOCH_WORKER = "epoch/worker"
-EPOCH_ENDED_AT = "epoch/ended_at"
-"""Per epoch: 1 if first trained for another run; process id of its worker; seconds since 1970."""
-
 _PARENT_TAG = "mlflow.parentRunId"
-_PATIENCE_SECONDS = 10.0
 _BATCH = 900  # MLflow takes 1000 metrics a call
-
-
-class Tracker(Protocol):
-    """Something that shows runs to people."""
-
-    def sync(self, record: RunRecord) -> None:
-        """Make the copy of the run match the record; doing it twice changes nothing."""
-
-    def is_whole(self, record: RunRecord) -> bool:
-        """Whether the copy already shows the record to its end."""
-
-
-class NullTracker:
-    """Shows nothing to nobody, so that no loop has to ask whether there is a tracker."""
-
-    def sync(self, record: RunRecord) -> None:
-        """Do nothing."""
-
-    def is_whole(self, record: RunRecord) -> bool:
-        """Nothing is ever missing."""
-        return True
 
 
 @dataclass
@@ -96,7 +66,6 @@ class _Sent:
     epochs: int = 0
     files: dict[str, str] = field(default_factory=dict)
     dataset: bool = False
-    closed: bool = False
 
 
 class MlflowTracker:
@@ -118,7 +87,7 @@ class MlflowTracker:
     def __init__(self, uri: str, experiment: str, artifacts: str, store: StageStore) -> None:
         try:
             self.client = connect(uri)
-            self.experiment_id = _experiment(self.client, uri, experiment, artifacts)
+            self.experiment_id = open_experiment(self.client, uri, experiment, artifacts)
         except TrackingError:
             raise
         except Exception as error:  # of MLflow, SQLAlchemy or requests, by what the URI names
@@ -129,7 +98,7 @@ class MlflowTracker:
         self._store = store
         self._sent: dict[str, _Sent] = {}
         self._groups: set[str] = set()
-        self._source_tags = _source_tags()
+        self._source_tags = source_tags()
 
     def run_id(self, record_id: str) -> str:
         """MLflow's id of a run that was synced."""
@@ -282,76 +251,12 @@ class MlflowTracker:
             passing("tags-set")
 
 
-def connect(uri: str) -> MlflowClient:
-    """MLflow's client, with telemetry off unless the user turned it on, and no chatter.
-
-    Raises:
-        TrackingError: a server is named that does not answer.
-    """
-    _must_answer(uri)
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    import mlflow
-
-    for name in ("alembic", "mlflow.store.db.utils"):  # they tell of each step of a new database
-        logging.getLogger(name).setLevel(logging.WARNING)
-    return mlflow.MlflowClient(tracking_uri=uri)
-
-
-def without_password(uri: str) -> str:
-    """The URI as it may be shown."""
-    return re.sub(r"//[^/@]*@", "//", uri)
-
-
-def _must_answer(uri: str) -> None:
-    """Ask a server for anything: MLflow's own client would go on asking for minutes, in silence."""
-    if not uri.startswith(("http:", "https:")):
-        return
-    try:
-        urllib.request.urlopen(without_password(uri), timeout=_PATIENCE_SECONDS).close()
-    except urllib.error.HTTPError:
-        return  # it answers
-    except OSError as error:
-        raise TrackingError(
-            f"MLflow's server {without_password(uri)} must answer, but does not: {error}. "
-            "Start it, or leave --tracking-uri and MLFLOW_TRACKING_URI away to use ./mlflow.db."
-        ) from error
-
-
-def search_runs(client: MlflowClient, experiment_id: str, query: str) -> Iterable[Any]:
-    """Every run of the experiment that fits the query, however many pages that takes."""
-    token = None
-    while True:
-        page = client.search_runs([experiment_id], query, max_results=1000, page_token=token)
-        yield from page
-        token = page.token
-        if not token:
-            return
-
-
 def _tags(record: RunRecord) -> dict[str, str]:
     tags = {**record.tags, STATE_TAG: record.state}
     if record.results:
         tags[TRAINED_TAG] = str(len(record.results) - record.reused_epochs)
         tags[REUSED_TAG] = str(record.reused_epochs)
     return tags
-
-
-def _experiment(client: MlflowClient, uri: str, name: str, artifacts: str) -> str:
-    remote = uri.startswith(("http:", "https:", "databricks"))
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        return str(client.create_experiment(name, None if remote else artifacts))
-    if found.lifecycle_stage != "active":
-        raise TrackingError(
-            f"MLflow's experiment {name!r} must be active, but it was deleted; bring it back with: "
-            f"mlflow experiments restore --experiment-id {found.experiment_id}"
-        )
-    if not remote and found.artifact_location.startswith("mlflow-artifacts:"):
-        raise TrackingError(
-            f"MLflow's experiment {name!r} was made through a server, so its artifacts are reached "
-            "only through one; set MLFLOW_TRACKING_URI to the server's address, or rename it there."
-        )
-    return str(found.experiment_id)
 
 
 def _dataset(name: str, digest: str) -> Any:
@@ -361,22 +266,6 @@ def _dataset(name: str, digest: str) -> Any:
 
     dataset = MetaDataset(CodeDatasetSource(tags={}), name=name, digest=digest)
     return DatasetInput(dataset._to_mlflow_entity(), [InputTag("mlflow.data.context", "training")])
-
-
-def _source_tags() -> dict[str, str]:
-    """Commit of the working folder, and whether it was changed since: MLflow's tag and our own."""
-    try:
-        commit = _git("rev-parse", "HEAD")
-        dirty = bool(_git("status", "--porcelain"))
-    except (OSError, subprocess.CalledProcessError):
-        return {}
-    return {"mlflow.source.git.commit": commit, "git.dirty": str(dirty).lower()}
-
-
-def _git(*words: str) -> str:
-    return subprocess.run(
-        ["git", *words], capture_output=True, text=True, check=True
-    ).stdout.strip()
 
 
 def _milliseconds(seconds: float) -> int:

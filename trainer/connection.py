@@ -1,0 +1,96 @@
+"""The way to MLflow: its client, the experiment to log to, and every run that fits a query."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import socket
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from trainer.errors import TrackingError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_PATIENCE_SECONDS = 10.0
+
+
+def connect(uri: str) -> MlflowClient:
+    """MLflow's client, with telemetry off unless the user turned it on, and no chatter.
+
+    Raises:
+        TrackingError: a server is named that does not answer.
+    """
+    if _is_server(uri):
+        _must_answer(uri)
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    import mlflow
+
+    for name in ("alembic", "mlflow.store.db.utils"):  # they tell of each step of a new database
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return mlflow.MlflowClient(tracking_uri=uri)
+
+
+def without_password(uri: str) -> str:
+    """The URI as it may be shown."""
+    return re.sub(r"//[^/@]*@", "//", uri)
+
+
+def search_runs(client: MlflowClient, experiment_id: str, query: str) -> Iterable[Any]:
+    """Every run of the experiment that fits the query, however many pages that takes."""
+    token = None
+    while True:
+        page = client.search_runs([experiment_id], query, max_results=1000, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def open_experiment(client: MlflowClient, uri: str, name: str, artifacts: str) -> str:
+    """The id of an experiment, made where it is missing.
+
+    Args:
+        client: connected to `uri`.
+        uri: tracking URI.
+        name: of the experiment.
+        artifacts: where the artifacts of a new one go; a server decides for itself.
+
+    Raises:
+        TrackingError: the experiment cannot be logged to from here.
+    """
+    remote = _is_server(uri) or uri.startswith("databricks")
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        return str(client.create_experiment(name, None if remote else artifacts))
+    if found.lifecycle_stage != "active":
+        raise TrackingError(
+            f"MLflow's experiment {name!r} must be active, but it was deleted; bring it back with: "
+            f"mlflow experiments restore --experiment-id {found.experiment_id}"
+        )
+    if not remote and found.artifact_location.startswith("mlflow-artifacts:"):
+        raise TrackingError(
+            f"MLflow's experiment {name!r} was made through a server, so its artifacts are reached "
+            "only through one; set MLFLOW_TRACKING_URI to the server's address, or rename it there."
+        )
+    return str(found.experiment_id)
+
+
+def _is_server(uri: str) -> bool:
+    return uri.startswith(("http:", "https:"))
+
+
+def _must_answer(uri: str) -> None:
+    """Knock at a server's door: MLflow's own client would try for minutes, in silence."""
+    parts = urlsplit(uri)
+    try:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        socket.create_connection((parts.hostname or "", port), _PATIENCE_SECONDS).close()
+    except (OSError, ValueError) as error:
+        raise TrackingError(
+            f"MLflow's server {without_password(uri)} must answer, but does not: {error}. "
+            "Start it, or leave --tracking-uri and MLFLOW_TRACKING_URI away to use ./mlflow.db."
+        ) from error
