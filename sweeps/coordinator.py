@@ -225,8 +225,9 @@ class Coordinator:
         trial.tell(self._study.optuna)
         self._count(trial)
         value = "" if trial.value is None else f" {self._config.objective} {trial.value:.4f}"
+        epochs = "1 epoch" if trial.epochs == 1 else f"{trial.epochs} epochs"
         self._view.say(
-            f"trial {trial.number} {trial.outcome} after {trial.epochs} epochs:{value}  "
+            f"trial {trial.number} {trial.outcome} after {epochs}:{value}  "
             f"{space.label(trial.config)}"
         )
 
