@@ -5,6 +5,7 @@ import resource
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -147,20 +148,23 @@ def test_a_dash_for_a_file_is_stdout(report):
     assert report("--study", "full", "-o", "-") == report("--study", "full")
 
 
-@pytest.fixture
+@contextmanager
 def small_files():
-    """No file can be made longer than four bytes, as on a full disk."""
+    """No file can be made longer than four bytes, as on a full disk; not even pytest's own."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def test_half_a_file_is_never_left(tmp_path, small_files):
+def test_half_a_file_is_never_left(tmp_path):
     """Writing that fails midway leaves the file as it was, and nothing else."""
     path = tmp_path / "study.csv"
     for before in ([], ["study.csv"]):
-        with pytest.raises(SweepError, match=r"study\.csv must be .* but: File too large\.$"):
+        full = pytest.raises(SweepError, match=r"study\.csv must be .* but: File too large\.$")
+        with full, small_files():
             write(path, "halfway")
         assert [it.name for it in tmp_path.iterdir()] == before
         path.write_text("old")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _PATIENCE_SECONDS = 10.0
+_SHOWN_AS = {"mlflow.experimentKind": "custom_model_development"}  # not as one of language models
 
 
 def connect(uri: str) -> MlflowClient:
@@ -65,7 +66,8 @@ def open_experiment(client: MlflowClient, uri: str, name: str, artifacts: str) -
     remote = _is_server(uri) or uri.startswith("databricks")
     found = client.get_experiment_by_name(name)
     if found is None:
-        return str(client.create_experiment(name, None if remote else artifacts))
+        location = None if remote else artifacts
+        return str(client.create_experiment(name, location, tags=_SHOWN_AS))
     if found.lifecycle_stage != "active":
         raise TrackingError(
             f"MLflow's experiment {name!r} must be active, but it was deleted; bring it back with: "
