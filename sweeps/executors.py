@@ -5,8 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -61,10 +62,12 @@ class LocalExecutor:
 
     Args:
         slots: how many processes.
+        gpus: which GPUs they see, in turn, one each, as CUDA_VISIBLE_DEVICES names them.
     """
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, gpus: Sequence[str] = ()) -> None:
         self.slots = slots
+        self._gpus = [gpus[slot % len(gpus)] for slot in range(slots)] if gpus else []
         with _interrupts_held():
             self._pool = self._new_pool()
 
@@ -90,6 +93,7 @@ class LocalExecutor:
         pool = pebble.ProcessPool(
             max_workers=self.slots,
             initializer=_begin_worker,
+            initargs=(self._gpus, f"sweeps-{os.getpid()}-{id(self)}"),
             context=multiprocessing.get_context("spawn"),
         )
         assert pool.active  # asking starts it
@@ -111,8 +115,8 @@ def _settle(outer: Future[Any], inner: Future[Any]) -> None:
         outer.set_result(inner.result())
 
 
-def _begin_worker() -> None:
-    """Leave Ctrl-C to the parent, and end at once when the parent is gone, however it went."""
+def _begin_worker(gpus: Sequence[str], seats: str) -> None:
+    """Leave Ctrl-C to the parent, take a GPU, and end with the parent, however that ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None, "a worker has a parent"
@@ -122,7 +126,25 @@ def _begin_worker() -> None:
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
+    _take_gpu(gpus, seats)
     import trainer.stage  # noqa: F401 - slow, and what every task needs
+
+
+def _take_gpu(gpus: Sequence[str], seats: str) -> None:
+    """See only the first GPU whose seat is free.
+
+    A seat is a name that the kernel gives to one socket at a time, and frees with its process.
+    """
+    for seat, gpu in enumerate(gpus):
+        taken = socket.socket(socket.AF_UNIX)
+        try:
+            taken.bind(f"\0{seats}-{seat}")
+        except OSError:
+            taken.close()
+            continue
+        taken.detach()  # held until the process ends
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+        return
 
 
 @contextmanager

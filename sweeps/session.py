@@ -20,7 +20,7 @@ from sweeps.study import OpenStudy, open_study
 from sweeps.trials import Trials
 from trainer.config import TrainConfig
 from trainer.data import load, prepare
-from trainer.device import resolve_device
+from trainer.device import resolve_device, visible_gpus
 from trainer.paths import Paths
 from trainer.record import BEST, COMPLETE, FAILED, INTERRUPTED, RUNNING, RunRecord
 from trainer.store import StageStore
@@ -109,13 +109,16 @@ def slots(config: SweepConfig) -> int:
     if config.workers:
         return config.workers
     if config.train.device == "cuda":
-        return 1
+        return len(visible_gpus())
     return max(1, len(os.sched_getaffinity(0)) // config.train.threads)
 
 
 @contextmanager
 def _executor(config: SweepConfig) -> Iterator[Executor]:
-    executor = InlineExecutor() if config.executor == "inline" else LocalExecutor(slots(config))
+    executor: Executor = InlineExecutor()
+    if config.executor == "local":
+        gpus = visible_gpus() if config.train.device == "cuda" else []
+        executor = LocalExecutor(slots(config), gpus)
     try:
         yield executor
     finally:

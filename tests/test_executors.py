@@ -105,6 +105,36 @@ def test_a_worker_that_dies_idle_costs_nothing(local: LocalExecutor) -> None:
     pytest.fail("three tasks in a row were lost")
 
 
+def test_each_worker_sees_a_gpu_of_its_own_and_leaves_it_to_the_next() -> None:
+    """Two workers share out two GPUs; the one that takes a dead one's place takes its GPU."""
+    executor = LocalExecutor(2, ["5", "7"])
+    try:
+        before = gpus_of_two(executor)
+        assert sorted(before.values()) == ["5", "7"]
+        with pytest.raises(WorkerLost):
+            executor.submit(die).result(WAIT)
+        after = gpus_of_two(executor)
+        assert sorted(after.values()) == ["5", "7"]
+        assert len(before.keys() & after.keys()) == 1
+    finally:
+        executor.stop()
+
+
+def gpus_of_two(executor: LocalExecutor) -> dict[int, str]:
+    """The GPU that each of two workers sees, by process id, once both are there."""
+    found: dict[int, str] = {}
+    deadline = time.monotonic() + WAIT
+    while len(found) < 2 and time.monotonic() < deadline:
+        futures = [executor.submit(gpu_after, 0.3) for _ in range(2)]
+        found.update(future.result(WAIT) for future in futures)
+    return found
+
+
+def gpu_after(seconds: float) -> tuple[int, str]:
+    """This process and the GPU it sees, told after a while."""
+    return rest(seconds), os.environ["CUDA_VISIBLE_DEVICES"]
+
+
 def test_stop_ends_what_still_runs() -> None:
     """Workers that are busy for a minute are gone at once."""
     executor = LocalExecutor(1)

@@ -25,6 +25,13 @@ def resolve_device(name: str) -> str:
     return name
 
 
+def visible_gpus() -> list[str]:
+    """The GPUs this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    count = torch.cuda.device_count()
+    return chosen.split(",")[:count] if chosen else [str(index) for index in range(count)]
+
+
 def platform(device: str) -> dict[str, str]:
     """What of this machine determines the bits that training gives on `device`."""
     facts = {"torch": torch.__version__, "machine": machine.machine()}
