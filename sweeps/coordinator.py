@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from sweeps import space
 from sweeps.config import SweepConfig
 from sweeps.delivery import Delivery
 from sweeps.executors import Executor, WorkerLost
@@ -227,12 +226,11 @@ class Coordinator:
         value = "" if trial.value is None else f" {self._config.objective} {trial.value:.4f}"
         epochs = "1 epoch" if trial.epochs == 1 else f"{trial.epochs} epochs"
         self._view.say(
-            f"trial {trial.number} {trial.outcome} after {epochs}:{value}  "
-            f"{space.label(trial.config)}"
+            f"trial {trial.number} {trial.outcome} after {epochs}:{value}  {trial.config.label}"
         )
 
     def _count(self, trial: LiveTrial) -> None:
-        label = space.label(trial.config)
+        label = trial.config.label
         self.progress = self.progress.with_trial(trial.number, label, trial.outcome, trial.value)
 
     def _may_submit(self) -> bool:
@@ -245,7 +243,7 @@ class Coordinator:
         busy = (
             Busy(
                 trial=flight.trial.number,
-                label=space.label(flight.trial.config),
+                label=flight.trial.config.label,
                 epoch=flight.stage.epoch,
                 seconds=now - flight.began,
             )

@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 
 from sweeps.config import SweepConfig
 from sweeps.progress import duration
 from sweeps.session import Places, resolved, slots
-from trainer.data import load, prepare
+from trainer.config import TrainConfig
+from trainer.data import Data, load, prepare
 from trainer.device import hold_still, synchronize
 from trainer.epoch import Resident, train_epoch
 from trainer.model import build_model
@@ -35,7 +35,7 @@ def estimate(config: SweepConfig, places: Places) -> str:
     folder = places.data or Paths.here().data
     prepare(train.dataset, folder)
     data = load(train.dataset, train.split, train.limit, folder)
-    epoch_seconds, state_bytes = _measure(config, folder)
+    epoch_seconds, state_bytes = _measure(train, data)
     most = config.trials * train.epochs
     at_once = slots(config)
     lines = [
@@ -50,11 +50,9 @@ def estimate(config: SweepConfig, places: Places) -> str:
     return "\n".join(lines)
 
 
-def _measure(config: SweepConfig, folder: Path) -> tuple[float, int]:
+def _measure(train: TrainConfig, data: Data) -> tuple[float, int]:
     """Seconds of an epoch, and bytes of a state (of Adam, which keeps the most)."""
-    train = config.train
     hold_still(train.device, train.threads)
-    data = load(train.dataset, train.split, train.limit, folder)
     model = build_model(train.seed, data.classes, data.train.images.shape[3])
     model.to(train.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = build_optimizer("Adam", model.parameters(), train.lr, {}, train.device)

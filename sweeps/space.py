@@ -43,10 +43,3 @@ def describe(base: TrainConfig) -> dict[str, Any]:
         "step_size": {"low": 1, "high": base.epochs},
         "gamma": {"low": low, "high": high, "step": step},
     }
-
-
-def label(config: TrainConfig) -> str:
-    """What tells a trial from others, for people."""
-    return (
-        f"{config.optimizer} lr={config.lr:g} step_size={config.step_size} gamma={config.gamma:g}"
-    )

@@ -91,8 +91,8 @@ class LiveTrial:
 
     def state_keys(self) -> set[str]:
         """Keys of the states it stands on."""
-        kept = self.rule.wanted(self.stages, self.record.results, self.objective, self.outcome)
-        return {self.stages[self.epochs].key, *(checkpoint.key for checkpoint in kept.values())}
+        kept = self._wanted().values()
+        return {self.stages[self.epochs].key, *(checkpoint.key for checkpoint in kept)}
 
     def accept(self, result: EpochResult) -> None:
         """Take the next epoch's result; while it is not decided: report it, and decide."""
@@ -148,8 +148,10 @@ class LiveTrial:
 
     def _checkpoints(self) -> dict[str, Checkpoint]:
         """What is kept with the run; of a failed one nothing: its states may be what fails."""
-        if self.outcome in (RUNNING, FAILED):
-            return {}
+        return {} if self.outcome in (RUNNING, FAILED) else self._wanted()
+
+    def _wanted(self) -> dict[str, Checkpoint]:
+        """What the rule asks for, were the trial to end now."""
         return self.rule.wanted(self.stages, self.record.results, self.objective, self.outcome)
 
 

@@ -80,7 +80,7 @@ class Trials:
             config,
             self._data,
             id=f"{self._study.id}/{handle.number}",
-            name=f"trial {handle.number}: {space.label(config)}",
+            name=f"trial {handle.number}: {config.label}",
             started_at=started_at,
             group=self._study.id,
             parent=self._study.id,

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from torch import nn
 
 from trainer.metrics import EpochResult
 from trainer.record import RunRecord
@@ -64,3 +65,18 @@ class Shown:
     def told(self) -> list[tuple[str, int]]:
         """State and number of epochs of each record, in order."""
         return [(record.state, len(record.results)) for record in self.records]
+
+
+def network() -> nn.Sequential:
+    """The tutorial's layers, in plain torch."""
+    return nn.Sequential(
+        nn.Conv2d(3, 32, 5, padding=2),
+        nn.MaxPool2d(2),
+        nn.Conv2d(32, 32, 5, padding=2),
+        nn.MaxPool2d(2),
+        nn.Conv2d(32, 64, 5, padding=2),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(1024, 64),
+        nn.Linear(64, 10),
+    )

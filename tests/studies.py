@@ -1,18 +1,29 @@
 """Studies that several tests use: as the records of their runs, and as frames."""
 
 import math
+import shutil
 from dataclasses import replace
 
 import pandas as pd
 from examples import result
 
 from sweeps.columns import CURVE_COLUMNS, TRIAL_COLUMNS
-from sweeps.frames import OBJECTIVE_TAG, TRIALS_TAG, StudyFrames
+from sweeps.frames import EXPERIMENT, OBJECTIVE_TAG, TRIALS_TAG, StudyFrames
 from trainer.metrics import EPOCH_METRICS
 from trainer.record import RunRecord, params_of
+from trainer.store import StageStore
 from trainer.tags import STUDY_TAG, TRIAL_TAG
+from trainer.tracking import MlflowTracker
 
 START = 1_760_000_000.0
+
+
+def tracker_in(folder, empty_database):
+    """MLflow's store in a folder, by its URI, and a tracker that logs studies to it."""
+    shutil.copy(empty_database, folder)
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    store = StageStore(folder / "stages")
+    return uri, MlflowTracker(uri, EXPERIMENT, str(folder / "artifacts"), store)
 
 
 def parent(name, id, started_at, asked=7):

@@ -1,9 +1,8 @@
-import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from studies import START, child, parent, trained
+from studies import START, child, parent, tracker_in, trained
 
 from sweeps.columns import CURVE_COLUMNS, TRIAL_COLUMNS
 from sweeps.errors import SweepError, UnknownStudy
@@ -19,8 +18,6 @@ from trainer.config import TrainConfig
 from trainer.connection import connect
 from trainer.metrics import EPOCH_METRICS
 from trainer.record import COMPLETE
-from trainer.store import StageStore
-from trainer.tracking import MlflowTracker
 
 
 class SmallPages:
@@ -41,10 +38,7 @@ class SmallPages:
 def uri(tmp_path_factory, empty_database):
     """MLflow's store with a study, the one that had its name before, and one without trials."""
     folder = tmp_path_factory.mktemp("frames")
-    shutil.copy(empty_database, folder)
-    uri = f"sqlite:///{folder / 'mlflow.db'}"
-    store = StageStore(folder / "stages")
-    tracker = MlflowTracker(uri, EXPERIMENT, str(folder / "artifacts"), store)
+    uri, tracker = tracker_in(folder, empty_database)
     study, replaced = parent("digits", "new", START), parent("digits", "old", START - 500)
     for record in (parent("older", "other", START - 900), replaced, study):
         tracker.sync(record)

@@ -1,22 +1,7 @@
 import torch
-from torch import nn
+from examples import network
 
 from trainer.model import SIDE, build_model
-
-
-def tutorial() -> nn.Sequential:
-    """The network as the tutorial's second listing writes it."""
-    return nn.Sequential(
-        nn.Conv2d(3, 32, 5, padding=2),
-        nn.MaxPool2d(2),
-        nn.Conv2d(32, 32, 5, padding=2),
-        nn.MaxPool2d(2),
-        nn.Conv2d(32, 64, 5, padding=2),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Linear(1024, 64),
-        nn.Linear(64, 10),
-    )
 
 
 def test_it_has_the_tutorials_layers_and_no_others() -> None:
@@ -41,7 +26,7 @@ def test_it_has_the_tutorials_layers_and_no_others() -> None:
 def test_a_seed_gives_the_weights_torch_gives_the_tutorial() -> None:
     """Equal to the bit, in every tensor and in the scores."""
     torch.manual_seed(42)
-    plain, ours = tutorial(), build_model(42, 10, 3)
+    plain, ours = network(), build_model(42, 10, 3)
     for expected, got in zip(plain.parameters(), ours.parameters(), strict=True):
         assert torch.equal(expected, got)
     images = torch.rand(4, 3, 32, 32)

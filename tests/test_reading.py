@@ -1,17 +1,14 @@
 import math
-import shutil
 from dataclasses import dataclass
 
 import pandas as pd
 import pytest
-from studies import START, child, parent, trained
+from studies import START, child, parent, tracker_in, trained
 
 from sweeps.columns import CURVE_COLUMNS
-from sweeps.frames import EXPERIMENT, StudyFrames, load_study
+from sweeps.frames import StudyFrames, load_study
 from trainer.config import TrainConfig
 from trainer.record import COMPLETE, DIVERGED, FAILED, PRUNED, RunRecord
-from trainer.store import StageStore
-from trainer.tracking import MlflowTracker
 
 SGD = TrainConfig(lr=0.1, optimizer_args={"momentum": 0.9, "nesterov": True}, limit=50, epochs=3)
 ADAM = TrainConfig(
@@ -36,10 +33,7 @@ class Stored:
 def stored(tmp_path_factory, empty_database):
     """A study with a trial of each kind."""
     folder = tmp_path_factory.mktemp("reading")
-    shutil.copy(empty_database, folder)
-    uri = f"sqlite:///{folder / 'mlflow.db'}"
-    store = StageStore(folder / "stages")
-    tracker = MlflowTracker(uri, EXPERIMENT, str(folder / "artifacts"), store)
+    uri, tracker = tracker_in(folder, empty_database)
     study = parent("digits", "new", START)
     begun = [child(study, number, ADAM if number % 2 else SGD) for number in range(7)]
     records = [

@@ -2,7 +2,6 @@ import io
 import json
 import math
 import resource
-import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -11,25 +10,21 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from rich.console import Console
-from studies import START, child, parent, trained
+from studies import START, child, parent, tracker_in, trained
 
 from sweeps.errors import SweepError
-from sweeps.frames import EXPERIMENT, load_study
+from sweeps.frames import load_study
 from sweeps.report import main, render_study, write
 from sweeps.summary import summarize
 from trainer.config import TrainConfig
 from trainer.record import COMPLETE, DIVERGED, FAILED, PRUNED
-from trainer.store import StageStore
-from trainer.tracking import MlflowTracker
 
 
 @pytest.fixture(scope="module")
 def uri(tmp_path_factory, empty_database):
     """MLflow's store with a study that has trials of every kind, and one that has none."""
     folder = tmp_path_factory.mktemp("report")
-    shutil.copy(empty_database, folder)
-    uri = f"sqlite:///{folder / 'mlflow.db'}"
-    tracker = MlflowTracker(uri, EXPERIMENT, str(folder / "runs"), StageStore(folder / "stages"))
+    uri, tracker = tracker_in(folder, empty_database)
     full = parent("full", "full", START, asked=4)
     for record in (full, parent("empty", "empty", START - 1)):
         tracker.sync(record)

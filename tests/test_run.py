@@ -79,28 +79,20 @@ def states(folder: Path) -> dict[str, list[str]]:
     return found
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an empty MLflow database, which takes seconds to make."""
-    folder = tmp_path_factory.mktemp("template")
-    connect(f"sqlite:///{folder}/mlflow.db").search_experiments()
-    return folder
-
-
 @pytest.fixture
-def folder(template: Path, tmp_path: Path) -> Path:
+def folder(empty_database: Path, tmp_path: Path) -> Path:
     """A working folder with an empty MLflow database."""
-    shutil.copytree(template, tmp_path, dirs_exist_ok=True)
+    shutil.copy(empty_database, tmp_path)
     return tmp_path
 
 
 @pytest.fixture(scope="module")
 def undisturbed(
-    template: Path, tmp_path_factory: pytest.TempPathFactory, sample: Path
+    empty_database: Path, tmp_path_factory: pytest.TempPathFactory, sample: Path
 ) -> tuple[Path, Ended]:
     """The folder of a sweep that nobody disturbed, and how it ended."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    shutil.copytree(template, folder, dirs_exist_ok=True)
+    shutil.copy(empty_database, folder)
     ended = sweep(folder, command(sample))
     assert ended.status == 0, ended.output
     return folder, ended

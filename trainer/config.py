@@ -87,6 +87,12 @@ class TrainConfig:
 
         check_optimizer(self.optimizer, self.optimizer_args)
 
+    @property
+    def label(self) -> str:
+        """What tells a run from others, for people."""
+        rates = f"lr={self.lr:g} step_size={self.step_size} gamma={self.gamma:g}"
+        return f"{self.optimizer} {rates}"
+
     def to_json(self) -> str:
         """The whole config, enough to train the run again; `from_json` reads it."""
         return json.dumps(asdict(self), indent=2)

@@ -56,10 +56,7 @@ def fit(
         config,
         data,
         id=uuid.uuid4().hex,
-        name=(
-            f"{config.optimizer} lr={config.lr:g} step_size={config.step_size} "
-            f"gamma={config.gamma:g}"
-        ),
+        name=config.label,
         started_at=time.time(),
     )
     state, error, wanted = COMPLETE, "", dict[str, Checkpoint]()

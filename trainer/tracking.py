@@ -119,8 +119,7 @@ class MlflowTracker:
 
     def rename_study(self, group: str, name: str) -> None:
         """Show all runs of a group under another study's name."""
-        query = f"tags.`{GROUP_TAG}` = '{group}'"
-        for run in list(search_runs(self.client, self.experiment_id, query)):
+        for run in self._runs_of(group):
             self.client.set_tag(run.info.run_id, STUDY_TAG, name)
 
     def sync(self, record: RunRecord) -> None:
@@ -160,13 +159,16 @@ class MlflowTracker:
     def _find(self, record: RunRecord) -> _Sent | None:
         """What is known of the run; the first question about a group reads all its runs."""
         if record.group not in self._groups:
-            query = f"tags.`{GROUP_TAG}` = '{record.group}'"
-            for run in search_runs(self.client, self.experiment_id, query):
+            for run in self._runs_of(record.group):
                 self._sent[run.data.tags[RUN_TAG]] = _Sent(
                     run.info.run_id, run.info.status, dict(run.data.params), dict(run.data.tags)
                 )
             self._groups.add(record.group)
         return self._sent.get(record.id)
+
+    def _runs_of(self, group: str) -> list[Any]:
+        query = f"tags.`{GROUP_TAG}` = '{group}'"
+        return list(search_runs(self.client, self.experiment_id, query))
 
     def _create(self, record: RunRecord) -> _Sent:
         tags = {RUN_TAG: record.id, GROUP_TAG: record.group, **self._source_tags}
