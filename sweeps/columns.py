@@ -10,7 +10,7 @@ from trainer.metrics import EPOCH_METRICS, RUNNING_LOSS, TRAIN_LOSS, VAL_ACCURAC
 from trainer.record import BEST, BEST_EPOCH, BEST_METRICS
 
 CONFIG_COLUMNS = {
-    item.name: item.name for item in fields(TrainConfig) if item.name != "optimizer_args"
+    item.name: item.name for item in fields(TrainConfig) if not item.name.endswith("_args")
 } | {"epochs": "asked_epochs"}
 """In which column of the trials each field of a config stands."""
 

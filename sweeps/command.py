@@ -25,14 +25,15 @@ def train_command(row: pd.Series[Any]) -> str:
     words = ["python", "-m", "trainer"]
     for name in dict.fromkeys((*_ALWAYS, *CONFIG_COLUMNS)):
         column, default = CONFIG_COLUMNS[name], _DEFAULTS[name]
-        if column not in given:
+        if column not in given or name == "unshared":  # alone it has nobody to share with
             continue
         kind: Any = int if default is None else type(default)
         value = kind(given[column])  # beside a missing one a whole number may have become a float
-        if name == "shuffle":
-            words += [] if value else ["--no-shuffle"]
+        option = name.replace("_", "-")
+        if kind is bool:
+            words += [] if value == default else [f"--{option}" if value else f"--no-{option}"]
         elif name in _ALWAYS or value != default:
-            words += [f"--{name.replace('_', '-')}", str(value)]
+            words += [f"--{option}", str(value)]
     for name in arguments(given.index):
         words += ["--set", f"{name}={given[name]}"]
     return shlex.join(words)

@@ -7,10 +7,13 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, Literal
 
-from sweeps import space
-from sweeps.sampling import PRUNERS, SAMPLERS
+from sweeps.objectives import SECOND_OBJECTIVES
+from sweeps.pruning import LEAST_EPOCHS, PRUNERS
+from sweeps.sampling import COMPLETE_ONLY, ONE_OBJECTIVE, SAMPLERS, TWO_OBJECTIVES
+from sweeps.space import Space, open_space
 from trainer.config import TrainConfig
 from trainer.errors import ConfigError, unknown
 from trainer.metrics import OBJECTIVES, VAL_LOSS
@@ -24,12 +27,16 @@ class SweepConfig:
     """One sweep, validated on construction.
 
     Attributes:
-        train: what every trial has in common; the search replaces optimizer, lr, step_size, gamma.
+        train: what every trial has in common; what the space decides goes before it.
+        space: a PATH.toml or `package.module:function` that says what a trial may be; "": the
+            default.
         trials: how many the study is to have in all, whatever became of them.
         study: its name; made from the settings where none is given.
         objective: the metric trials are judged by, at its best epoch; a name in `OBJECTIVES`.
+        second: what they are judged by beside it, a name in `SECOND_OBJECTIVES`; "": nothing.
         sampler: a name in `SAMPLERS`.
-        pruner: a name in `PRUNERS`.
+        pruner: a name in `PRUNERS`; where none is given "percentile", or "none" with two objectives
+            and with samplers that learn from complete trials only.
         executor: "local" trains in worker processes, "inline" in this one.
         workers: how many train at once; 0 means one for every `train.threads` cores.
         timeout: seconds after which no further epoch is begun; None: no limit.
@@ -41,11 +48,13 @@ class SweepConfig:
     """
 
     train: TrainConfig = field(default_factory=TrainConfig)
+    space: str = ""
     trials: int = 50
     study: str = ""
     objective: str = VAL_LOSS
+    second: str = ""
     sampler: str = "tpe"
-    pruner: str = "percentile"
+    pruner: str = ""
     executor: str = "local"
     workers: int = 0
     timeout: float | None = None
@@ -53,6 +62,9 @@ class SweepConfig:
     fresh: bool = False
 
     def __post_init__(self) -> None:
+        if not self.pruner:
+            full = bool(self.second) or self.sampler in COMPLETE_ONLY
+            object.__setattr__(self, "pruner", "none" if full else "percentile")
         for name, allowed in (
             ("objective", OBJECTIVES),
             ("sampler", SAMPLERS),
@@ -61,6 +73,7 @@ class SweepConfig:
         ):
             if getattr(self, name) not in allowed:
                 raise ConfigError(unknown(name, getattr(self, name), allowed))
+        _check_search(self)
         if self.trials < 1:
             raise ConfigError(f"trials must be at least 1, but got {self.trials}.")
         if self.workers < 0:
@@ -76,20 +89,36 @@ class SweepConfig:
             )
 
     @property
-    def maximize(self) -> bool:
-        """Whether more of the objective is better."""
-        return OBJECTIVES[self.objective]
+    def objectives(self) -> tuple[str, ...]:
+        """The one or two names it is judged by."""
+        return (self.objective, self.second) if self.second else (self.objective,)
+
+    @property
+    def directions(self) -> list[Literal["minimize", "maximize"]]:
+        """Of each of the objectives, as Optuna calls them."""
+        names = self.objectives
+        return ["maximize" if SECOND_OBJECTIVES[name] else "minimize" for name in names]
+
+    @cached_property
+    def search_space(self) -> Space:
+        """What a trial may be."""
+        return open_space(self.space)
+
+    @cached_property
+    def grid(self) -> list[dict[str, Any]] | None:
+        """Every point of the space, as Optuna's parameters, where a grid is searched."""
+        return self.search_space.points(self.train) if self.sampler == "grid" else None
 
     def settings(self) -> dict[str, Any]:
         """What makes two sweeps the same study: all that decides its trials, as JSON values."""
         train: dict[str, Any] = json.loads(self.train.to_json())
-        for name in space.SEARCHED:
-            del train[name]
+        for name in self.search_space.always:
+            train.pop(name, None)
         return train | {
-            "objective": self.objective,
+            "objective": ",".join(self.objectives),
             "sampler": self.sampler,
             "pruner": self.pruner,
-            "space": space.describe(self.train),
+            "space": self.search_space.describe(self.train),
         }
 
 
@@ -100,6 +129,37 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         for name in sorted(old.keys() | new.keys())
         if old.get(name) != new.get(name)
     ]
+
+
+def _check_search(config: SweepConfig) -> None:
+    """Refuse objectives, samplers and pruners that cannot go together."""
+    second, sampler, pruner = config.second, config.sampler, config.pruner
+    others = [name for name in SECOND_OBJECTIVES if name != config.objective]
+    if second and second not in others:
+        raise ConfigError(unknown("second objective", second, others))
+    able = TWO_OBJECTIVES if second else ONE_OBJECTIVE
+    if sampler not in able:
+        count = "two objectives" if second else "one objective"
+        raise ConfigError(
+            f"With {count} sampler must be one of {', '.join(able)}, but got {sampler!r}."
+        )
+    if pruner != "none" and second:
+        raise ConfigError(
+            "With two objectives pruner must be none, as a trial that falls behind in one may be "
+            f"ahead in the other, but got {pruner!r}."
+        )
+    if pruner != "none" and sampler in COMPLETE_ONLY:
+        raise ConfigError(
+            f"With sampler {sampler} pruner must be none, as it learns from complete trials only, "
+            f"but got {pruner!r}."
+        )
+    least, epochs = LEAST_EPOCHS.get(pruner, 1), config.train.epochs
+    if epochs < least:
+        raise ConfigError(
+            f"With pruner {pruner} epochs must be at least {least}, but got {epochs}; with so few "
+            "pruner may be percentile, median or none."
+        )
+    _ = config.grid  # raises where there is no end of points
 
 
 def _name(config: SweepConfig) -> str:

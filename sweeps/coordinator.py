@@ -81,7 +81,7 @@ class Coordinator:
         self._began = time.time()
         self.progress = Progress(
             study=config.study,
-            trials=config.trials,
+            trials=trials.asked(),
             epochs=config.train.epochs,
             objective=config.objective,
         )
@@ -223,10 +223,10 @@ class Coordinator:
         """Tell Optuna what was decided: today in the order in which trials are decided."""
         trial.tell(self._study.optuna)
         self._count(trial)
-        value = "" if trial.value is None else f" {self._config.objective} {trial.value:.4f}"
         epochs = "1 epoch" if trial.epochs == 1 else f"{trial.epochs} epochs"
         self._view.say(
-            f"trial {trial.number} {trial.outcome} after {epochs}:{value}  {trial.config.label}"
+            f"trial {trial.number} {trial.outcome} after {epochs}: "
+            + "  ".join(filter(None, (trial.shown, trial.config.label)))
         )
 
     def _count(self, trial: LiveTrial) -> None:

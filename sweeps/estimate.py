@@ -12,13 +12,13 @@ from sweeps.config import SweepConfig
 from sweeps.progress import duration
 from sweeps.session import Places, resolved, slots
 from trainer.config import TrainConfig
-from trainer.data import Data, load, prepare
+from trainer.data import Data, prepare
 from trainer.device import hold_still, synchronize
-from trainer.epoch import Resident, train_epoch
-from trainer.model import build_model
-from trainer.optim import build_optimizer
 from trainer.paths import Paths
+from trainer.plan import plan
+from trainer.stage import data_of
 from trainer.store import BUDGET
+from trainer.training import Training
 
 _WARM_UP_BATCHES = 3
 _TIMED_BATCHES = 10
@@ -33,44 +33,39 @@ def estimate(config: SweepConfig, places: Places) -> str:
     config = replace(config, train=resolved(config.train))
     train = config.train
     folder = places.data or Paths.here().data
-    prepare(train.dataset, folder)
-    data = load(train.dataset, train.split, train.limit, folder)
+    prepare(train.dataset, folder, train.image_size)
+    data = data_of(train, folder)
     epoch_seconds, state_bytes = _measure(train, data)
-    most = config.trials * train.epochs
+    trials = config.trials if config.grid is None else min(config.trials, len(config.grid))
+    most = trials * train.epochs
     at_once = slots(config)
     lines = [
-        f"study {config.study}: {config.trials} trials of up to {train.epochs} epochs "
+        f"study {config.study}: {trials} trials of up to {train.epochs} epochs "
         f"on {len(data.train.labels)} images of {data.name}, validated on {len(data.val.labels)}",
         f"one epoch: {epoch_seconds:.1f} s on one worker; {at_once} at once",
         f"at most {most} epochs, {duration(most * epoch_seconds / at_once)}; "
         "pruned trials and shared epochs make it less",
         f"disk: {min(most * state_bytes, BUDGET) / 1e6:.0f} MB of states at most, "
-        f"{2 * config.trials * state_bytes / 1e6:.0f} MB of checkpoints at most",
+        f"{2 * trials * state_bytes / 1e6:.0f} MB of checkpoints at most",
     ]
     return "\n".join(lines)
 
 
 def _measure(train: TrainConfig, data: Data) -> tuple[float, int]:
     """Seconds of an epoch, and bytes of a state (of Adam, which keeps the most)."""
-    hold_still(train.device, train.threads)
-    model = build_model(train.seed, data.classes, data.train.images.shape[3])
-    model.to(train.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = build_optimizer("Adam", model.parameters(), train.lr, {}, train.device)
-    count = min(_TIMED_BATCHES * train.batch_size, len(data.train.labels))
-    some = Resident(
-        images=torch.from_numpy(data.train.images[:count]).to(train.device),
-        labels=torch.from_numpy(data.train.labels[:count]).to(train.device),
+    config = replace(
+        train, optimizer="Adam", optimizer_args={}, scheduler="none", scheduler_args={}, warmup=0
     )
-    warm = Resident(
-        images=some.images[: _WARM_UP_BATCHES * train.batch_size],
-        labels=some.labels[: _WARM_UP_BATCHES * train.batch_size],
-    )
-    train_epoch(model, optimizer, warm, None, train.batch_size)
-    synchronize(train.device)
+    hold_still(config.device, config.threads, deterministic=config.deterministic)
+    training, stage = Training(config, data), plan(config, data)[1]
+    training.train(stage, most=_WARM_UP_BATCHES)
+    synchronize(config.device)
     began = time.perf_counter()
-    train_epoch(model, optimizer, some, None, train.batch_size)
-    synchronize(train.device)
-    seconds = (time.perf_counter() - began) / count * len(data.train.labels)
+    training.train(stage, most=_TIMED_BATCHES)
+    synchronize(config.device)
+    images = len(data.train.labels)
+    timed = min(_TIMED_BATCHES * config.batch_size, images)
+    seconds = (time.perf_counter() - began) / timed * images
     buffer = io.BytesIO()
-    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, buffer)
+    torch.save(training.state(), buffer)
     return seconds, buffer.tell()

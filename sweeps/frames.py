@@ -23,8 +23,10 @@ EXPERIMENT = "sweeps"
 """MLflow's experiment that all studies are in."""
 
 OBJECTIVE_TAG = "sweep.objective"
+SECOND_TAG = "sweep.second_objective"
 TRIALS_TAG = "sweep.trials"
-"""Only on a study's own run: the metric its trials are judged by, and how many were asked for."""
+"""Only on a study's own run: the metric its trials are judged by, what else they are judged by,
+where there is such, and how many were asked for."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,6 +36,8 @@ class StudyFrames:
     Attributes:
         name: of the study.
         objective: the metric trials are judged by, a name in `trainer.metrics.OBJECTIVES`.
+        second: what else they are judged by, a name in `sweeps.objectives.SECOND_OBJECTIVES`; "":
+            nothing.
         asked: how many trials were asked for.
         run_id: MLflow's id of the study's run, the parent of its trials' runs.
         view: the command or address that shows them in a browser.
@@ -43,6 +47,7 @@ class StudyFrames:
 
     name: str
     objective: str
+    second: str = ""
     asked: int
     run_id: str
     view: str
@@ -146,6 +151,7 @@ def read_study(
     return StudyFrames(
         name=tags[STUDY_TAG],
         objective=tags[OBJECTIVE_TAG],
+        second=tags.get(SECOND_TAG, ""),
         asked=int(tags[TRIALS_TAG]),
         run_id=parent.info.run_id,
         view=view,

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from sweeps.command import train_command
 from sweeps.frames import StudyFrames
-from trainer.metrics import OBJECTIVES, VAL_ACCURACY
+from sweeps.objectives import SECOND_OBJECTIVES, SECONDS
+from trainer.metrics import EPOCH_SECONDS, OBJECTIVES, VAL_ACCURACY
 from trainer.record import BEST, BEST_EPOCH, COMPLETE, DIVERGED, FAILED, PRUNED
 
 
@@ -56,6 +58,54 @@ def rank(frames: StudyFrames) -> pd.DataFrame:
     trials = trials.drop(columns=[name, BEST_EPOCH], errors="ignore").merge(best, on="trial")
     finite = trials[trials[name].abs() < math.inf]
     return finite.sort_values([name, "trial"], ascending=ascending)
+
+
+def second_values(frames: StudyFrames) -> pd.Series[float]:
+    """What each trial has of the second objective, by trial; see `sweeps.objectives.value_of`."""
+    name = frames.second
+    of_trials = frames.curves.groupby("trial")[EPOCH_SECONDS if name == SECONDS else name]
+    if name == SECONDS:
+        return of_trials.sum()
+    return of_trials.max() if OBJECTIVES[name] else of_trials.min()
+
+
+def pareto_front(trials: pd.DataFrame, objectives: Mapping[str, bool]) -> pd.Series[bool]:
+    """Which of the trials no other one beats: is as good in all objectives, and better in one.
+
+    Args:
+        trials: a row each.
+        objectives: columns of it, and whether more is better.
+
+    Returns:
+        True or False by the index of `trials`; trials that are alike are all on the front, and one
+        that lacks a value is not.
+    """
+    signs = [1 if more else -1 for more in objectives.values()]
+    values = trials[list(objectives)].to_numpy(float) * signs
+    as_good = (values[:, None] >= values[None]).all(axis=2)  # row as good as column
+    better = (values[:, None] > values[None]).any(axis=2)
+    beaten = (as_good & better).any(axis=0) | np.isnan(values).any(axis=1)
+    return pd.Series(~beaten, index=trials.index)
+
+
+def find_front(frames: StudyFrames, ranked: pd.DataFrame) -> pd.DataFrame:
+    """Those of the ranked trials that no other beats in both objectives, best by the first on top.
+
+    Returns:
+        Rows of `ranked`, in which the column `second_column` names is that of the second objective;
+        no rows where a study has but one.
+    """
+    if not frames.second:
+        return ranked.head(0)
+    first, second = BEST + frames.objective, second_column(frames.second)
+    both = ranked.assign(**{second: ranked["trial"].map(second_values(frames))})
+    more = {first: OBJECTIVES[frames.objective], second: SECOND_OBJECTIVES[frames.second]}
+    return both[pareto_front(both, more)]
+
+
+def second_column(name: str) -> str:
+    """What the column of a second objective is called."""
+    return SECONDS if name == SECONDS else BEST + name
 
 
 def find_winner(

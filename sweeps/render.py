@@ -14,6 +14,7 @@ from rich.table import Table
 
 from sweeps.frames import StudyFrames
 from sweeps.notes import share
+from sweeps.objectives import SECOND_OBJECTIVES
 from sweeps.progress import duration
 from sweeps.ranking import Winner
 from sweeps.space import SEARCHED
@@ -104,6 +105,9 @@ def _jsonable(value: Any) -> Any:
 def _headlines(summary: Summary) -> Iterable[str]:
     kind = "highest" if summary.maximize else "lowest"
     yield f"study {summary.study}: the {kind} {summary.objective} of a trial's epochs wins"
+    if summary.second:
+        kind = "highest" if SECOND_OBJECTIVES[summary.second] else "lowest"
+        yield f"second objective: the {kind} {summary.second}"
     counts = ", ".join(f"{n} {state}" for state, n in summary.counts.items())
     yield f"trials: {summary.trials} of {summary.asked} asked for" + (counts and f": {counts}")
     reused = share(summary.reused_epochs, summary.epochs)
@@ -127,17 +131,21 @@ def _tables(summary: Summary) -> Iterable[tuple[str, pd.DataFrame]]:
     """Titles and frames of text."""
     if len(summary.top):
         count = f"{len(summary.top)} of {summary.ranked} complete and pruned trials"
-        yield f"Best {count}, by {summary.objective}", _top(summary)
+        yield f"Best {count}, by {summary.objective}", _listed(summary, summary.top)
+    if len(summary.front):
+        both = f"{summary.objective} and {summary.second}"
+        yield f"Beaten by no other in both {both}", _listed(summary, summary.front)
     if len(summary.by_optimizer):
         yield "By optimizer", summary.by_optimizer.map(_short)
 
 
-def _top(summary: Summary) -> pd.DataFrame:
-    """The best trials; what not every trial has goes into one column, so that 80 columns do."""
-    texts = summary.top.map(_short)
+def _listed(summary: Summary, trials: pd.DataFrame) -> pd.DataFrame:
+    """The trials; what not every trial has goes into one column, so that 80 columns do."""
+    texts = trials.map(_short)
     texts[BEST_EPOCH] += "/" + texts.pop("epochs")
     names = {BEST + summary.objective: "best", BEST_EPOCH: "epoch", "step_size": "step"}
-    plain = ["trial", "state", *list(names)[:2], *SEARCHED]
+    columns = list(texts.columns)
+    plain = [*columns[: columns.index(BEST_EPOCH) + 1], *SEARCHED]
     others = texts.drop(columns=plain).to_dict("records")
     shown = texts[plain].rename(columns=names)
     settings = [" ".join(f"{name}={it}" for name, it in row.items() if it) for row in others]

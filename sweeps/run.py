@@ -24,23 +24,58 @@ def sweep(
         str,
         typer.Option(help="Name of the study.", show_default="made from the settings"),
     ] = "",
+    space: Annotated[
+        str,
+        typer.Option(
+            help="What is searched: a PATH.toml or package.module:function; see sweeps.space.",
+            show_default="optimizer, lr, step_size, gamma",
+        ),
+    ] = "",
     epochs: options.Epochs = None,
     batch_size: options.BatchSize = None,
     dataset: options.Dataset = None,
     split: options.Split = None,
     limit: options.Limit = None,
+    image_size: options.ImageSize = None,
+    normalize: options.Normalize = None,
+    augment: options.Augment = None,
+    model: options.Model = None,
+    loss: options.Loss = None,
+    scheduler: options.Scheduler = None,
+    scheduler_interval: options.SchedulerInterval = None,
+    warmup: options.Warmup = None,
+    warmup_start: options.WarmupStart = None,
+    settings: options.Settings = None,
+    shuffle: options.Shuffle = None,
     seed: options.Seed = None,
     objective: Annotated[
-        str, typer.Option(help="val_loss, running_loss, train_loss or val_accuracy, at its best.")
+        str,
+        typer.Option(
+            help="val_loss, running_loss, train_loss or val_accuracy, at its best epoch; or two, "
+            "as in val_loss,seconds: with the seconds of training, or any other of these."
+        ),
     ] = "val_loss",
-    sampler: Annotated[str, typer.Option(help="tpe, or random.")] = "tpe",
+    sampler: Annotated[
+        str,
+        typer.Option(
+            help="tpe: learns from all trials, fits any space; random: the yardstick for the "
+            "others; grid: every point of a small space once; qmc: spread more evenly than random; "
+            "gp: for few, long trials, needs up to seconds to suggest one; cmaes: for many trials "
+            "and numbers only, as it draws optimizers at random; nsgaii: for two objectives and "
+            "some hundred trials."
+        ),
+    ] = "tpe",
     pruner: Annotated[
         str,
         typer.Option(
             help="percentile: after 5 full trials, stop whatever is not in their best quarter; "
-            "median: in their better half; none."
+            "median: not in their better half; asha: not in the best third at epoch 2, 6, 18, ..., "
+            "from the first trial on; hyperband: as asha, but some trials are judged later, in "
+            "case early values mislead; patient: no better value for 5 epochs, whatever the others "
+            "have; none: train all to the end, as gp, cmaes, nsgaii and two objectives need.",
+            show_default="percentile",
         ),
-    ] = "percentile",
+    ] = "",
     workers: Annotated[
         str, typer.Option(help="Epochs trained at once.", show_default="auto: cores / threads")
     ] = "auto",
@@ -49,6 +84,7 @@ def sweep(
         str, typer.Option(help="local: worker processes; inline: this one, for a debugger.")
     ] = "local",
     device: options.Device = None,
+    deterministic: options.Deterministic = None,
     timeout: Annotated[
         float | None,
         typer.Option(help="Begin no epoch after so many seconds.", metavar="SECONDS"),
@@ -72,7 +108,7 @@ def sweep(
         bool, typer.Option("--dry-run", help="Say what would be trained, and how long that takes.")
     ] = False,
 ) -> int:
-    """Search for the best optimizer, lr, step_size and gamma.
+    """Search for the best optimizer, lr, step_size and gamma, or what --space names.
 
     The same command again goes on where it was stopped, however that was. Watch it with: mlflow ui
     """
@@ -83,24 +119,39 @@ def sweep(
     from sweeps.report import render_study
     from sweeps.session import Places, run_sweep
     from sweeps.view import open_view
-    from trainer.config import TrainConfig
     from trainer.record import CheckpointRule
 
-    train = options.given(
+    train = options.train_config(
+        None,
+        settings,
         epochs=epochs,
         batch_size=batch_size,
+        shuffle=shuffle,
         dataset=dataset,
         split=split,
         limit=limit,
+        image_size=image_size,
+        normalize=normalize,
+        augment=augment,
+        model=model,
+        loss=loss,
+        scheduler=scheduler,
+        scheduler_interval=scheduler_interval,
+        warmup=warmup,
+        warmup_start=warmup_start,
         seed=seed,
         threads=threads,
         device=device,
+        deterministic=deterministic,
     )
+    first, _, second = (part.strip() for part in objective.partition(","))
     config = SweepConfig(
-        train=TrainConfig(**train),
+        train=train,
+        space=space,
         trials=trials,
         study=study,
-        objective=objective,
+        objective=first,
+        second=second,
         sampler=sampler,
         pruner=pruner,
         executor=executor,
@@ -109,6 +160,7 @@ def sweep(
         checkpoints=CheckpointRule.parse(checkpoints),
         fresh=fresh,
     )
+    config.search_space.check(config.train)
     places = Places(tracking_uri=tracking_uri, storage=storage, stages=stages, data=data_dir)
     console = Console()
     if dry_run:

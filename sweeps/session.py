@@ -14,15 +14,17 @@ from sweeps.coordinator import Coordinator
 from sweeps.delivery import Delivery
 from sweeps.errors import SweepError
 from sweeps.executors import Executor, InlineExecutor, LocalExecutor
-from sweeps.frames import EXPERIMENT, OBJECTIVE_TAG, TRIALS_TAG
+from sweeps.frames import EXPERIMENT, OBJECTIVE_TAG, SECOND_TAG, TRIALS_TAG
 from sweeps.progress import Progress, View
+from sweeps.purity import is_pure
 from sweeps.study import OpenStudy, open_study
 from sweeps.trials import Trials
 from trainer.config import TrainConfig
-from trainer.data import load, prepare
+from trainer.data import prepare
 from trainer.device import resolve_device, visible_gpus
 from trainer.paths import Paths
 from trainer.record import BEST, COMPLETE, FAILED, INTERRUPTED, RUNNING, RunRecord
+from trainer.stage import data_of
 from trainer.store import StageStore
 from trainer.tags import STUDY_TAG
 from trainer.tracking import MlflowTracker
@@ -59,11 +61,17 @@ def run_sweep(config: SweepConfig, places: Places, view: View) -> bool:
     paths = Paths.here()
     config = replace(config, train=resolved(config.train))
     folder = places.data or paths.data
-    prepare(config.train.dataset, folder)
+    prepare(config.train.dataset, folder, config.train.image_size)
     with _executor(config) as executor:
-        data = load(config.train.dataset, config.train.split, config.train.limit, folder)
+        data = data_of(config.train, folder)
         store = StageStore(places.stages or paths.stages)
-        study = open_study(config, paths, places.storage)
+        study = open_study(config, paths, places.storage, data.digest)
+        unshared = not study.shares(lambda: is_pure(config, executor, folder))
+        if unshared:
+            view.say(
+                "The code that was brought gives other bits in another process: trials of this "
+                "study share no epochs."
+            )
         uri = places.tracking_uri or paths.tracking_uri
         tracker = MlflowTracker(uri, EXPERIMENT, paths.artifacts(EXPERIMENT), store)
         if study.set_aside is not None:
@@ -71,7 +79,9 @@ def run_sweep(config: SweepConfig, places: Places, view: View) -> bool:
             tracker.rename_study(group, name)
             view.say(f"The study that was called {config.study} is now called {name}.")
         delivery = Delivery(tracker)
-        trials = Trials(config, study, data)
+        trials = Trials(config, study, data, unshared=unshared)
+        if config.grid is not None:
+            view.say(f"The grid has {len(config.grid):,} points, for {trials.asked():,} trials.")
         coordinator = Coordinator(config, study, trials, executor, store, folder, delivery, view)
         try:
             if coordinator.resume():
@@ -129,12 +139,12 @@ def _parent(config: SweepConfig, study: OpenStudy, state: str, progress: Progres
     """The record of the study's own run."""
     about = {
         "study": config.study,
-        "trials": config.trials,
-        "direction": "maximize" if config.maximize else "minimize",
+        "trials": progress.trials,
+        "direction": ",".join(config.directions),
         **config.settings(),
     }
     note = [
-        f"**{progress.done} of {config.trials} trials**: {progress.counts()}",
+        f"**{progress.done} of {progress.trials} trials**: {progress.counts()}",
         f"Epochs: {progress.trained} trained, {progress.reused} reused",
     ]
     metrics = {}
@@ -152,7 +162,8 @@ def _parent(config: SweepConfig, study: OpenStudy, state: str, progress: Progres
         tags={
             STUDY_TAG: config.study,
             OBJECTIVE_TAG: config.objective,
-            TRIALS_TAG: str(config.trials),
+            **({SECOND_TAG: config.second} if config.second else {}),
+            TRIALS_TAG: str(progress.trials),
             "mlflow.note.content": "\n\n".join(note),
         },
         files={"study.json": json.dumps(about, indent=2)},

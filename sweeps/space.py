@@ -1,45 +1,174 @@
-"""The search space: what a trial may be, on grids on which learning rates recur.
-
-Rates that recur are what lets trials share epochs: the grid of `lr` goes 1, 2, 5, 10, ... and that
-of `gamma` by tenths, so that different trials pass through the same rates.
-"""
+"""`python -m sweeps.space`: the search space, which says what a trial may be."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
-from optuna.trial import BaseTrial
+import typer
 
+from trainer import options
 from trainer.config import TrainConfig
+from trainer.errors import ConfigError
+from trainer.references import is_reference
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.trial import BaseTrial
 
 SEARCHED = ("optimizer", "lr", "step_size", "gamma")
-OPTIMIZERS = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad")
-LRS = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-GAMMAS = (0.1, 0.9, 0.1)  # from, to, by
+"""What reports show of a trial before all else; the default space decides them."""
+
+_REFUSED = {
+    **dict.fromkeys(
+        ("dataset", "split", "limit", "image_size"), "all trials of a study have the same images"
+    ),
+    **dict.fromkeys(("device", "threads"), "all trials of a study are trained alike"),
+    "epochs": "trials are compared epoch by epoch; give --epochs",
+    "unshared": "it says which runs share epochs",
+    "optimizer_args": "name each argument by itself, as in momentum = [0.0, 0.9]",
+    "scheduler_args": 'name each argument by itself, as in "scheduler.T_max" = [5, 10]',
+    "model_args": 'name each argument by itself, as in "model.width" = [32, 64]',
+}
+
+FIELDS = tuple(item.name for item in fields(TrainConfig) if item.name not in _REFUSED)
+"""The fields of a config that trials may vary."""
 
 
-def suggest(trial: BaseTrial, base: TrainConfig) -> TrainConfig:
-    """The config that `trial` stands for: `base` with the four searched fields drawn.
+class Space(Protocol):
+    """What a trial may be.
 
-    Optuna sees the place of `lr` in its grid, an ordered number; its real value is a user
-    attribute of the trial.
+    `base` is what all trials have in common; what the space decides goes before it.
+
+    Attributes:
+        searched: names that it decides, in some trials at least, as people see them.
+        always: those of them that it decides in every trial.
+        conditional: whether some parameter of Optuna's occurs in some trials only.
     """
-    optimizer = trial.suggest_categorical("optimizer", OPTIMIZERS)
-    lr = LRS[trial.suggest_int("lr_index", 0, len(LRS) - 1)]
-    step_size = trial.suggest_int("step_size", 1, base.epochs)
-    low, high, step = GAMMAS
-    gamma = round(trial.suggest_float("gamma", low, high, step=step), 1)
-    trial.set_user_attr("lr", lr)
-    return replace(base, optimizer=optimizer, lr=lr, step_size=step_size, gamma=gamma)
+
+    searched: tuple[str, ...]
+    always: tuple[str, ...]
+    conditional: bool
+
+    def suggest(self, trial: BaseTrial, base: TrainConfig) -> TrainConfig:
+        """The config that `trial` stands for.
+
+        Values that Optuna does not see as they are become user attributes of the trial.
+
+        Raises:
+            ConfigError: the space gives something that cannot be trained.
+        """
+        ...
+
+    def describe(self, base: TrainConfig) -> Any:
+        """All that decides what a trial may be, as a JSON value."""
+        ...
+
+    def check(self, base: TrainConfig) -> None:
+        """Make the configs that can be refused, so that they are before anything is trained.
+
+        Raises:
+            ConfigError: with the place in the file, and the reason.
+        """
+        ...
+
+    def choices(self, name: str) -> tuple[Any, ...]:
+        """The values that a name can have; none where it has a range or is not known."""
+        ...
+
+    def points(self, base: TrainConfig) -> list[dict[str, Any]]:
+        """Optuna's parameters of every trial there can be, each once.
+
+        Raises:
+            ConfigError: there is no end of them, or too many.
+        """
+        ...
+
+    def params(self, values: Mapping[str, Any], base: TrainConfig) -> dict[str, Any]:
+        """Optuna's parameters for values as people write them; not all names need be given.
+
+        Raises:
+            ConfigError: a name or a value that cannot be, with the nearest that can.
+        """
+        ...
+
+    def distributions(self, base: TrainConfig) -> dict[str, BaseDistribution]:
+        """Each parameter of Optuna's that it can suggest; none where only a function knows."""
+        ...
+
+    def rows(self, base: TrainConfig) -> list[tuple[str, str, str]]:
+        """For people: each name with where it holds, how many values it has, and which."""
+        ...
 
 
-def describe(base: TrainConfig) -> dict[str, Any]:
-    """The space as JSON values."""
-    low, high, step = GAMMAS
-    return {
-        "optimizer": list(OPTIMIZERS),
-        "lr": list(LRS),
-        "step_size": {"low": 1, "high": base.epochs},
-        "gamma": {"low": low, "high": high, "step": step},
-    }
+def open_space(text: str = "") -> Space:
+    """The space that `text` names: a PATH.toml, `package.module:function`, or "", the default.
+
+    Raises:
+        ConfigError: there is no such file or function, or what it says cannot be.
+    """
+    from sweeps.space_file import default_space, read_space  # Optuna is slow to import
+    from sweeps.space_function import FunctionSpace
+
+    if not text:
+        return default_space()
+    if is_reference(text):
+        return FunctionSpace(text)
+    if text.endswith(".toml"):
+        return read_space(text)
+    raise ConfigError(f"space must be a PATH.toml or package.module:function, but got {text!r}.")
+
+
+def check_name(name: str) -> None:
+    """Refuse what trials may not vary.
+
+    Raises:
+        ConfigError: with the reason.
+    """
+    if name in _REFUSED:
+        raise ConfigError(f"{name} cannot be searched: {_REFUSED[name]}.")
+
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def show_space(
+    space: Annotated[
+        str,
+        typer.Argument(
+            help="A PATH.toml or package.module:function.",
+            show_default="the default space",
+            metavar="[SPACE]",
+        ),
+    ] = "",
+    epochs: options.Epochs = None,
+    show: Annotated[
+        bool, typer.Option("--show", help="Print the file of the default space, to be changed.")
+    ] = False,
+) -> int:
+    """Check a search space, and say what a trial may be."""
+    from sweeps.space_file import default_text
+
+    if show:
+        print(default_text(), end="")
+        return 0
+    base = options.train_config(epochs=epochs)
+    opened = open_space(space)
+    opened.check(base)
+    rows = [(name, f"{count:>7}", what) for name, count, what in opened.rows(base)]
+    width = max(len(name) for name, *_ in rows)
+    for name, count, what in [("", " values", ""), *rows]:
+        print(f"{name:{width}} {count}  {what}".rstrip())
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; its exit status."""
+    return options.run(app, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import optuna
@@ -13,12 +14,15 @@ from sweeps.config import SweepConfig, difference
 from sweeps.errors import StudyMismatch, SweepError
 from sweeps.journal import journal_storage
 from sweeps.lease import Lease
-from sweeps.sampling import PRUNERS, SAMPLERS, RepeatableSampler
+from sweeps.pruning import PRUNERS
+from sweeps.sampling import SAMPLERS, Search
 from trainer.paths import Paths
 
 ID = "id"
 SETTINGS = "settings"
 CREATED_AT = "created_at"
+SHARES = "shares"
+DATA = "data"
 
 
 @dataclass(frozen=True)
@@ -39,36 +43,51 @@ class OpenStudy:
     lease: Lease
     set_aside: tuple[str, str] | None = None
 
+    def shares(self, try_it: Callable[[], bool]) -> bool:
+        """Whether its trials share epochs; tried once, so that a later start decides no other."""
+        if SHARES not in self.optuna.user_attrs:
+            self.optuna.set_user_attr(SHARES, try_it())
+        return bool(self.optuna.user_attrs[SHARES])
 
-def open_study(config: SweepConfig, paths: Paths, storage_url: str | None = None) -> OpenStudy:
+
+def open_study(
+    config: SweepConfig, paths: Paths, storage_url: str | None = None, data: str = ""
+) -> OpenStudy:
     """The study `config` means, made where it is missing.
 
     Args:
         config: the sweep.
         paths: say where the journal lies.
         storage_url: a storage URL of Optuna's, in place of the journal.
+        data: digest of the data, which may be another one under the same name.
 
     Raises:
-        StudyMismatch: a study of this name has other settings.
+        StudyMismatch: a study of this name has other settings or other data.
         StudyInUse: another process runs it.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = _storage(config.study, paths, storage_url)
     exists = config.study in optuna.get_all_study_names(storage=storage)
     set_aside = _set_aside(config.study, storage) if exists and config.fresh else None
+    search = Search(
+        seed=config.train.seed,
+        conditional=config.search_space.conditional,
+        points=config.grid or (),
+    )
     study = optuna.create_study(
         study_name=config.study,
         storage=storage,
-        direction="maximize" if config.maximize else "minimize",
-        sampler=RepeatableSampler(SAMPLERS[config.sampler], config.train.seed),
-        pruner=PRUNERS[config.pruner](),
+        directions=config.directions,
+        sampler=SAMPLERS[config.sampler](search),
+        pruner=PRUNERS[config.pruner](config.train.epochs),
         load_if_exists=True,
     )
-    _check_settings(study, config)
+    _check_settings(study, config, data)
     lease = Lease(study)
     # one by one, each only where it is missing: a start that died in between is made whole here
     for name, value in (
         (SETTINGS, config.settings()),
+        (DATA, data),
         (CREATED_AT, time.time()),
         (ID, uuid.uuid4().hex),
     ):
@@ -88,13 +107,16 @@ def _storage(name: str, paths: Paths, url: str | None) -> BaseStorage:
         raise SweepError(f"Optuna's storage {url} cannot be used: {reason}.") from error
 
 
-def _check_settings(study: optuna.Study, config: SweepConfig) -> None:
-    known = study.user_attrs.get(SETTINGS)
-    if known is None or known == config.settings():
+def _check_settings(study: optuna.Study, config: SweepConfig, data: str) -> None:
+    known = dict(study.user_attrs.get(SETTINGS, config.settings()))
+    now = config.settings()
+    if study.user_attrs.get(DATA, data) != data:  # of the same name: a folder may have changed
+        known, now = known | {DATA: study.user_attrs[DATA]}, now | {DATA: data}
+    if known == now:
         return
     raise StudyMismatch(
         f"Study {config.study!r} was begun with other settings:\n  "
-        + "\n  ".join(difference(known, config.settings()))
+        + "\n  ".join(difference(known, now))
         + "\nGive another name with --study NAME, or --fresh to set the old study aside."
     )
 

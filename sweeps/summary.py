@@ -11,7 +11,14 @@ from sweeps.columns import CONFIG_COLUMNS, arguments
 from sweeps.command import train_command
 from sweeps.frames import StudyFrames
 from sweeps.notes import notes_on
-from sweeps.ranking import Winner, by_optimizer, find_winner, rank
+from sweeps.ranking import (
+    Winner,
+    by_optimizer,
+    find_front,
+    find_winner,
+    rank,
+    second_column,
+)
 from sweeps.space import SEARCHED
 from trainer.metrics import OBJECTIVES
 from trainer.record import BEST, BEST_EPOCH
@@ -29,7 +36,8 @@ class Summary:
     Attributes:
         study: its name.
         objective: the metric its trials are judged by, each at its best epoch.
-        maximize: whether more of it is better.
+        second: what else they are judged by; "": nothing.
+        maximize: whether more of the objective is better.
         asked: how many trials were asked for.
         trials: how many there are, whatever became of them.
         counts: how many of them by state, most first.
@@ -37,6 +45,8 @@ class Summary:
         ranked: how many are complete or pruned, with a best value that is a finite number.
         top: the `TOP` best of those, best first; a row has the trial, its state, best value, best
             epoch, number of epochs, and what `Winner.params` names.
+        front: with two objectives, the ranked trials that no other beats in both, best first; rows
+            as those of `top`, with the second objective after the first. Without a second: no rows.
         by_optimizer: a row an optimizer, best first: n (its trials), how many of them are complete,
             pruned, diverged and failed, and best and median value over the complete and pruned.
         epochs: how many were asked of the trainer, over all trials.
@@ -49,6 +59,7 @@ class Summary:
 
     study: str
     objective: str
+    second: str = ""
     maximize: bool
     asked: int
     trials: int
@@ -56,6 +67,7 @@ class Summary:
     winner: Winner | None
     ranked: int
     top: pd.DataFrame
+    front: pd.DataFrame
     by_optimizer: pd.DataFrame
     epochs: int
     trained_epochs: int
@@ -71,10 +83,12 @@ def summarize(frames: StudyFrames) -> Summary:
     ranked, searched = rank(frames), _searched(trials)
     winner = find_winner(frames, ranked, searched)
     shown = ["trial", "state", BEST + frames.objective, BEST_EPOCH, "epochs", *searched]
+    both = [*shown[:3], *([second_column(frames.second)] if frames.second else []), *shown[3:]]
     reused = int(curves["reused"].sum())
     return Summary(
         study=frames.name,
         objective=frames.objective,
+        second=frames.second,
         maximize=OBJECTIVES[frames.objective],
         asked=frames.asked,
         trials=len(trials),
@@ -82,6 +96,7 @@ def summarize(frames: StudyFrames) -> Summary:
         winner=winner,
         ranked=len(ranked),
         top=ranked[shown].head(TOP).reset_index(drop=True),
+        front=find_front(frames, ranked)[both].reset_index(drop=True),
         by_optimizer=by_optimizer(frames, ranked),
         epochs=len(curves),
         trained_epochs=len(curves) - reused,

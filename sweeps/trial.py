@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from sweeps.objectives import penalty_of, value_of
 from trainer.config import TrainConfig
+from trainer.data import Data
 from trainer.killpoints import passing
-from trainer.metrics import EpochResult, best, has_diverged
-from trainer.plan import Stage
+from trainer.metrics import EpochResult, has_diverged
+from trainer.plan import Stage, extended
 from trainer.record import (
     COMPLETE,
     DIVERGED,
@@ -29,6 +31,8 @@ EPOCHS = "epochs"
 REUSED = "reused_epochs"
 REASON = "reason"
 DIVERGED_CONSTRAINT = "diverged"
+DIVERGED_ATTR = "diverged"
+"""Marks a diverged trial that Optuna has as a complete one, with a penalty for a value."""
 
 
 @dataclass
@@ -38,9 +42,12 @@ class LiveTrial:
     Attributes:
         handle: Optuna's trial; a frozen one where an earlier start has told its end.
         config: what it trains.
-        stages: its stages 0, 1, ... to the last.
+        data: it trains on.
+        stages: its stages 0, 1, ... to the last, or as far as its results let them be known.
         record: what is known of it.
         objective: the metric it is judged by.
+        second: what else it is judged by, a name in `SECOND_OBJECTIVES`; "": nothing.
+        penalized: whether, where it diverged, Optuna is told a value all the same.
         rule: which of its states are kept.
         goal: epochs it trains; fewer than the config's once it was stopped.
         outcome: how it ended, "running" until that is decided.
@@ -51,11 +58,14 @@ class LiveTrial:
 
     handle: optuna.Trial | FrozenTrial
     config: TrainConfig
+    data: Data
     stages: tuple[Stage, ...]
     record: RunRecord
     objective: str
     rule: CheckpointRule
     goal: int
+    second: str = ""
+    penalized: bool = False
     outcome: str = RUNNING
     reason: str = ""
     reported: int = 0
@@ -77,8 +87,17 @@ class LiveTrial:
         if self.outcome in (DIVERGED, FAILED):
             return None
         if not self.record.results:  # of a pruned trial too Optuna has the last reported one
-            return self.handle.value if isinstance(self.handle, FrozenTrial) else None
-        return best(self.record.results, self.objective).metrics()[self.objective]
+            told = self.handle.values if isinstance(self.handle, FrozenTrial) else None
+            return told[0] if told else None
+        return value_of(self.record.results, self.objective)
+
+    @property
+    def shown(self) -> str:
+        """The values it is judged by, for people; "" where there is nothing to be ranked."""
+        if self.value is None:
+            return ""
+        named = zip(self._objectives(), self._values(), strict=True)
+        return ", ".join(f"{name} {value:.4f}" for name, value in named)
 
     def needs(self, has_state: Callable[[str], bool]) -> tuple[Stage, bool] | None:
         """The stage it needs next, and whether its state is what it needs; None: nothing more."""
@@ -97,19 +116,20 @@ class LiveTrial:
     def accept(self, result: EpochResult) -> None:
         """Take the next epoch's result; while it is not decided: report it, and decide."""
         self.record = replace(self.record, results=(*self.record.results, result))
+        self.stages = extended(self.stages, self.config, self.data, self.record.results)
         if self.outcome != RUNNING:
             return
         assert isinstance(self.handle, optuna.Trial)
         if has_diverged(self.record.results):
             self.decide(DIVERGED)
             return
-        if self.epochs > self.reported:
+        if self.epochs > self.reported and not self.second:  # Optuna takes none of two objectives
             assert self.value is not None
             self.handle.report(self.value, step=self.epochs)
             passing("epoch-reported")
         if self.epochs == self.goal:
             self.decide(COMPLETE)
-        elif self.epochs >= self.reported and self.handle.should_prune():
+        elif self.epochs >= self.reported and not self.second and self.handle.should_prune():
             self.decide(PRUNED)
 
     def decide(self, outcome: str, reason: str = "") -> None:
@@ -126,13 +146,28 @@ class LiveTrial:
             self.handle.set_user_attr(REASON, self.reason)
             told = study.tell(self.handle, state=TrialState.FAIL)
         elif self.outcome == COMPLETE:
-            told = study.tell(self.handle, self.value)
+            told = study.tell(self.handle, self._values())
+        elif self.outcome == DIVERGED and self.penalized:
+            self.handle.set_user_attr(DIVERGED_ATTR, True)
+            told = study.tell(self.handle, self._penalties())
         else:
-            if self.outcome == DIVERGED:
+            # one that was set just before a crash stays, and Optuna would warn
+            if self.outcome == DIVERGED and DIVERGED_CONSTRAINT not in self.handle.constraints:
                 self.handle.set_constraint(DIVERGED_CONSTRAINT, 1.0)
             told = study.tell(self.handle, state=TrialState.PRUNED)
         self.ended_at = seconds_of(told)
         passing("trial-told")
+
+    def _values(self) -> list[float]:
+        return [value_of(self.record.results, name) for name in self._objectives()]
+
+    def _penalties(self) -> list[float]:
+        epochs, batch = self.config.epochs, self.config.batch_size
+        results = self.record.results
+        return [penalty_of(results, name, epochs, batch) for name in self._objectives()]
+
+    def _objectives(self) -> list[str]:
+        return [self.objective, *([self.second] if self.second else [])]
 
     def told_epochs(self) -> tuple[int, int]:
         """How many epochs Optuna was told it trained itself, and how many it reused."""
@@ -157,9 +192,11 @@ class LiveTrial:
 
 def outcome_of(trial: FrozenTrial) -> str:
     """How a trial that Optuna holds for finished ended."""
+    if trial.state == TrialState.COMPLETE:
+        return DIVERGED if trial.user_attrs.get(DIVERGED_ATTR) else COMPLETE
     if trial.state == TrialState.PRUNED:
         return DIVERGED if trial.constraints.get(DIVERGED_CONSTRAINT, 0) > 0 else PRUNED
-    return {TrialState.COMPLETE: COMPLETE, TrialState.FAIL: FAILED}.get(trial.state, RUNNING)
+    return FAILED if trial.state == TrialState.FAIL else RUNNING
 
 
 def last_reported(trial: FrozenTrial) -> int:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import optuna
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
-from sweeps import space
 from sweeps.config import SweepConfig
+from sweeps.sampling import COMPLETE_ONLY
+from sweeps.sequences import is_enqueued
 from sweeps.study import OpenStudy
 from sweeps.trial import EPOCHS, REASON, LiveTrial, last_reported, outcome_of, seconds_of
 from trainer.config import TrainConfig
@@ -26,18 +28,31 @@ class Trials:
         config: the sweep.
         study: held by this process.
         data: the data set, for the keys of the stages.
+        unshared: whether each of them keeps its epochs to itself.
     """
 
-    def __init__(self, config: SweepConfig, study: OpenStudy, data: Data) -> None:
+    def __init__(
+        self, config: SweepConfig, study: OpenStudy, data: Data, *, unshared: bool = False
+    ) -> None:
         self._config = config
         self._study = study
         self._data = data
+        self._unshared = unshared
+        self._space = config.search_space
+
+    def asked(self) -> int:
+        """How many the study is to have in all; those of a grid end with its points."""
+        if self._config.grid is None:
+            return self._config.trials
+        trials = self._study.optuna.get_trials(deepcopy=False)
+        points = len(self._config.grid) + sum(map(is_enqueued, trials))
+        return min(self._config.trials, points)
 
     def left(self) -> int:
         """How many are still to be asked for."""
         trials = self._study.optuna.get_trials(deepcopy=False)
         begun = sum(trial.state != TrialState.WAITING for trial in trials)
-        return max(self._config.trials, len(trials)) - begun
+        return max(self.asked(), len(trials)) - begun
 
     def ask(self) -> LiveTrial:
         """A new one."""
@@ -57,14 +72,15 @@ class Trials:
                 yield self._told(frozen)
 
     def _begin(self, handle: optuna.Trial) -> LiveTrial:
-        config = space.suggest(handle, self._config.train)
+        config = self._space.suggest(handle, self._config.train)
         passing("trial-suggested")
         assert handle.datetime_start is not None, "a trial that was asked for has a start"
         return self._live(handle, config, handle.datetime_start.timestamp())
 
     def _told(self, frozen: FrozenTrial) -> LiveTrial:
         """A finished trial; its results are looked up only if its run turns out not to be whole."""
-        config = space.suggest(FixedTrial(frozen.params), self._config.train)
+        fixed = FixedTrial(frozen.params, frozen.number)
+        config = self._space.suggest(fixed, self._config.train)
         assert frozen.datetime_start is not None, "a finished trial has a start"
         trial = self._live(frozen, config, frozen.datetime_start.timestamp())
         trial.outcome = outcome_of(frozen)
@@ -76,10 +92,13 @@ class Trials:
     def _live(
         self, handle: optuna.Trial | FrozenTrial, config: TrainConfig, started_at: float
     ) -> LiveTrial:
+        id = f"{self._study.id}/{handle.number}"
+        if self._unshared:
+            config = replace(config, unshared=id)
         record = record_of(
             config,
             self._data,
-            id=f"{self._study.id}/{handle.number}",
+            id=id,
             name=f"trial {handle.number}: {config.label}",
             started_at=started_at,
             group=self._study.id,
@@ -89,9 +108,12 @@ class Trials:
         return LiveTrial(
             handle=handle,
             config=config,
+            data=self._data,
             stages=plan(config, self._data),
             record=record,
             objective=self._config.objective,
+            second=self._config.second,
+            penalized=self._config.sampler in COMPLETE_ONLY,
             rule=self._config.checkpoints,
             goal=config.epochs,
         )

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from torch import nn
 
 from trainer.metrics import EpochResult
@@ -26,6 +27,16 @@ def npz(path: Path, **changes: object) -> str:
     arrays = {**numbered(), **changes}
     np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
     return str(path)
+
+
+def pictures(folder: Path, classes: dict[str, int]) -> None:
+    """So many PNGs, 6 wide and 4 high, a class: 0.png, 1.png, ... 9.png, a.png, ..."""
+    for name, count in classes.items():
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            pixels = np.random.default_rng([number, *name.encode()]).integers(0, 256, (4, 6, 3))
+            image = Image.fromarray(pixels.astype(np.uint8))
+            image.save(folder / name / f"{number:x}.png")
 
 
 def result(epoch: int = 1, **changes: object) -> EpochResult:

@@ -65,7 +65,7 @@ def trained(record, *losses, reused=0, **changes):
     return replace(record, results=tuple(replace(it, **changes) for it in results))
 
 
-def frames_of(*trials, objective="val_loss", asked=None):
+def frames_of(*trials, objective="val_loss", second="", asked=None):
     """The frames of a study from each trial's state, values of the objective, and parameters."""
     rows, epochs = [], []
     for number, (state, values, params) in enumerate(trials):
@@ -92,6 +92,7 @@ def frames_of(*trials, objective="val_loss", asked=None):
     return StudyFrames(
         name="digits",
         objective=objective,
+        second=second,
         asked=len(trials) if asked is None else asked,
         run_id="parent",
         view="mlflow ui",

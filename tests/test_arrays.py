@@ -3,56 +3,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from examples import npz, numbered
+from examples import numbered
 
-from trainer.arrays import ARRAYS, Arrays, keep, open_kept, read_npz
+from trainer.arrays import ARRAYS, Arrays, keep, open_kept
 from trainer.errors import DataError
-
-IMAGES, LABELS = numbered()["test_images"], numbered()["test_labels"]
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"test_labels": None}, "must hold train_images, train_labels, test_images, test_labels, "
-         "but holds test_images, train_images, train_labels."),
-        ({"test_images": IMAGES / 255}, "test_images in {} must be uint8, N x H x W x C, with none "
-         "of them 0, but is float64 of shape (20, 4, 4, 3)."),
-        ({"test_images": IMAGES[..., 0]}, "but is uint8 of shape (20, 4, 4)."),
-        ({"test_images": IMAGES[:0]}, "but is uint8 of shape (0, 4, 4, 3)."),
-        ({"test_labels": LABELS[1:]}, "test_labels in {} must be 20 whole numbers, one an image, "
-         "but is int64 of shape (19,)."),
-        ({"test_labels": LABELS / 2}, "but is float64 of shape (20,)."),
-        ({"train_labels": np.arange(-1, 39)}, "labels in {} must count from 0, but has a -1."),
-        ({"test_images": IMAGES[:, :3]}, "Images in {} must be of one shape, but are (4, 4, 3) and "
-         "(3, 4, 3)."),
-        ({"test_labels": np.array([None] * 20)}, "{} must be an .npz of plain arrays, but: Object "
-         "arrays cannot be loaded"),
-    ],
-)  # fmt: skip
-def test_a_file_that_is_no_data_set_is_an_error_that_says_what_was_got(
-    tmp_path: Path, changes: dict[str, np.ndarray | None], message: str
-) -> None:
-    """The message names the array, what it must be and what it is."""
-    path = npz(tmp_path / "a.npz", **changes)
-    with pytest.raises(DataError) as caught:
-        read_npz(Path(path))
-    assert message.format(path) in str(caught.value)
-
-
-def test_a_missing_or_torn_file_is_an_error(tmp_path: Path) -> None:
-    """A path that leads nowhere, half a file, and something else under the name are told apart."""
-    path = tmp_path / "a.npz"
-    with pytest.raises(DataError, match=r"there is no .*a\.npz"):
-        read_npz(path)
-    npz(path)
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(DataError, match=r"must be an \.npz"):
-        read_npz(path)
-    with path.open("wb") as file:
-        np.save(file, IMAGES)
-    with pytest.raises(DataError, match=r"must be an \.npz"):
-        read_npz(path)
 
 
 class Maker:
@@ -85,6 +39,18 @@ def test_whole_arrays_are_kept_and_found_by_name(tmp_path: Path) -> None:
         np.testing.assert_array_equal(getattr(kept, name), numbered()[name])
         assert isinstance(getattr(kept, name), np.memmap)
     assert (meta.classes, meta.sha256) == (7, Arrays(**numbered()).digests())
+
+
+def test_inputs_and_targets_of_a_regression_are_kept_as_they_are(tmp_path: Path) -> None:
+    """Arrays of float32 come back with their bits, and `classes` is the number of targets."""
+    draw = np.random.default_rng(0)
+    own = Arrays(*(draw.random(shape, np.float32) for shape in ((6, 5), (6, 2), (3, 5), (3, 2))))
+    keep(tmp_path / "own", lambda: own)
+    kept, meta = open_kept(tmp_path / "own")
+    for name in ARRAYS:
+        assert getattr(kept, name).dtype == np.float32
+        np.testing.assert_array_equal(getattr(kept, name), getattr(own, name))
+    assert (own.classes, meta.classes) == (2, 2)
 
 
 @pytest.mark.parametrize("name", ["test-images.npy", "train-labels.npy", "meta.json"])

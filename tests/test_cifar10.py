@@ -16,6 +16,7 @@ from PIL import Image
 from trainer import cifar10
 from trainer.arrays import ARRAYS, Arrays
 from trainer.cifar10 import Source, decode_home, decode_npm, fetch, read
+from trainer.download import SCRATCH
 from trainer.errors import DataError
 
 
@@ -232,7 +233,7 @@ def test_ctrl_c_in_a_download_leaves_nothing(tmp_path: Path) -> None:
 
 def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     """The temporary folder of a process that had no time to clean up goes with the next fetch."""
-    left_over = tmp_path / f"{cifar10.SCRATCH}abc"
+    left_over = tmp_path / f"{SCRATCH}abc"
     left_over.mkdir()
     (left_over / "half").write_bytes(b"half a download")
     fetch(tmp_path, [Source("home", lambda _: tiny())], tiny().digests())

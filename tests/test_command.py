@@ -18,9 +18,8 @@ def parsed(command):
     words = shlex.split(command)
     assert words[:3] == ["python", "-m", "trainer"]
     given = dict(typer.main.get_command(app).make_context("trainer", words[3:]).params)
-    settings = options.parse_settings(given["settings"] or [])
     fields = {name: given.get(name) for name in CONFIG_COLUMNS}
-    return TrainConfig(**options.given(**fields, optimizer_args=settings))
+    return options.train_config(None, given["settings"], **fields)
 
 
 def row_of(config):
@@ -30,7 +29,10 @@ def row_of(config):
     numbers = {"lr": float, "gamma": float, "step_size": int, "asked_epochs": int, "seed": int}
     numbers |= {"batch_size": int, "threads": int, "momentum": float}
     row |= {name: kind(row[name]) for name, kind in numbers.items() if name in row}
-    row["shuffle"] = config.shuffle
+    row |= {name: getattr(config, name) for name in ("shuffle", "normalize", "deterministic")}
+    row["image_size"] = math.nan if config.image_size is None else float(config.image_size)
+    if config.warmup:
+        row |= {"warmup": float(config.warmup), "warmup_start": config.warmup_start}
     row["limit"] = math.nan if config.limit is None else float(config.limit)
     return pd.Series(row | {"trial": 3, "best_val_loss": 1.0, "weight_decay": math.nan})
 
@@ -44,6 +46,10 @@ def row_of(config):
         TrainConfig(optimizer_args={"momentum": 0.9}, limit=50, shuffle=False, device="cpu"),
         TrainConfig(dataset="my data's.npz", split="train", batch_size=1, threads=2),
         TrainConfig(optimizer_args={"foreach": None}),
+        TrainConfig(normalize=True, augment="crop,flip", image_size=32, deterministic=False),
+        TrainConfig(scheduler="none", warmup=3, warmup_start=0.1, scheduler_interval="batch"),
+        TrainConfig(scheduler="MultiStepLR", scheduler_args={"milestones": [1, 3]}, gamma=0.5),
+        TrainConfig(model="brought:noisy", model_args={"dropout": 0.25}, loss="brought:smooth"),
     ],
     ids=lambda config: f"{config.optimizer}-{config.dataset}-{config.seed}-{config.device}",
 )

@@ -11,10 +11,10 @@ from trainer.errors import ConfigError
     ("field", "value", "message"),
     [
         ("dataset", "cifar", "Unknown dataset 'cifar'; did you mean 'cifar10'? Choices: "
-         "PATH.npz, cifar10, digits."),
+         "FOLDER/, PATH.npz, cifar10, "),
         ("dataset", Path("a.npz"), "Unknown dataset PosixPath('a.npz')"),
         ("split", "tets", "Unknown split 'tets'; did you mean 'test'? Choices: test, train."),
-        ("model", "resnet", "Unknown model 'resnet'. Choices: tutorial."),
+        ("model", "resnet", "Unknown model 'resnet'. Choices: package.module:name, tutorial."),
         ("device", "gpu", "Unknown device 'gpu'; did you mean 'cpu'? Choices: auto, cpu, cuda."),
         ("optimizer", "adm", "Unknown optimizer 'adm'; did you mean 'Adam'? Choices: ASGD, "),
         ("optimizer", 7, "Unknown optimizer 7. Choices: "),
@@ -24,7 +24,7 @@ from trainer.errors import ConfigError
         ("optimizer_args", {"momentum": -1}, "SGD(momentum=-1) cannot train this model: Invalid "
          "momentum value: -1"),
         ("optimizer_args", {"momentum": "x"}, "SGD(momentum='x') cannot train this model: "),
-        ("optimizer_args", {"momentum": {0.9}}, "SGD(momentum={0.9}) cannot train this model: "),
+        ("optimizer_args", {"momentum": {0.9}}, "SGD(momentum={0.9}) must have plain values: "),
         ("optimizer_args", "momentum=0.9", "optimizer_args must be arguments by name, but got "
          "'momentum=0.9'."),
         ("lr", 0.0, "lr must be a number above 0, but got 0.0."),
@@ -59,7 +59,7 @@ def test_a_bad_field_is_told_in_one_line_with_what_was_got_and_what_may_be(
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["LBFGS", "SparseAdam", "Muon"])
+@pytest.mark.parametrize("name", ["SparseAdam", "Muon"])
 def test_an_optimizer_that_cannot_train_this_network_is_refused_in_its_own_words(name: str) -> None:
     """What torch would raise in the first step is known before anything starts."""
     with pytest.raises(ConfigError, match=rf"{name}\(\) cannot train this model: .+"):
@@ -98,7 +98,7 @@ def test_json_gives_back_an_equal_config(config: TrainConfig) -> None:
     [
         ("{", "A config must be JSON, but: "),
         ("[1]", "A config must be a JSON object, but got [1]."),
-        ('{"lrr": 1}', "Unknown field of a config 'lrr'; did you mean 'lr'? Choices: batch_size, "),
+        ('{"lrr": 1}', "Unknown field of a config 'lrr'; did you mean 'lr'? Choices: augment, "),
         ('{"lr": "fast"}', "lr must be a number above 0, but got 'fast'."),
         ('{"lr": NaN}', "lr must be a number above 0, but got nan."),
     ],

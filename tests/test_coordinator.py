@@ -1,8 +1,9 @@
 """The coordinator with executors that fail in every way a worker or a user's code can."""
 
+import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from sweeps.coordinator import TRIES, Coordinator
 from sweeps.delivery import Delivery
 from sweeps.executors import WorkerLost
 from sweeps.progress import Progress
+from sweeps.sequences import is_enqueued
 from sweeps.study import OpenStudy, open_study
+from sweeps.trial import outcome_of
 from sweeps.trials import Trials
 from trainer.config import TrainConfig
 from trainer.data import load
@@ -24,6 +27,7 @@ from trainer.errors import DataError
 from trainer.paths import Paths
 from trainer.record import RunRecord
 from trainer.store import StageStore
+from trainer.tags import TRIAL_TAG
 
 
 class Shown:
@@ -267,3 +271,102 @@ def test_the_progress_adds_up(bench: Callable[..., Bench]) -> None:
     assert last.best is not None
     assert last.best.value == min(t.value for t in made.trials() if t.value is not None)
     assert last.seconds_left == 0
+
+
+def diverging(study: OpenStudy, trials: int) -> None:
+    """Enqueue trials whose loss is not finite within an epoch."""
+    for place in range(trials):
+        params = {"optimizer": "RMSprop", "lr_index": 12, "step_size": 1, "gamma": 0.1 + place / 10}
+        study.optuna.enqueue_trial(params)
+    study.lease.release()
+
+
+@pytest.mark.parametrize(
+    ("changes", "values"),
+    [({"sampler": "cmaes"}, 1), ({"sampler": "nsgaii", "second": "seconds"}, 2)],
+)
+def test_samplers_that_learn_from_complete_trials_are_told_a_penalty_for_diverged_ones(
+    changes: dict[str, Any], values: int, bench: Callable[..., Bench]
+) -> None:
+    """The trial has diverged for everybody else, now and after another start, and is never best."""
+    made = bench(trials=14, **changes)
+    diverging(made.open(), 2)
+    done, shown = made.run(FaultyExecutor())
+    assert done
+    told = made.trials()
+    assert all(trial.state == TrialState.COMPLETE for trial in told)
+    assert all(len(trial.values) == values for trial in told)
+    assert all(math.isfinite(value) for trial in told for value in trial.values)
+    outcomes = [outcome_of(trial) for trial in told]
+    assert outcomes[:2] == ["diverged", "diverged"]
+    assert "complete" in outcomes
+    last = shown.progress[-1]
+    assert last.ended["diverged"] == outcomes.count("diverged")
+    complete = [trial for trial in told if outcome_of(trial) == "complete"]
+    assert last.best is not None
+    assert last.best.value == min(trial.values[0] for trial in complete)
+    _, again = made.run(FaultyExecutor(), Shown())
+    assert again.records == shown.records
+    assert again.progress[-1].best == last.best
+
+
+def test_a_penalty_is_never_the_best_value(bench: Callable[..., Bench]) -> None:
+    """Where all trials diverged none is the best."""
+    made = bench(trials=2, sampler="cmaes")
+    diverging(made.open(), 2)
+    _, shown = made.run(FaultyExecutor())
+    assert shown.progress[-1].best is None
+    assert [line.partition(":")[0] for line in shown.lines] == [
+        f"trial {number} diverged after 1 epoch" for number in (0, 1)
+    ]
+
+
+def test_the_second_objective_is_told_beside_the_first(bench: Callable[..., Bench]) -> None:
+    """Seconds are those of all its epochs, whoever trained them; the first is at its best epoch."""
+    made = bench(trials=4, second="seconds")
+    _, shown = made.run(FaultyExecutor())
+    of_trial = {run.tags[TRIAL_TAG]: run.results for run in shown.records.values()}
+    for trial in made.trials():
+        if outcome_of(trial) == "complete":
+            results = of_trial[str(trial.number)]
+            assert trial.values == [
+                min(result.val_loss for result in results),
+                sum(result.epoch_seconds for result in results),
+            ]
+            (line,) = [it for it in shown.lines if it.startswith(f"trial {trial.number} ")]
+            assert f"val_loss {trial.values[0]:.4f}, seconds {trial.values[1]:.4f}" in line
+
+
+def test_a_trial_of_two_objectives_goes_on_where_it_stood(bench: Callable[..., Bench]) -> None:
+    """It has nothing reported, and what it had trained is not trained again."""
+    made = bench(trials=3, second="val_accuracy")
+    first, second = FaultyExecutor(), FaultyExecutor()
+    left = [DataError("gone")]
+    first.fault = lambda config, epoch: left.pop() if epoch == 2 and left else None
+    with pytest.raises(DataError):
+        made.run(first)
+    done, _ = made.run(second)
+    assert done
+    assert len(made.trials()) == 3
+    assert first.submitted[0] not in second.submitted
+    assert all(trial.intermediate_values == {} for trial in made.trials())
+
+
+def test_a_sweep_of_a_grid_ends_with_its_points(
+    tmp_path: Path, bench: Callable[..., Bench]
+) -> None:
+    """Each is tried once, beside what was enqueued, however many trials were asked for."""
+    space = tmp_path / "space.toml"
+    space.write_text('optimizer = ["SGD", "Adam"]\nlr = { low = 0.01, high = 0.1, grid = "1-2-5" }')
+    made = bench(trials=5, sampler="grid", space=str(space))
+    made.run(FaultyExecutor(slots=2))
+    assert len(made.trials()) == 5
+    made.config = replace(made.config, trials=50)
+    study = made.open()
+    study.optuna.enqueue_trial({"optimizer": "SGD", "lr_index": 0})
+    study.lease.release()
+    done, shown = made.run(FaultyExecutor(slots=2))
+    assert done
+    assert shown.progress[-1].trials == shown.progress[-1].done == 9
+    params = [trial.params for trial in made.trials() if not is_enqueued(trial)]
+    assert sorted(map(str, params)) == sorted(map(str, made.config.grid or ()))

@@ -1,12 +1,16 @@
+import os
+import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from examples import npz, numbered
+from examples import npz, numbered, pictures
 
 from trainer.arrays import Arrays, keep
 from trainer.data import Data, load, prepare
-from trainer.errors import DataError
+from trainer.errors import ConfigError, DataError
+from trainer.references import code_digest
 
 
 def which(data: Data) -> tuple[list[int], list[int], list[int] | None]:
@@ -109,6 +113,58 @@ def test_the_type_labels_are_kept_in_does_not_matter(tmp_path: Path) -> None:
     assert load(npz(tmp_path / "a.npz", **narrow), "test", None, tmp_path).digest == wide.digest
 
 
+@pytest.mark.parametrize(
+    ("dataset", "split", "limit", "digest", "parts"),
+    [
+        ("digits", "test", None, "9a50b4672df16b533fe9dc5c3def2408", "e492283b 73fa7c04"),
+        ("digits", "train", 10, "5bb39549485c964f3ea6bb3ef2b4b8f3", "b4747b68 c5cf4ca2"),
+        ("sample", "test", 10, "c4314d584118e5cb25c24f8e22fb3176", "887a40f2 0cab6996"),
+        ("sample", "train", None, "de9774149689ec8c2c7015a91cd1c4ef", "a0106d9f 44244213"),
+    ],
+)
+def test_digests_are_those_that_epochs_were_stored_under(
+    tmp_path: Path,
+    sample: Path,
+    dataset: str,
+    split: str,
+    limit: int | None,
+    digest: str,
+    parts: str,
+) -> None:
+    """Were they to change, every stored epoch would be trained again."""
+    if dataset == "digits":
+        prepare("digits", tmp_path)
+    data = load(str(sample) if dataset == "sample" else "digits", split, limit, tmp_path)
+    assert data.digest == digest
+    assert f"{data.train.digest[:8]} {data.val.digest[:8]}" == parts
+
+
+def test_inputs_and_targets_of_a_regression_have_digests_of_their_own(tmp_path: Path) -> None:
+    """Type and shape count where inputs are no images or labels no classes, even for one byte."""
+
+    def digest(images: np.ndarray, labels: np.ndarray) -> str:
+        arrays = {f"{source}_images": images for source in ("train", "test")}
+        arrays |= {f"{source}_labels": labels for source in ("train", "test")}
+        return load(npz(tmp_path / "a.npz", **arrays), "test", 10, tmp_path).digest
+
+    zeros, labels = np.zeros((20, 2, 2, 1), np.uint8), np.zeros(20, np.int64)
+    digests = [digest(zeros, labels), digest(zeros.astype(np.float32), labels)]
+    digests += [digest(zeros[:, :1], labels / 1), digest(zeros, labels / 1)]
+    digests += [digest(zeros, np.zeros((20, 2))), digest(zeros.astype(float), np.zeros((20, 2)))]
+    assert len(set(digests)) == 6
+    assert digest(zeros.astype(float), labels) == digests[1]
+
+
+def test_a_regression_is_told_from_a_classification(tmp_path: Path) -> None:
+    """Targets come as N x K of float32, and K stands for the number of classes."""
+    assert load(npz(tmp_path / "a.npz"), "test", None, tmp_path).is_classification
+    targets = {"train_labels": np.arange(80.0).reshape(40, 2), "test_labels": np.ones((20, 2))}
+    data = load(npz(tmp_path / "a.npz", **targets), "train", None, tmp_path)
+    assert (data.is_classification, data.classes) == (False, 2)
+    assert (data.train.labels.shape, data.train.labels.dtype) == ((36, 2), np.float32)
+    np.testing.assert_array_equal(data.val.labels, targets["train_labels"][36:])
+
+
 def test_the_sample_is_real_and_large_enough(sample: Path) -> None:
     """The tests of training use 400 test images and 100 training images of CIFAR-10."""
     data = load(str(sample), "test", None, sample.parent)
@@ -142,8 +198,8 @@ def test_a_data_set_that_was_not_prepared_is_an_error(tmp_path: Path) -> None:
 def test_prepared_data_has_the_same_digest_wherever_it_lies(tmp_path: Path) -> None:
     """What goes into hash keys does not depend on the folder, nor on who prepared it when."""
     for folder in ("one", "two"):
-        keep(tmp_path / folder / "own", lambda: Arrays(**numbered()))
-    one, two = (load("own", "test", None, tmp_path / folder) for folder in ("one", "two"))
+        keep(tmp_path / folder / "digits", lambda: Arrays(**numbered()))
+    one, two = (load("digits", "test", None, tmp_path / folder) for folder in ("one", "two"))
     assert (one.train.digest, one.digest) == (two.train.digest, two.digest)
 
 
@@ -157,3 +213,118 @@ def test_a_damaged_npz_is_found_by_the_parent_and_by_a_worker_in_the_same_words(
     with pytest.raises(DataError) as loaded:
         load(path, "test", None, tmp_path)
     assert str(prepared.value) == str(loaded.value)
+
+
+def prepared(tmp_path: Path) -> list[str]:
+    """What lies in the folder of prepared data sets."""
+    return sorted(path.name for path in (tmp_path / "sets").glob("[!.]*"))
+
+
+def test_a_changed_folder_is_another_data_set_and_a_touched_one_is_not(tmp_path: Path) -> None:
+    """Both are prepared anew; the digest is of the pixels alone, so a touch loses no epoch."""
+    root, sets = tmp_path / "pets", tmp_path / "sets"
+    pictures(root, {"cat": 12, "dog": 12})
+    digests = []
+    for change in (
+        lambda: None,
+        lambda: os.utime(root / "cat" / "3.png", ns=(0, 0)),
+        lambda: shutil.copy(root / "dog" / "3.png", root / "cat" / "3.png"),
+    ):
+        change()
+        prepare(str(root), sets)
+        data = load(str(root), "train", None, sets)
+        digests.append(data.digest)
+    assert digests[0] == digests[1] != digests[2]
+    names = prepared(tmp_path)
+    assert len(names) == 3
+    assert all(name.startswith("pets-") for name in names)
+    assert isinstance(data.train.images, np.memmap)
+    assert (data.name, data.classes, data.train.images.shape) == ("pets", 2, (18, 4, 6, 3))
+
+    for _ in range(2):  # once prepared, it is found
+        prepare(f"{root}/", sets)
+    assert prepared(tmp_path) == names
+    prepare(str(root), sets, 4)
+    assert load(str(root), "train", None, sets, 4).train.images.shape == (18, 4, 4, 3)
+
+
+def test_a_folder_that_changed_since_it_was_prepared_is_not_taken_for_prepared(
+    tmp_path: Path,
+) -> None:
+    """A worker must not train on other images than the parent has keys for."""
+    pictures(tmp_path / "pets", {"cat": 6})
+    prepare(str(tmp_path / "pets"), tmp_path / "sets")
+    pictures(tmp_path / "pets", {"cat": 7})
+    with pytest.raises(DataError, match=r"'pets-\w{16}' must be prepared in .* first"):
+        load(str(tmp_path / "pets"), "test", None, tmp_path / "sets")
+
+
+def test_of_a_folder_with_a_bad_image_nothing_is_prepared(tmp_path: Path) -> None:
+    """An error in the last image leaves no half of the others."""
+    pictures(tmp_path / "pets", {"cat": 12})
+    (tmp_path / "pets" / "cat" / "b.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"b\.png must be an image that can be read"):
+        prepare(str(tmp_path / "pets"), tmp_path / "sets")
+    assert prepared(tmp_path) == []
+
+
+def test_the_image_size_is_of_every_data_set_of_images(tmp_path: Path) -> None:
+    """What is prepared at one size is another data set than at another, and both may lie there."""
+    path = npz(tmp_path / "a.npz")
+    digests = set()
+    for dataset in (path, "digits"):
+        for size in (None, 8, 6):
+            prepare(dataset, tmp_path / "sets", size)
+            data = load(dataset, "test", 10, tmp_path / "sets", size)
+            assert size is None or data.train.images.shape[1:] == (size, size, 3)
+            digests.add(data.digest)
+    assert len(digests) == 6
+    assert prepared(tmp_path) == ["digits", "digits-6", "digits-8"]
+    np.savez(path, **{n: a / 9 if "images" in n else a for n, a in numbered().items()})
+    with pytest.raises(DataError, match=r"image_size must be left out .* float32 of shape"):
+        prepare(path, tmp_path / "sets", 8)
+
+
+def test_a_users_function_is_called_once_for_each_state_of_its_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it gave is kept and found by workers, which do not call it."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    sets, calls = tmp_path / "sets", tmp_path / "calls"
+    digests = []
+    for number in (1, 22):
+        (tmp_path / "own_set.py").write_text(
+            "from pathlib import Path\n"
+            "from examples import numbered\n"
+            "def make():\n"
+            f"    with Path({str(calls)!r}).open('a') as file:\n"
+            "        file.write('called\\n')\n"
+            f"    return {{name: array + {number} for name, array in numbered().items()}}\n"
+        )
+        monkeypatch.delitem(sys.modules, "own_set", raising=False)
+        code_digest.cache_clear()
+        with pytest.raises(DataError, match=r"'make-\w{16}' must be prepared"):
+            load("own_set:make", "test", None, sets)
+        for size in (None, 8, None):
+            prepare("own_set:make", sets, size)
+        data = load("own_set:make", "test", None, sets)
+        digests.append(data.digest)
+        assert len(calls.read_text().splitlines()) == len(digests)
+        assert load("own_set:make", "test", None, sets, 8).train.images.shape == (20, 8, 8, 3)
+    assert (data.name, data.classes) == ("own_set:make", 29)
+    assert isinstance(data.train.images, np.memmap)
+    assert digests[0] != digests[1]
+    assert len(prepared(tmp_path)) == 4
+    shutil.rmtree(sets)
+    prepare("own_set:make", sets)
+    assert len(calls.read_text().splitlines()) == 3
+
+
+def test_a_function_that_cannot_be_found_is_an_error_in_parent_and_worker(tmp_path: Path) -> None:
+    """Each says it in one line."""
+    with pytest.raises(ConfigError, match=r"dataset 'nowhere:make' must be importable"):
+        prepare("nowhere:make", tmp_path)
+    with pytest.raises(ConfigError, match=r"dataset 'nowhere:make' must be importable"):
+        load("nowhere:make", "test", None, tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from trainer.config import TrainConfig
 from trainer.data import load
-from trainer.epoch import Resident, train_epoch, validate
+from trainer.epoch import VALIDATION_BATCH, Resident, train_epoch, validate
 from trainer.metrics import EpochResult
 from trainer.plan import plan
 from trainer.stage import train_stage
@@ -239,7 +239,9 @@ def test_an_epoch_steps_once_a_batch_in_training_mode() -> None:
     """Three batches of five images; the first loss is that of the untouched model."""
     model = Guess()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    running, mean, first = train_epoch(model, optimizer, resident(5), None, 2)
+    running, mean, first = train_epoch(
+        model, optimizer, resident(5).batches(None, 2), F.cross_entropy
+    )
     assert model.trained == [True, True, True]
     assert model.shift != 0
     assert first == loss_of(0, 1)
@@ -252,9 +254,10 @@ def test_validation_is_the_mean_over_all_images_and_changes_nothing() -> None:
     """1,100 images in three batches; the smaller last one weighs no more than its images do."""
     model = Guess()
     labels = torch.cat([torch.ones(1000), torch.zeros(100)]).long()
-    loss, accuracy = validate(
-        model, Resident(images=torch.zeros(1100, 2, 4, 3, dtype=torch.uint8), labels=labels)
-    )
+    data = Resident(images=torch.zeros(1100, 2, 4, 3, dtype=torch.uint8), labels=labels)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    batches = data.batches(None, VALIDATION_BATCH)
+    loss, accuracy = validate(model, optimizer, batches, F.cross_entropy)
     assert model.trained == [False, False, False]
     assert accuracy == 1000 / 1100
     assert loss == pytest.approx((1000 * loss_of(1) + 100 * loss_of(0)) / 1100, rel=1e-6)

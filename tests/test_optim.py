@@ -2,13 +2,13 @@ import copy
 import inspect
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import OneCycleLR, StepLR
 
 from trainer.config import TrainConfig
 from trainer.errors import ConfigError
@@ -16,15 +16,15 @@ from trainer.optim import (
     build_optimizer,
     check_optimizer,
     load_optimizer,
-    moved,
     optimizer_names,
-    rates,
-    set_rates,
+    set_mode,
 )
-from trainer.stage import train_stage
+from trainer.plan import plan
+from trainer.stage import data_of, train_stage
 from trainer.store import StageStore
+from trainer.training import Training
 
-UNFIT = {"LBFGS", "Muon", "SparseAdam"}
+UNFIT = {"Muon", "SparseAdam"}
 
 
 def accepted() -> list[str]:
@@ -47,38 +47,14 @@ def layer() -> nn.Conv2d:
 
 def step(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """One step towards zero."""
-    optimizer.zero_grad()
-    model(torch.ones(1, 3, 5, 5)).square().sum().backward()
-    optimizer.step()
 
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = model(torch.ones(1, 3, 5, 5)).square().sum()
+        loss.backward()
+        return loss
 
-@pytest.mark.parametrize("lr", [0.01, 0.3, 1e-4])
-@pytest.mark.parametrize("step_size", [1, 2, 3, 5, 10, 20, 21])
-@pytest.mark.parametrize("gamma", [1.0, 0.9, 0.5, 1 / 3, 0.1, 0.05])
-def test_rates_are_those_of_a_loop_that_steps_torchs_scheduler(
-    lr: float, step_size: int, gamma: float
-) -> None:
-    """Equal to the bit to StepLR in a loop, and to lr * gamma ** (epoch // step_size) to 1e-12."""
-    model = layer()
-    optimizer = torch.optim.SGD(model.parameters(), lr)
-    scheduler = StepLR(optimizer, step_size, gamma)
-    stepped = []
-    for _ in range(20):
-        stepped.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        scheduler.step()
-    got = [rate["lr"] for rate in rates("SGD", {}, lr, step_size, gamma, 20, "cpu")]
-    assert got == stepped
-    closed = [lr * gamma ** (epoch // step_size) for epoch in range(20)]
-    assert got == pytest.approx(closed, rel=1e-12, abs=0.0)
-
-
-def test_rates_hold_every_scalar_of_the_group_and_only_those() -> None:
-    """What decides an epoch is in its key, be it a default of torch's or the user's; no tensors."""
-    (rate,) = rates("SGD", {"momentum": 0.9}, 0.1, 5, 0.1, 1, "cpu")
-    optimizer = torch.optim.SGD(layer().parameters(), lr=0.1, momentum=0.9, fused=True)
-    group = optimizer.param_groups[0]
-    assert rate == {name: value for name, value in group.items() if name != "params"}
+    optimizer.step(closure)
 
 
 @pytest.mark.parametrize("name", accepted())
@@ -155,24 +131,68 @@ def test_state_is_loaded_in_the_type_it_was_saved_in() -> None:
     assert loaded[1]["exp_avg"].dtype == torch.float32
 
 
-def test_what_a_schedule_moves_is_found() -> None:
-    """Always the rate; and with OneCycle, say, the momentum too."""
-    assert moved(rates("SGD", {}, 0.1, 5, 0.1, 3, "cpu")) == {"lr"}
-    optimizer = torch.optim.SGD(layer().parameters(), lr=0.1, momentum=0.9)
-    scheduler = OneCycleLR(optimizer, max_lr=1.0, total_steps=5)
-    in_force = []
-    for _ in range(3):
-        group = optimizer.param_groups[0]
-        in_force.append({name: group[name] for name in ("lr", "momentum", "nesterov")})
-        optimizer.step()
-        scheduler.step()
-    assert moved(in_force) == {"lr", "momentum"}
+@pytest.mark.parametrize(
+    ("name", "args", "message"),
+    [
+        ("adm", {}, "did you mean 'Adam'?"),
+        ("SGD", {"momentm": 0.9}, "Unknown argument of SGD 'momentm'; did you mean 'momentum'?"),
+        ("SGD", {"momentum": -1.0}, "SGD(momentum=-1.0) cannot train this model: Invalid momentum"),
+        ("SGD", {"momentum": {1}}, "must have plain values"),
+        ("Muon", {}, "Muon only supports 2D parameters"),
+        ("SparseAdam", {}, "SparseAdam does not support dense gradients"),
+        ("brought:Halvng", {}, "did you mean 'Halving'?"),
+        ("brought:Halving", {"factr": 1}, "did you mean 'factor'?"),
+        ("brought:tiny", {}, "An optimizer must take lr, but brought:tiny takes"),
+        ("nowhere:Halving", {}, "No module named 'nowhere'"),
+        ("__main__:Halving", {}, "must lie in a module that workers can import"),
+    ],
+)
+def test_an_optimizer_that_cannot_be_is_refused(
+    name: str, args: dict[str, Any], message: str
+) -> None:
+    """With the nearest right name, or torch's reason, in one line."""
+    with pytest.raises(ConfigError) as caught:
+        check_optimizer(name, args)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
-def test_setting_rates_leaves_what_the_schedule_does_not_move() -> None:
-    """What an optimizer keeps in its groups for itself stays."""
-    optimizer = torch.optim.SGD(layer().parameters(), lr=0.1, momentum=0.9)
-    optimizer.param_groups[0]["own"] = "kept"
-    set_rates(optimizer, {"lr": 0.5, "momentum": 0.0, "own": "lost"}, {"lr"})
-    group = optimizer.param_groups[0]
-    assert (group["lr"], group["momentum"], group["own"]) == (0.5, 0.9, "kept")
+def test_an_optimizer_that_refuses_convolutions_trains_a_network_without_them(
+    small: Callable[..., TrainConfig], store: StageStore, tmp_path: Path
+) -> None:
+    """Muon takes matrices alone; a network that has others is refused with torch's reason."""
+    config = small(optimizer="Muon", lr=0.02, model="brought:matrices", epochs=1, limit=20)
+    assert math.isfinite(train_stage(config, 1, store, tmp_path).result.train_loss)
+    with pytest.raises(ConfigError, match="Muon only supports 2D parameters"):
+        train_stage(replace(config, model="brought:tiny"), 1, store, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["schedulefree:AdamWScheduleFree", "pytorch_optimizer:Lion"])
+def test_a_brought_optimizer_is_taken_up_to_the_bit(
+    name: str, small: Callable[..., TrainConfig], store: StageStore, tmp_path: Path
+) -> None:
+    """Each epoch in a training of its own equals all of them in one, modes of its own included."""
+    config = small(optimizer=name, model="brought:tiny", lr=0.01, limit=40, batch_size=16)
+    one_by_one = [train_stage(config, epoch, store, tmp_path).result for epoch in (1, 2, 3)]
+    straight = train_stage(config, 3, StageStore(tmp_path / "other"), tmp_path).result
+    assert straight.state_digest == one_by_one[-1].state_digest
+    assert straight.val_loss == one_by_one[-1].val_loss
+
+
+def test_the_weights_of_schedulefree_are_those_of_its_eval_mode(
+    small: Callable[..., TrainConfig], store: StageStore, tmp_path: Path
+) -> None:
+    """They are validated and stored in it; in training mode they are other ones."""
+    config = small(
+        optimizer="schedulefree:SGDScheduleFree", model="brought:tiny", epochs=1, batch_size=8
+    )
+    train_stage(config, 1, store, tmp_path)
+    stages = plan(config, data_of(config, tmp_path))
+    state = store.state(stages[1].key)
+    assert state is not None
+    assert state["optimizer"]["param_groups"][0]["train_mode"] is False
+    training = Training(config, data_of(config, tmp_path))
+    training.load(state)
+    set_mode(training._optimizer, "train")
+    other = training.state()["model"]
+    assert not all(map(torch.equal, other.values(), state["model"].values()))

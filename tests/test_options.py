@@ -5,6 +5,7 @@ import pytest
 import typer
 
 from trainer import options
+from trainer.config import TrainConfig
 from trainer.errors import ConfigError, TrainerError
 
 
@@ -44,7 +45,10 @@ def test_a_setting_without_a_value_is_an_error() -> None:
 
 def test_only_what_was_given_is_passed_on() -> None:
     """Everything else has the default of the config."""
-    assert options.given(lr=0.0, seed=None, shuffle=False) == {"lr": 0.0, "shuffle": False}
+    config = options.train_config(None, ["momentum=0.9"], lr=0.5, seed=None, shuffle=False)
+    assert config == TrainConfig(lr=0.5, shuffle=False, optimizer_args={"momentum": 0.9})
+    base = TrainConfig(seed=7, lr=0.1)
+    assert options.train_config(base, lr=0.5, seed=None) == TrainConfig(seed=7, lr=0.5)
 
 
 def app_of(work: Callable[[], int | None]) -> typer.Typer:

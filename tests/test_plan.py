@@ -132,7 +132,7 @@ def test_where_data_lies_and_what_it_is_called_is_not_in_the_key(
 def test_images_of_another_size_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
     """The tutorial's network takes 32 x 32 pixels and no others."""
     config = TrainConfig(dataset=npz(tmp_path / "tiny.npz"), device="cpu")
-    with pytest.raises(DataError, match="must be 32 x 32, but those of tiny are 4 x 4"):
+    with pytest.raises(DataError, match="takes images of 32 x 32, but those of tiny are 4 x 4"):
         stages(config)
 
 

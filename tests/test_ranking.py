@@ -3,6 +3,7 @@ import math
 import pandas as pd
 from studies import frames_of
 
+from sweeps.ranking import pareto_front
 from sweeps.summary import summarize
 
 
@@ -57,6 +58,53 @@ def test_an_objective_that_has_no_best_metric_is_ranked_by_its_curve():
     assert summary.winner.command == (
         "python -m trainer --optimizer SGD --lr 0.01 --step-size 5 --gamma 0.1"
     )
+
+
+def test_the_front_has_the_trials_that_no_other_beats():
+    """One that is worse in one and no better in the other is beaten; those alike stay together."""
+    trials = pd.DataFrame(
+        {
+            "loss": [1.0, 2.0, 3.0, 2.0, 3.0, 1.0, 0.5],
+            "seconds": [9.0, 5.0, 1.0, 6.0, 1.0, 9.0, math.nan],
+        },
+        index=[10, 11, 12, 13, 14, 15, 16],
+    )
+    lower = pareto_front(trials, {"loss": False, "seconds": False})
+    assert lower[lower].index.tolist() == [10, 11, 12, 14, 15]
+    higher = pareto_front(trials, {"loss": True, "seconds": True})
+    assert higher[higher].index.tolist() == [10, 12, 13, 14, 15]
+    assert pareto_front(trials.head(0), {"loss": False}).empty
+
+
+def test_a_study_of_two_objectives_has_a_front():
+    """Two epochs take twice the seconds of one; what diverged or failed is not on it."""
+    summary = summarize(
+        frames_of(
+            ("complete", [3.0, 2.0], {}),
+            ("complete", [2.5], {"lr": 0.1}),
+            ("complete", [2.6], {}),
+            ("diverged", [0.1], {}),
+            second="seconds",
+        )
+    )
+    assert summary.front["trial"].tolist() == [0, 1]
+    assert summary.front["seconds"].tolist() == [1.0, 0.5]
+    assert summary.front["best_val_loss"].tolist() == [2.0, 2.5]
+    assert summary.winner.trial == 0
+
+
+def test_a_second_metric_counts_at_its_own_best_epoch():
+    """More accuracy is better, wherever in the run it was."""
+    summary = summarize(
+        frames_of(("complete", [3.0, 2.0], {}), ("complete", [1.0], {}), second="val_accuracy")
+    )
+    assert summary.front["trial"].tolist() == [1]
+    assert summary.front["best_val_accuracy"].tolist() == [0.5]
+
+
+def test_a_study_of_one_objective_has_no_front():
+    """There is nothing to be weighed against anything."""
+    assert summarize(frames_of(("complete", [3.0], {}))).front.empty
 
 
 def test_optimizers_are_compared_with_their_numbers_of_trials():

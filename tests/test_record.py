@@ -59,10 +59,14 @@ def test_a_new_record_says_all_that_is_known_beforehand(
 
 
 def test_parameters_are_every_field_as_people_write_it(small: Callable[..., TrainConfig]) -> None:
-    """Arguments of the optimizer stand among them under their own names."""
+    """Arguments stand among them under their own names; what means nothing here does not."""
     config = small(optimizer="Adam", optimizer_args={"betas": [0.5, 0.9]}, lr=1e-4)
     params = params_of(config)
-    assert params.keys() == {item.name for item in fields(config)} - {"optimizer_args"} | {"betas"}
+    inert = {"unshared", "warmup", "warmup_start"}
+    args = {f"{owner}_args" for owner in ("optimizer", "scheduler", "model")}
+    assert params.keys() == {item.name for item in fields(config)} - inert - args | {"betas"}
+    cosine = config.having({"scheduler": "CosineAnnealingLR", "scheduler.T_max": 7})
+    assert params_of(cosine).keys() == params.keys() - {"step_size", "gamma"} | {"scheduler.T_max"}
     assert params["lr"] == "0.0001"
     assert params["shuffle"] == "True"
     assert params["betas"] == "[0.5, 0.9]"

@@ -41,6 +41,17 @@ def test_the_table_is_readable_at_80_columns(summary):
         assert word in text
 
 
+def test_what_no_other_trial_beats_is_listed_for_two_objectives():
+    """Each row has the value of both; the winner is by the first."""
+    trials = [("complete", [3.0, 1 / 3], {}), ("complete", [2.5], {"lr": 0.1, "momentum": 0.9})]
+    text = shown(summarize(frames_of(*trials, second="seconds")))
+    assert "second objective: the lowest seconds" in text
+    front = text.partition("Beaten by no other in both val_loss and seconds")[2]
+    assert "0.333333       1   2/2" in front
+    assert "2.5     0.5   1/1" in front
+    assert max(len(line.rstrip()) for line in front.splitlines() if line[:2] != "  ") <= 80
+
+
 def test_a_terminal_gets_colours(summary):
     """And markup in a study's name is but text."""
     text = shown(replace(summary, study="[red]a[/nothing]"), force_terminal=True)

@@ -1,119 +1,303 @@
 """A suggestion is a function of the seed, the trial's number, and what was told before."""
 
-from collections.abc import Callable
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any
 
 import optuna
 import pytest
+import typer.main
+from optuna.distributions import BaseDistribution
+from optuna.trial import BaseTrial, TrialState
 
-from sweeps import space
-from sweeps.sampling import PRUNERS, SAMPLERS, RepeatableSampler
-from trainer.config import TrainConfig
+import sweeps.run
+from sweeps.pruning import PRUNERS
+from sweeps.sampling import (
+    COMPLETE_ONLY,
+    ONE_OBJECTIVE,
+    POPULATION,
+    SAMPLERS,
+    TWO_OBJECTIVES,
+    Search,
+)
 
-BASE = TrainConfig(epochs=20)
+OPTIMIZERS = ("SGD", "Adam", "AdamW")
+MOMENTA = (0.0, 0.9)
+
+Params = dict[str, Any]
+Space = Callable[[BaseTrial], Params]
 
 
-def study_in(storage: optuna.storages.BaseStorage, sampler: str, seed: int) -> optuna.Study:
-    """The study, opened as a new process would."""
-    return optuna.create_study(
-        study_name="s",
-        storage=storage,
-        sampler=RepeatableSampler(SAMPLERS[sampler], seed),
-        load_if_exists=True,
+def plain(trial: BaseTrial) -> Params:
+    """What every trial has."""
+    return {
+        "optimizer": trial.suggest_categorical("optimizer", OPTIMIZERS),
+        "lr_index": trial.suggest_int("lr_index", 0, 12),
+        "gamma": trial.suggest_float("gamma", 0.1, 0.9, step=0.1),
+        "decay": trial.suggest_float("decay", 1e-5, 1e-1, log=True),
+    }
+
+
+def conditional(trial: BaseTrial) -> Params:
+    """What some trials have between what every trial has."""
+    params: Params = {"optimizer": trial.suggest_categorical("optimizer", OPTIMIZERS)}
+    if params["optimizer"] == "SGD":
+        params["momentum"] = trial.suggest_categorical("momentum", MOMENTA)
+    params["lr_index"] = trial.suggest_int("lr_index", 0, 12)
+    if params["optimizer"] == "Adam":
+        params["beta"] = trial.suggest_float("beta", 0.8, 0.99)
+    params["gamma"] = trial.suggest_float("gamma", 0.1, 0.9, step=0.1)
+    return params
+
+
+def small(trial: BaseTrial) -> Params:
+    """Few enough trials to have them all."""
+    params: Params = {"optimizer": trial.suggest_categorical("optimizer", OPTIMIZERS)}
+    if params["optimizer"] == "SGD":
+        params["momentum"] = trial.suggest_categorical("momentum", MOMENTA)
+    return params | {"lr_index": trial.suggest_int("lr_index", 0, 2)}
+
+
+SMALL = [
+    {"optimizer": optimizer, **more, "lr_index": place}
+    for optimizer, place in product(OPTIMIZERS, range(3))
+    for more in ([{"momentum": it} for it in MOMENTA] if optimizer == "SGD" else [{}])
+]
+
+
+def points_of(space: Space) -> list[Params]:
+    """Every point of the small space; of the others as many as are asked for here."""
+    if space is small:
+        return list(SMALL)
+    draw = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    return [space(draw.ask()) for _ in range(40)]
+
+
+def value(params: Params) -> float:
+    """Something to learn from."""
+    far = abs(params["lr_index"] - 6) / 6 + abs(params.get("gamma", 0.5) - 0.5)
+    return far + (params["optimizer"] == "SGD")
+
+
+@dataclass
+class Bench:
+    """A study that can be opened anew, as a new process would.
+
+    Attributes:
+        sampler: its name.
+        space: what a trial may be.
+        seed: of the study.
+        two: whether it has two objectives.
+    """
+
+    sampler: str
+    space: Space = plain
+    seed: int = 3
+    two: bool = False
+    storage: optuna.storages.BaseStorage = field(default_factory=optuna.storages.InMemoryStorage)
+
+    def open(self) -> optuna.Study:
+        """The study."""
+        search = Search(
+            seed=self.seed,
+            conditional=self.space is not plain,
+            points=points_of(self.space),
+        )
+        return optuna.create_study(
+            study_name="s",
+            storage=self.storage,
+            directions=["minimize"] * (2 if self.two else 1),
+            sampler=SAMPLERS[self.sampler](search),
+            load_if_exists=True,
+        )
+
+    def tell(self, study: optuna.Study, trial: optuna.Trial, params: Params) -> None:
+        """Tell how a trial ended: with high rates badly, the way the sampler is told that."""
+        if params["lr_index"] > 9 and self.sampler not in COMPLETE_ONLY:
+            trial.set_constraint("diverged", 1.0)
+            study.tell(trial, state=TrialState.PRUNED)
+            return
+        values = [2.3 if params["lr_index"] > 9 else value(params)]
+        study.tell(trial, [*values, params["lr_index"]] if self.two else values)
+
+    def run(
+        self, trials: int, at_once: int = 1, reopen: Callable[[int], bool] = lambda number: False
+    ) -> list[Params]:
+        """What so many trials got, some at once, the study opened anew before some of them."""
+        study = self.open()
+        live: list[tuple[optuna.Trial, Params]] = []
+        for number in range(trials):
+            if reopen(number):
+                study = self.open()
+            trial = study.ask()
+            live.append((trial, self.space(trial)))
+            if len(live) == at_once:
+                self.tell(study, *live.pop(0))
+        return [trial.params for trial in study.get_trials()]
+
+
+@pytest.fixture(autouse=True)
+def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Optuna says nothing worse than that a study was made."""
+    optuna.logging.enable_propagation()
+    optuna.logging.disable_default_handler()
+    yield
+    optuna.logging.disable_propagation()
+    optuna.logging.enable_default_handler()
+    assert [it.message for it in caplog.records if it.levelno >= logging.WARNING] == []
+
+
+def many(sampler: str) -> int:
+    """Trials enough that the sampler has learned; `gp` takes a second or two from the 11th on."""
+    return 11 if sampler == "gp" else 30
+
+
+def cases(samplers: Iterable[str]) -> pytest.MarkDecorator:
+    """Each of the samplers with each space; `gp` with the harder one."""
+    pairs = product(samplers, (plain, conditional))
+    return pytest.mark.parametrize(
+        ("sampler", "space"), [it for it in pairs if it != ("gp", plain)]
     )
 
 
-def value(config: TrainConfig) -> float:
-    """Something to learn from."""
-    return abs(config.lr - 0.02) + abs(config.gamma - 0.5) + config.step_size / 100
-
-
-def run(
-    trials: int, sampler: str, seed: int, reopen: Callable[[int], bool] = lambda number: False
-) -> list[dict[str, Any]]:
-    """Parameters of so many trials, with the study opened anew before those that `reopen` names."""
-    storage = optuna.storages.InMemoryStorage()
-    study = study_in(storage, sampler, seed)
-    for number in range(trials):
-        if reopen(number):
-            study = study_in(storage, sampler, seed)
-        trial = study.ask()
-        study.tell(trial, value(space.suggest(trial, BASE)))
-    return [trial.params for trial in study.get_trials()]
-
-
-@pytest.mark.parametrize("sampler", SAMPLERS)
-def test_a_study_repeats_and_other_seeds_give_others(sampler: str) -> None:
+@cases(ONE_OBJECTIVE)
+def test_a_study_repeats_and_other_seeds_give_others(sampler: str, space: Space) -> None:
     """The same seed gives the same trials, whether the process was started once or often."""
-    straight = run(25, sampler, seed=3)
-    assert run(25, sampler, seed=3, reopen=lambda number: number % 3 == 0) == straight
-    assert run(25, sampler, seed=4) != straight
+    trials = many(sampler) + 1
+    straight = Bench(sampler, space).run(trials, at_once=2)
+    again = Bench(sampler, space).run(trials, at_once=2, reopen=lambda it: it % 3 == 2)
+    assert again == straight
+    assert Bench(sampler, space, seed=4).run(9) != straight[:9]
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize("number", [0, 5, 15])
-@pytest.mark.parametrize("drawn", [0, 1, 3])
+@cases(TWO_OBJECTIVES)
+def test_a_study_of_two_objectives_repeats(sampler: str, space: Space) -> None:
+    """That two values are told changes nothing of it."""
+    straight = Bench(sampler, space, two=True).run(many(sampler))
+    again = Bench(sampler, space, two=True).run(many(sampler), reopen=lambda it: it % 3 == 1)
+    assert again == straight
+
+
+@cases(SAMPLERS)
 def test_an_ask_that_was_cut_off_is_completed_to_the_same_values(
-    sampler: str, number: int, drawn: int
+    sampler: str, space: Space
 ) -> None:
     """After a crash between any two of its draws a trial gets what it would have got."""
-    straight = run(number + 1, sampler, seed=7)[-1]
-    storage = optuna.storages.InMemoryStorage()
-    study = study_in(storage, sampler, 7)
-    for _ in range(number):
+    bench = Bench(sampler, space, two=sampler not in ONE_OBJECTIVE)
+    bench.run(many(sampler) - 1)
+
+    def last(drawn: int, take_up: bool) -> tuple[Params, optuna.trial.FrozenTrial]:
+        """The next trial, taken up by another process when so many parameters were drawn."""
+        copied = replace(bench, storage=deepcopy(bench.storage))
+        trial = copied.open().ask()
+        if take_up:
+            assert trial.relative_params is not None  # drawn, and with some samplers stored
+            for name, distribution in list(known.items())[:drawn]:
+                trial._suggest(name, distribution)
+            trial = optuna.Trial(copied.open(), trial._trial_id)
+        return space(trial), copied.open().get_trials()[-1]
+
+    known: dict[str, BaseDistribution] = {}
+    straight, frozen = last(0, take_up=False)
+    known |= frozen.distributions
+    for drawn in (0, 2) if sampler == "gp" else range(len(known)):
+        assert last(drawn, take_up=True)[0] == straight
+
+
+@pytest.mark.parametrize(
+    ("sampler", "two", "far"),
+    [
+        ("tpe", False, value),
+        ("cmaes", False, lambda params: abs(params["lr_index"] - 6)),  # it learns numbers only
+        (
+            "nsgaii",
+            True,
+            lambda params: params["optimizer"] == "SGD",
+        ),  # worse in the one, no better
+    ],
+)
+def test_samplers_learn(sampler: str, two: bool, far: Callable[[Params], float]) -> None:
+    """Later trials are better than the first; three seeds, so that luck plays less of a part."""
+    early, late = 0.0, 0.0
+    for seed in range(3):
+        values = [far(it) for it in Bench(sampler, seed=seed, two=two).run(40)]
+        early, late = early + sum(values[:10]), late + sum(values[-10:])
+    assert late < 0.8 * early
+
+
+def test_cmaes_goes_on_where_trials_turn_out_to_have_less_in_common() -> None:
+    """It learns from what comes then, generation after generation, and draws none at random."""
+    bench = Bench("cmaes", conditional)
+    for _ in range(15):
+        bench.open().enqueue_trial({"optimizer": "Adam"})
+    bench.run(45)
+    trials = [trial for trial in bench.open().get_trials() if "beta" not in trial.params]
+    attrs = [trial.system_attrs for trial in trials[2:]]
+    generations = [[it[name] for name in it if name.endswith("generation")] for it in attrs]
+    assert all(len(them) == 1 for them in generations)
+    assert generations[-1][0] >= 2
+
+
+def test_fifty_trials_are_several_generations_of_nsgaii() -> None:
+    """A generation has as many trials as the population."""
+    bench = Bench("nsgaii", two=True)
+    bench.run(50)
+    attrs = [trial.system_attrs for trial in bench.open().get_trials()]
+    generations = [item["NSGAIISampler:generation"] for item in attrs]
+    assert Counter(generations) == dict.fromkeys(range(5), POPULATION)
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_a_grid_gives_every_point_once(at_once: int) -> None:
+    """Whoever asks, in whatever process, and however many trials are on their way."""
+    bench = Bench("grid", small)
+    got = bench.run(len(SMALL), at_once=at_once, reopen=lambda number: number % 3 == 0)
+    assert sorted(map(str, got)) == sorted(map(str, SMALL))
+    assert Bench("grid", small, seed=4).run(len(SMALL)) != got
+
+
+def test_a_grid_takes_no_point_from_trials_that_others_chose() -> None:
+    """What they left open is drawn; the points go to the trials between."""
+    bench = Bench("grid", small)
+    study, got = bench.open(), []
+    for number in range(len(SMALL) + 2):
+        if number in (2, 7):
+            study.enqueue_trial({"optimizer": "SGD"})
         trial = study.ask()
-        study.tell(trial, value(space.suggest(trial, BASE)))
-    trial = study.ask()
-    for name, distribution in list(study_distributions().items())[:drawn]:
-        trial._suggest(name, distribution)
-    again = study_in(storage, sampler, 7)
-    taken_up = optuna.Trial(again, trial._trial_id)
-    space.suggest(taken_up, BASE)
-    assert taken_up.params == straight
+        params = small(trial)
+        if number in (2, 7):
+            assert params["optimizer"] == "SGD"
+        else:
+            got.append(params)
+        bench.tell(study, trial, params)
+    assert got == Bench("grid", small).run(len(SMALL))
 
 
-def study_distributions() -> dict[str, optuna.distributions.BaseDistribution]:
-    """The distributions of the space, in the order in which they are drawn."""
-    study = optuna.create_study()
-    trial = study.ask()
-    space.suggest(trial, BASE)
-    return study.get_trials()[0].distributions
-
-
-def test_tpe_learns() -> None:
-    """Later trials are better than the random ones before them."""
-    values = [value(config_of(params)) for params in run(40, "tpe", seed=0)]
-    assert sum(values[20:]) / 20 < sum(values[:10]) / 10
-
-
-def config_of(params: dict[str, Any]) -> TrainConfig:
-    """The config that parameters stand for."""
-    return space.suggest(optuna.trial.FixedTrial(params), BASE)
-
-
-def test_every_suggestion_lies_on_the_grids() -> None:
-    """Rates recur: lr is one of the grid, gamma a tenth, step_size at most the epochs."""
-    for params in run(40, "random", seed=1):
-        config = config_of(params)
-        assert config.optimizer in space.OPTIMIZERS
-        assert config.lr in space.LRS
-        assert config.gamma in [tenth / 10 for tenth in range(1, 10)]
-        assert 1 <= config.step_size <= BASE.epochs
-
-
-@pytest.mark.parametrize(("name", "kept"), [("percentile", 1), ("median", 2), ("none", 5)])
-def test_the_pruners_keep_the_share_they_say(name: str, kept: int) -> None:
-    """Against five complete trials of values 1 to 5 a trial goes on within the share it names."""
-    study = optuna.create_study(pruner=PRUNERS[name]())
-    for result in range(1, 6):
+def test_qmc_is_spread_evenly() -> None:
+    """Of 16 trials each has its own sixteenth of a range, and each choice its share."""
+    study = Bench("qmc").open()
+    got = []
+    for _ in range(16):
         trial = study.ask()
-        trial.report(result, step=1)
-        study.tell(trial, result)
-    going_on = []
-    for result in range(1, 6):
-        trial = study.ask()
-        trial.report(result + 0.5 if name == "none" else result, step=1)
-        going_on.append(not trial.should_prune())
-    assert sum(going_on) >= kept
-    assert going_on == sorted(going_on, reverse=True)
-    assert all(going_on) == (name == "none")
+        got.append((trial.suggest_categorical("a", "abcd"), trial.suggest_float("b", 0, 16)))
+    assert Counter(letter for letter, _ in got) == dict.fromkeys("abcd", 4)
+    assert sorted(int(number) for _, number in got) == list(range(16))
+
+
+def test_each_sampler_and_pruner_has_its_reason_in_the_help() -> None:
+    """The help names each, with a colon and what it is for."""
+    options = {it.name: it.help for it in typer.main.get_command(sweeps.run.app).params}
+    for name, known in (("sampler", SAMPLERS), ("pruner", PRUNERS)):
+        assert [it for it in known if f"{it}: " not in options[name]] == []
+
+
+def test_each_sampler_searches_by_one_objective_or_two() -> None:
+    """None is left out, and none is listed that is not there."""
+    assert {*ONE_OBJECTIVE, *TWO_OBJECTIVES} == set(SAMPLERS)
+    assert set(COMPLETE_ONLY) <= set(SAMPLERS)

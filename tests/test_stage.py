@@ -16,8 +16,9 @@ from trainer.errors import DataError, PlatformMismatch
 from trainer.metrics import EpochResult
 from trainer.model import build_model
 from trainer.plan import Stage, digest, plan
-from trainer.stage import epoch_seed, train_stage, worker_name
+from trainer.stage import data_of, rehearse, train_stage, worker_name
 from trainer.store import StageStore
+from trainer.training import epoch_seed
 
 Small = Callable[..., TrainConfig]
 NOWHERE = Path("/nonexistent")
@@ -244,7 +245,7 @@ def test_a_state_is_the_model_and_the_optimizer_and_nothing_else(
     state = store.state(stages(small())[1].key)
     assert state is not None
     assert sorted(state) == ["model", "optimizer"]
-    model = build_model(0, 10, 3)
+    model = build_model("tutorial", {}, 0, 10, 3)
     model.load_state_dict(state["model"])
 
 
@@ -274,3 +275,65 @@ def test_every_epoch_of_every_seed_draws_from_its_own_seed() -> None:
     seeds = {epoch_seed(seed, epoch) for seed in range(50) for epoch in range(50)}
     assert len(seeds) == 2500
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_a_model_with_dropout_and_batch_norm_is_taken_up_to_the_bit(
+    small: Small, store: StageStore, tmp_path: Path
+) -> None:
+    """What is drawn in an epoch is seeded, and what is averaged over batches is in the state."""
+    config = small(model="brought:noisy", batch_size=16, normalize=True, augment="crop,flip")
+    one_by_one = train(config, store)
+    straight = train_stage(config, 3, StageStore(tmp_path / "other"), NOWHERE).result
+    assert straight.state_digest == one_by_one[-1].state_digest
+    assert straight.val_loss == one_by_one[-1].val_loss
+
+
+def test_a_schedule_that_looks_at_results_is_followed_wherever_they_are(
+    small: Small, store: StageStore, tmp_path: Path
+) -> None:
+    """From stored results, or from none at all; one and the same epoch either way."""
+    config = small(scheduler="ReduceLROnPlateau", epochs=5, lr=0.3).having(
+        {"scheduler.patience": 0, "scheduler.threshold": 0.5}
+    )
+    one_by_one = train(config, store)
+    assert len({result.lr for result in one_by_one}) > 1
+    straight = train_stage(config, 5, StageStore(tmp_path / "other"), NOWHERE).result
+    assert numbers([straight]) == numbers(one_by_one[-1:])
+    without_states(store)
+    again = train_stage(config, 5, store, NOWHERE, with_state=True)
+    assert again.result == one_by_one[-1]
+    assert again.passed_again == 5
+    assert not again.notes
+
+
+def test_what_users_bring_is_part_of_the_key(small: Small) -> None:
+    """Model, its arguments, loss, normalisation, augmentation: each makes another run of it."""
+    changes: list[dict[str, object]] = [
+        {},
+        {"model": "brought:noisy"},
+        {"model": "brought:noisy", "model_args": {"dropout": 0.1}},
+        {"loss": "brought:smooth"},
+        {"normalize": True},
+        {"augment": "flip"},
+        {"deterministic": False},
+        {"unshared": "study/1"},
+        {"scheduler_interval": "batch", "scheduler": "ExponentialLR"},
+    ]
+    keys = {stages(small(**change))[1].key for change in changes}
+    assert len(keys) == len(changes)
+
+
+def test_a_rehearsal_repeats_and_stores_nothing(small: Small, store: StageStore) -> None:
+    """Its digest is that of the run, not of the process or of what was drawn before."""
+    config = small(model="brought:noisy")
+    first = rehearse(config, NOWHERE)
+    torch.rand(5)
+    assert rehearse(config, NOWHERE) == first
+    assert rehearse(replace(config, seed=1), NOWHERE) != first
+    assert not list(Path(store.url).rglob("*"))
+
+
+def test_code_that_is_not_pure_shows_in_a_rehearsal(small: Small) -> None:
+    """It gives another digest the next time."""
+    config = small(model="brought:restless")
+    assert rehearse(config, NOWHERE) != rehearse(config, NOWHERE)

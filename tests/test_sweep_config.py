@@ -1,6 +1,7 @@
 """SweepConfig refuses what cannot be run, and names a study by all that decides its trials."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,15 @@ from trainer.errors import ConfigError
         ({"pruner": "medium"}, ["pruner", "'median'"]),
         ({"executor": "locl"}, ["executor", "'local'"]),
         ({"study": "a/b"}, ["study", "'a/b'", "letters"]),
+        ({"second": "second"}, ["second objective", "'seconds'"]),
+        ({"second": "val_loss"}, ["second objective", "'val_loss'", "running_loss"]),
+        ({"objective": "seconds"}, ["objective", "'seconds'", "val_loss"]),
+        ({"sampler": "nsgaii"}, ["one objective", "sampler", "tpe", "'nsgaii'"]),
+        ({"sampler": "cmaes", "second": "seconds"}, ["two objectives", "nsgaii", "'cmaes'"]),
+        ({"pruner": "median", "second": "seconds"}, ["two objectives", "none", "'median'"]),
+        ({"pruner": "asha", "sampler": "gp"}, ["gp", "none", "complete trials", "'asha'"]),
+        ({"pruner": "hyperband", "train": TrainConfig(epochs=2)}, ["hyperband", "at least 3", "2"]),
+        ({"pruner": "patient", "train": TrainConfig(epochs=6)}, ["patient", "at least 7", "6"]),
     ],
 )
 def test_a_bad_field_is_named_with_what_was_got_and_what_may_be(
@@ -44,6 +54,7 @@ def test_how_long_and_where_a_sweep_runs_does_not_name_its_study() -> None:
     "changes",
     [
         {"objective": "running_loss"},
+        {"second": "seconds", "pruner": "none"},
         {"sampler": "random"},
         {"pruner": "none"},
         {"train": TrainConfig(epochs=21)},
@@ -59,6 +70,43 @@ def test_whatever_decides_the_trials_names_another_study(changes: dict[str, Any]
     one, other = SweepConfig(), SweepConfig(**changes)
     assert one.study != other.study
     assert difference(one.settings(), other.settings())
+
+
+@pytest.mark.parametrize(
+    ("changes", "pruner"),
+    [
+        ({}, "percentile"),
+        ({"sampler": "random"}, "percentile"),
+        ({"sampler": "gp"}, "none"),
+        ({"sampler": "cmaes"}, "none"),
+        ({"second": "seconds"}, "none"),
+        ({"sampler": "nsgaii", "second": "seconds"}, "none"),
+        ({"pruner": "median"}, "median"),
+    ],
+)
+def test_the_pruner_that_is_not_named_fits_the_rest(changes: dict[str, Any], pruner: str) -> None:
+    """It has its real name, and naming it makes no other study."""
+    assert SweepConfig(**changes).pruner == pruner
+    assert SweepConfig(**changes) == SweepConfig(**{**changes, "pruner": pruner})
+
+
+def test_a_grid_without_an_end_is_refused(tmp_path: Path) -> None:
+    """A range without steps has no points; the line says what it needs."""
+    space = tmp_path / "space.toml"
+    space.write_text("lr = { low = 1e-5, high = 0.1, log = true }")
+    with pytest.raises(ConfigError, match="a step or a grid") as caught:
+        SweepConfig(sampler="grid", space=str(space))
+    assert "\n" not in str(caught.value)
+    assert SweepConfig(sampler="random", space=str(space)).grid is None
+
+
+def test_objectives_have_their_directions() -> None:
+    """More accuracy is better, more loss or time is not."""
+    assert SweepConfig().directions == ["minimize"]
+    config = SweepConfig(objective="val_accuracy", second="seconds")
+    assert config.objectives == ("val_accuracy", "seconds")
+    assert config.directions == ["maximize", "minimize"]
+    assert config.settings()["objective"] == "val_accuracy,seconds"
 
 
 def test_a_name_can_be_read() -> None:

@@ -356,7 +356,7 @@ def test_a_trained_run_can_be_taken_up_from_what_mlflow_has(
     assert run.inputs.dataset_inputs[0].dataset.digest == record.dataset[1]  # type: ignore[index]
 
     load = {"weights_only": True, "map_location": "cpu"}
-    model = build_model(1, 10, 3)
+    model = build_model("tutorial", {}, 1, 10, 3)
     best = torch.load(folder / "checkpoints" / "best.pt", **load)
     model.load_state_dict(best)
     last = torch.load(folder / "checkpoints" / "last.pt", **load)

@@ -26,36 +26,30 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 @app.command()
 def train(
-    optimizer: Annotated[
-        str | None, typer.Option(help="A class of torch.optim.", show_default="SGD")
-    ] = None,
-    lr: Annotated[float | None, typer.Option(help="Learning rate.", show_default="0.01")] = None,
-    step_size: Annotated[
-        int | None, typer.Option(help="Epochs between decays (StepLR).", show_default="5")
-    ] = None,
-    gamma: Annotated[
-        float | None, typer.Option(help="Factor of each decay (StepLR).", show_default="0.1")
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", help="Argument of the optimizer: momentum=0.9.", metavar="NAME=VALUE"
-        ),
-    ] = None,
+    optimizer: options.Optimizer = None,
+    lr: options.Lr = None,
+    scheduler: options.Scheduler = None,
+    step_size: options.StepSize = None,
+    gamma: options.Gamma = None,
+    scheduler_interval: options.SchedulerInterval = None,
+    warmup: options.Warmup = None,
+    warmup_start: options.WarmupStart = None,
+    settings: options.Settings = None,
+    model: options.Model = None,
+    loss: options.Loss = None,
     epochs: options.Epochs = None,
     batch_size: options.BatchSize = None,
-    shuffle: Annotated[
-        bool | None,
-        typer.Option(
-            "--shuffle/--no-shuffle", help="New order each epoch.", show_default="shuffle"
-        ),
-    ] = None,
+    shuffle: options.Shuffle = None,
     dataset: options.Dataset = None,
     split: options.Split = None,
     limit: options.Limit = None,
+    image_size: options.ImageSize = None,
+    normalize: options.Normalize = None,
+    augment: options.Augment = None,
     seed: options.Seed = None,
     device: options.Device = None,
     threads: options.Threads = None,
+    deterministic: options.Deterministic = None,
     preset: Annotated[
         str | None,
         typer.Option(help="tutorial: its first listing; other options go before it."),
@@ -81,28 +75,38 @@ def train(
 
     if preset is not None and preset not in PRESETS:
         raise ConfigError(unknown("preset", preset, PRESETS))
-    values = PRESETS.get(preset or "", {}) | options.given(
+    config = options.train_config(
+        TrainConfig(**PRESETS.get(preset or "", {})),
+        settings,
         optimizer=optimizer,
         lr=lr,
+        scheduler=scheduler,
         step_size=step_size,
         gamma=gamma,
-        optimizer_args=options.parse_settings(settings) if settings else None,
+        scheduler_interval=scheduler_interval,
+        warmup=warmup,
+        warmup_start=warmup_start,
+        model=model,
+        loss=loss,
         epochs=epochs,
         batch_size=batch_size,
         shuffle=shuffle,
         dataset=dataset,
         split=split,
         limit=limit,
+        image_size=image_size,
+        normalize=normalize,
+        augment=augment,
         seed=seed,
         device=device,
         threads=threads,
+        deterministic=deterministic,
     )
-    config = TrainConfig(**values)
     config = replace(config, device=resolve_device(config.device))
     rule = CheckpointRule.parse(checkpoints)
     paths = Paths.here()
     folder = data_dir or paths.data
-    prepare(config.dataset, folder)
+    prepare(config.dataset, folder, config.image_size)
     store = StageStore(stages or paths.stages)
     uri = tracking_uri or paths.tracking_uri
     tracker = MlflowTracker(uri, "trainer", paths.artifacts("trainer"), store)

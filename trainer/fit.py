@@ -10,9 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from trainer.config import TrainConfig
-from trainer.data import load
 from trainer.metrics import VAL_LOSS, EpochResult, has_diverged
-from trainer.plan import plan
+from trainer.plan import extended, plan
 from trainer.record import (
     COMPLETE,
     DIVERGED,
@@ -23,7 +22,7 @@ from trainer.record import (
     RunRecord,
     record_of,
 )
-from trainer.stage import train_stage
+from trainer.stage import data_of, train_stage
 from trainer.store import StageStore
 from trainer.tracker import Tracker
 
@@ -50,7 +49,7 @@ def fit(
     Raises:
         TrainerError: the run could not go on; the tracker shows it as failed.
     """
-    data = load(config.dataset, config.split, config.limit, folder)
+    data = data_of(config, folder)
     stages = plan(config, data)
     record = record_of(
         config,
@@ -62,14 +61,17 @@ def fit(
     state, error, wanted = COMPLETE, "", dict[str, Checkpoint]()
     try:
         tracker.sync(record)
-        for stage in stages[1:]:
-            result = train_stage(config, stage.epoch, store, folder, trained_for=record.id).result
+        for epoch in range(1, config.epochs + 1):
+            result = train_stage(config, epoch, store, folder, trained_for=record.id).result
             record = replace(record, results=(*record.results, result))
+            stages = extended(stages, config, data, record.results)
             tracker.sync(record)
             each_epoch(result)
             state = DIVERGED if has_diverged(record.results) else COMPLETE
             wanted = checkpoints.wanted(stages, record.results, VAL_LOSS, state)
-            store.evict(keep={stage.key, *(checkpoint.key for checkpoint in wanted.values())})
+            store.evict(
+                keep={stages[epoch].key, *(checkpoint.key for checkpoint in wanted.values())}
+            )
             if state == DIVERGED:
                 break
         for checkpoint in wanted.values():

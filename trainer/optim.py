@@ -1,17 +1,17 @@
-"""Optimizers by their torch.optim name, and the rates torch's own scheduler gives each epoch."""
+"""Optimizers by name: made, checked before they train, told their rates, loaded to the bit."""
 
 from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
 import torch
-from torch.optim.lr_scheduler import StepLR
 
 from trainer.errors import ConfigError, unknown
+from trainer.references import find, is_reference
 
 
 def optimizer_names() -> list[str]:
@@ -25,25 +25,47 @@ def optimizer_names() -> list[str]:
     )
 
 
-def check_optimizer(name: str, args: Mapping[str, Any]) -> None:
-    """Take one step with it on a stand-in convolution, so that what torch refuses is known at once.
+def check_optimizer(name: str, args: Mapping[str, Any], *, dense: bool = True) -> None:
+    """Make it, so that what torch refuses is known before anything trains.
+
+    Args:
+        name: of a class in `torch.optim`, or a reference to another one.
+        args: its further arguments.
+        dense: take a step on a stand-in convolution too, as the networks here have them.
 
     Raises:
         ConfigError: no such class or argument, a value torch refuses, or an optimizer that cannot
             train a dense model with plain steps.
     """
-    if name not in optimizer_names():
-        raise ConfigError(unknown("optimizer", name, optimizer_names()))
-    known = [item for item in _signature(name) if item not in ("params", "lr")]
+    parameters = _signature(name)
+    known = [item for item in parameters if item not in ("params", "lr")]
+    takes_any = any(item.kind == item.VAR_KEYWORD for item in parameters.values())
+    if "lr" not in parameters and not takes_any:
+        raise ConfigError(f"An optimizer must take lr, but {name} takes {', '.join(parameters)}.")
     for arg in args:
-        if arg not in known:
+        if arg not in known and not takes_any:
             raise ConfigError(unknown(f"argument of {name}", arg, known))
     try:
         _frozen(args)  # keys and config.json have them as JSON
-        _step_on_stand_in(name, dict(args))
+    except TypeError as error:
+        raise ConfigError(f"{name}({_words(args)}) must have plain values: {error}.") from error
+    if dense:
+        check_fits(name, args, [torch.zeros(shape) for shape in ((1, 1, 1, 1), (1,))])
+    else:
+        check_fits(name, args, [stand_in("cpu").detach()])
+
+
+def check_fits(name: str, args: Mapping[str, Any], weights: Iterable[torch.Tensor]) -> None:
+    """Take a step on copies of the weights.
+
+    Raises:
+        ConfigError: the optimizer refuses them; with its own reason.
+    """
+    try:
+        copies = [torch.nn.Parameter(weight.detach().clone()) for weight in weights]
+        _step(_construct(name, copies, 0.01, dict(args)), copies)
     except Exception as error:  # torch refuses with ValueError, RuntimeError, TypeError, ...
-        given = ", ".join(f"{key}={value!r}" for key, value in args.items())
-        raise ConfigError(f"{name}({given}) cannot train this model: {error}") from error
+        raise ConfigError(f"{name}({_words(args)}) cannot train this model: {error}") from error
 
 
 def build_optimizer(
@@ -53,36 +75,25 @@ def build_optimizer(
     return _construct(name, params, lr, dict(args) | _implementation(name, _frozen(args), device))
 
 
-def rates(
-    name: str,
-    args: Mapping[str, Any],
-    lr: float,
-    step_size: int,
-    gamma: float,
-    epochs: int,
-    device: str,
-) -> tuple[dict[str, Any], ...]:
-    """Every scalar of the parameter group in force in epochs 1 to `epochs`.
+def takes_channels_last(name: str, args: Mapping[str, Any]) -> bool:
+    """Whether it can train weights that lie channels last; LBFGS, say, wants to view them flat."""
+    return _takes_channels_last(name, _frozen(args))
 
-    torch's StepLR does the arithmetic, on a stand-in optimizer of the same class, so that the
-    values are those of a loop that steps the scheduler, to the last bit.
+
+def needs_closure(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether its `step` must be given the loss as a function to evaluate again, as LBFGS's."""
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    return closure is not None and closure.default is closure.empty
+
+
+def set_mode(optimizer: torch.optim.Optimizer, mode: str) -> None:
+    """Call the optimizer's own "train" or "eval", where it has two sets of weights (schedulefree).
+
+    Defazio et al., The Road Less Scheduled, https://arxiv.org/abs/2405.15682
     """
-    optimizer = build_optimizer(name, _stand_in(device), lr, args, device)
-    group = optimizer.param_groups[0]
-    names = [item for item in group if item != "params"]  # before StepLR adds its own
-    scheduler = StepLR(optimizer, step_size, gamma)
-    in_force = []
-    for _ in range(epochs):
-        in_force.append({item: group[item] for item in names})
-        optimizer.step()
-        scheduler.step()
-    return tuple(in_force)
-
-
-def moved(in_force: Sequence[Mapping[str, Any]]) -> frozenset[str]:
-    """Names of the scalars that a schedule changes over these epochs, and `lr`."""
-    changed = (name for rate in in_force for name in rate if rate[name] != in_force[0][name])
-    return frozenset({"lr", *changed})
+    change = getattr(optimizer, mode, None)
+    if callable(change):
+        change()
 
 
 def set_rates(
@@ -111,33 +122,63 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> N
                 optimizer.state[by_index[index]][name] = value.to(loaded.device)
 
 
-def _signature(name: str) -> list[str]:
-    return list(inspect.signature(getattr(torch.optim, name)).parameters)
+def is_plain(value: object) -> bool:
+    """Whether it is a number, a text, a truth value, nothing, or a sequence of such."""
+    if isinstance(value, (list, tuple)):
+        return all(is_plain(item) for item in value)
+    return value is None or isinstance(value, (bool, int, float, str))
+
+
+def stand_in(device: str) -> torch.nn.Parameter:
+    """A small matrix, which every optimizer takes, with a gradient of zeros."""
+    weight = torch.nn.Parameter(torch.zeros((2, 2), device=device))
+    weight.grad = torch.zeros_like(weight)
+    return weight
+
+
+def _class_of(name: str) -> Any:
+    if is_reference(name):
+        return find("optimizer", name)
+    if name not in optimizer_names():
+        raise ConfigError(unknown("optimizer", name, (*optimizer_names(), "package.module:name")))
+    return getattr(torch.optim, name)
+
+
+def _signature(name: str) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(_class_of(name)).parameters
 
 
 def _construct(
     name: str, params: Iterable[torch.nn.Parameter], lr: float, args: dict[str, Any]
 ) -> torch.optim.Optimizer:
     args = {key: tuple(item) if isinstance(item, list) else item for key, item in args.items()}
-    optimizer: torch.optim.Optimizer = getattr(torch.optim, name)(params, lr=lr, **args)
+    optimizer: torch.optim.Optimizer = _class_of(name)(params, lr=lr, **args)
     return optimizer
 
 
-def _stand_in(device: str) -> list[torch.nn.Parameter]:
-    weights = [
-        torch.nn.Parameter(torch.zeros(shape, device=device)) for shape in ((1, 1, 1, 1), (1,))
-    ]
+def _step(optimizer: torch.optim.Optimizer, weights: Iterable[torch.nn.Parameter]) -> None:
     for weight in weights:
         weight.grad = torch.zeros_like(weight)
-    return weights
+    set_mode(optimizer, "train")
+    optimizer.step(lambda: 0.0)
 
 
-def _step_on_stand_in(name: str, args: dict[str, Any], device: str = "cpu") -> None:
-    _construct(name, _stand_in(device), 0.01, args).step()
+def _words(args: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={value!r}" for key, value in args.items())
 
 
 def _frozen(args: Mapping[str, Any]) -> str:
     return json.dumps(dict(args), sort_keys=True)
+
+
+@lru_cache
+def _takes_channels_last(name: str, args: str) -> bool:
+    weight = torch.nn.Parameter(torch.zeros((2, 2, 2, 2)).to(memory_format=torch.channels_last))
+    try:
+        _step(_construct(name, [weight], 0.01, json.loads(args)), [weight])
+    except (RuntimeError, ValueError):
+        return False
+    return True
 
 
 @lru_cache
@@ -147,7 +188,8 @@ def _implementation(name: str, args: str, device: str) -> dict[str, bool]:
     if "fused" not in _signature(name) or given.keys() & {"fused", "foreach", "differentiable"}:
         return {}
     try:
-        _step_on_stand_in(name, given | {"fused": True}, device)
+        weight = stand_in(device)
+        _step(_construct(name, [weight], 0.01, given | {"fused": True}), [weight])
     except (RuntimeError, ValueError):
         return {}
     return {"fused": True}

@@ -6,15 +6,99 @@ import ast
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from trainer.errors import ConfigError, TrainerError
 
+if TYPE_CHECKING:
+    from trainer.config import TrainConfig
+
 Dataset = Annotated[
     str | None,
-    typer.Option(help="cifar10, digits (needs no download) or a PATH.npz.", show_default="cifar10"),
+    typer.Option(
+        help="cifar10, cifar100, mnist, fashion_mnist, digits (needs no download), a FOLDER/ of "
+        "images, a PATH.npz, or package.module:function.",
+        show_default="cifar10",
+    ),
+]
+ImageSize = Annotated[
+    int | None,
+    typer.Option(help="Bring images to N x N pixels.", metavar="N", show_default="as they are"),
+]
+Normalize = Annotated[
+    bool | None,
+    typer.Option("--normalize", help="Bring each colour to mean 0 and deviation 1."),
+]
+Augment = Annotated[
+    str | None,
+    typer.Option(help="Vary training images: crop, flip, or crop,flip.", show_default="none"),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="tutorial, or package.module:function that gives an nn.Module.",
+        show_default="tutorial",
+    ),
+]
+Loss = Annotated[
+    str | None,
+    typer.Option(
+        help="cross_entropy, or package.module:function of (outputs, targets).",
+        show_default="cross_entropy",
+    ),
+]
+Optimizer = Annotated[
+    str | None,
+    typer.Option(help="A class of torch.optim, or package.module:Class.", show_default="SGD"),
+]
+Lr = Annotated[float | None, typer.Option(help="Learning rate.", show_default="0.01")]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        help="A class of torch.optim.lr_scheduler, package.module:Class, or none.",
+        show_default="StepLR",
+    ),
+]
+SchedulerInterval = Annotated[
+    str | None,
+    typer.Option(help="Step the scheduler each epoch or each batch.", show_default="epoch"),
+]
+Warmup = Annotated[
+    int | None,
+    typer.Option(help="Steps of a linear warm-up before the schedule.", show_default="0"),
+]
+WarmupStart = Annotated[
+    float | None,
+    typer.Option(help="Share of the rate that the warm-up begins at.", show_default="1/3"),
+]
+StepSize = Annotated[
+    int | None, typer.Option(help="Steps between decays (StepLR).", show_default="5")
+]
+Gamma = Annotated[
+    float | None, typer.Option(help="Factor of each decay (StepLR).", show_default="0.1")
+]
+Shuffle = Annotated[
+    bool | None,
+    typer.Option("--shuffle/--no-shuffle", help="New order each epoch.", show_default="shuffle"),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="Argument of the optimizer (momentum=0.9), the scheduler (scheduler.T_max=10) or the "
+        "model (model.width=64).",
+        metavar="NAME=VALUE",
+    ),
+]
+Deterministic = Annotated[
+    bool | None,
+    typer.Option(
+        "--deterministic/--no-deterministic",
+        help="On a GPU, use only algorithms that repeat to the bit.",
+        show_default="deterministic",
+    ),
 ]
 Split = Annotated[
     str | None,
@@ -59,9 +143,18 @@ DataDir = Annotated[
 ]
 
 
-def given(**values: Any) -> dict[str, Any]:
-    """The options that were given on the command line."""
-    return {name: value for name, value in values.items() if value is not None}
+def train_config(
+    base: TrainConfig | None = None, settings: Sequence[str] | None = None, **values: Any
+) -> TrainConfig:
+    """The config with the options that were given, on top of `base`.
+
+    Raises:
+        ConfigError: a value that cannot be.
+    """
+    from trainer.config import TrainConfig
+
+    given = {name: value for name, value in values.items() if value is not None}
+    return (base or TrainConfig()).having(given | parse_settings(settings or ()))
 
 
 def parse_settings(words: Sequence[str]) -> dict[str, Any]:

@@ -9,19 +9,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 
-from trainer.config import TrainConfig
+from trainer.config import MODELS, TrainConfig
 from trainer.data import Data
 from trainer.device import platform
 from trainer.errors import DataError
+from trainer.metrics import EpochResult
 from trainer.model import SIDE, build_model
-from trainer.optim import rates
+from trainer.optim import check_fits, takes_channels_last
+from trainer.references import code_digest
+from trainer.schedule import replay
 
 NUMERICS = 1
 """Version of the loop's arithmetic: raise it with any change that gives other bits."""
@@ -33,44 +37,88 @@ class Stage:
 
     Attributes:
         epoch: counted from 1; 0 is the initial state.
-        rates: scalars of the parameter group in force, by name; empty for stage 0.
+        rates: scalars of the parameter group in force as it begins, by name; none for stage 0.
         key: of the state after the epoch.
         result_key: of the epoch's result, which depends on the validation data too.
+        moved: names of those that the schedule sets.
+        batches: for a schedule by batch, what it sets, for each batch in order.
     """
 
     epoch: int
     rates: Mapping[str, Any]
     key: str
     result_key: str
+    moved: frozenset[str] = frozenset()
+    batches: tuple[Mapping[str, Any], ...] = ()
 
 
-def plan(config: TrainConfig, data: Data) -> tuple[Stage, ...]:
-    """Stages 0 to `config.epochs`; `config.device` must be resolved, not "auto".
+def plan(config: TrainConfig, data: Data, val_losses: Sequence[float] = ()) -> tuple[Stage, ...]:
+    """Stages 0 to `config.epochs`, or as far as the results let them be known.
+
+    Args:
+        config: with its device resolved.
+        data: that it trains on.
+        val_losses: of epochs 1, 2, ..., for a schedule that looks at them: it is known for one
+            epoch more than these.
 
     Raises:
         DataError: the images are not of the size that the network takes.
+        ConfigError: the model cannot be made, or the optimizer refuses it.
     """
-    height, width = data.train.images.shape[1:3]
-    if (height, width) != (SIDE, SIDE):
+    size = data.train.images.shape[1:3]
+    if config.model == "tutorial" and (not are_images(data) or size != (SIDE, SIDE)):
         raise DataError(
-            f"Images must be {SIDE} x {SIDE}, but those of {data.name} are {height} x {width}."
+            f"The tutorial's network takes images of {SIDE} x {SIDE}, but those of {data.name} are "
+            f"{' x '.join(map(str, data.train.images.shape[1:]))}; bring images to that size with "
+            f"--image-size {SIDE}, or give another --model."
         )
+    if not are_images(data) and (config.normalize or config.augment):
+        raise DataError(
+            "normalize and augment are for images of bytes (uint8), but the inputs of "
+            f"{data.name} are {data.train.images.dtype}."
+        )
+    batches = -(-len(data.train.labels) // config.batch_size)
     key = _hash(_constants(config, data))
     stages = [Stage(epoch=0, rates={}, key=key, result_key=_hash([key, data.val.digest]))]
-    in_force = rates(
-        config.optimizer,
-        config.optimizer_args,
-        float(config.lr),  # 1 and 1.0 are one rate
-        config.step_size,
-        config.gamma,
-        config.epochs,
-        config.device,
-    )
-    for epoch, scalars in enumerate(in_force, start=1):
-        key = _hash([key, scalars])
+    for epoch, rates in enumerate(replay(config, batches, val_losses), start=1):
+        key = _hash([key, rates.scalars, *([rates.batches] if rates.batches else [])])
         result_key = _hash([key, data.val.digest])
-        stages.append(Stage(epoch=epoch, rates=scalars, key=key, result_key=result_key))
+        stages.append(
+            Stage(
+                epoch=epoch,
+                rates=rates.scalars,
+                key=key,
+                result_key=result_key,
+                moved=rates.moved,
+                batches=rates.batches,
+            )
+        )
     return tuple(stages)
+
+
+def extended(
+    stages: tuple[Stage, ...], config: TrainConfig, data: Data, results: Sequence[EpochResult]
+) -> tuple[Stage, ...]:
+    """The stages as far as these results let them be known; all of them stay as they are."""
+    if len(stages) > config.epochs:
+        return stages
+    return plan(config, data, [result.val_loss for result in results])
+
+
+def are_images(data: Data) -> bool:
+    """Whether the inputs are images of bytes; others go to the network as they lie."""
+    return data.train.images.dtype == np.uint8
+
+
+def is_channels_last(config: TrainConfig, data: Data) -> bool:
+    """Whether weights lie channels last, as images do: faster, where the optimizer can do it."""
+    return are_images(data) and takes_channels_last(config.optimizer, config.optimizer_args)
+
+
+def channels_of(data: Data) -> int:
+    """Of images; of other inputs the size of their first dimension."""
+    shape = data.train.images.shape
+    return int(shape[3] if are_images(data) else shape[1] if len(shape) > 1 else 1)
 
 
 def digest(state: Mapping[str, Any]) -> str:
@@ -81,29 +129,56 @@ def digest(state: Mapping[str, Any]) -> str:
 
 
 def _constants(config: TrainConfig, data: Data) -> dict[str, Any]:
-    channels = data.train.images.shape[3]
-    return {
+    model = (config.model, json.dumps(dict(config.model_args), sort_keys=True), config.seed)
+    shape = (data.classes, channels_of(data))
+    if config.model not in MODELS:
+        _check_fits(*model, *shape, config.optimizer, json.dumps(dict(config.optimizer_args)))
+    facts = {
         "numerics": NUMERICS,
         "train": data.train.digest,
         "shuffle": config.shuffle,
         "model": config.model,
-        "initial": _initial_digest(config.seed, data.classes, channels),
+        "initial": _initial_digest(*model, *shape),
         "optimizer": config.optimizer,
         "optimizer_args": dict(config.optimizer_args),
-        "loss": "cross_entropy",
+        "loss": config.loss,
         "batch_size": config.batch_size,
         "seed": config.seed,
         "threads": config.threads,
         "dtype": "float32",
-        "memory_format": "channels_last",
+        "memory_format": "channels_last" if is_channels_last(config, data) else "contiguous",
         "device": config.device,
         "platform": platform(config.device),
     }
+    # these stand in the key only where they say something: what was stored before them stays found
+    added = {
+        "model_args": dict(config.model_args),
+        "code": {reference: code_digest(reference) for reference in config.references},
+        "normalize": config.normalize,
+        "augment": config.augment,
+        "nondeterministic": not config.deterministic,
+        "unshared": config.unshared,
+    }
+    return facts | {name: value for name, value in added.items() if value}
 
 
-@lru_cache
-def _initial_digest(seed: int, classes: int, channels: int) -> str:
-    return digest(build_model(seed, classes, channels).state_dict())
+@lru_cache(maxsize=64)
+def _initial_digest(model: str, args: str, seed: int, classes: int, channels: int) -> str:
+    return digest(build_model(model, json.loads(args), seed, classes, channels).state_dict())
+
+
+@lru_cache(maxsize=64)
+def _check_fits(
+    model: str,
+    args: str,
+    seed: int,
+    classes: int,
+    channels: int,
+    optimizer: str,
+    optimizer_args: str,
+) -> None:
+    weights = build_model(model, json.loads(args), seed, classes, channels).parameters()
+    check_fits(optimizer, json.loads(optimizer_args), weights)
 
 
 def _hash(value: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from trainer.config import TrainConfig
@@ -147,13 +147,8 @@ def record_of(
 
 
 def params_of(config: TrainConfig) -> dict[str, str]:
-    """Every field of the config as people write it; its optimizer's arguments by own name."""
-    values = {
-        item.name: getattr(config, item.name)
-        for item in fields(config)
-        if item.name != "optimizer_args"
-    }
-    return {name: str(value) for name, value in (values | dict(config.optimizer_args)).items()}
+    """Every value of the config that means something for the run, as people write it."""
+    return {name: str(value) for name, value in config.values().items()}
 
 
 @dataclass(frozen=True)

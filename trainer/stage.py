@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import random
 import socket
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import nn
-
 from trainer.config import TrainConfig
-from trainer.data import Data, Part, load
+from trainer.data import Data, load
 from trainer.device import hold_still, synchronize
-from trainer.epoch import Resident, train_epoch, validate
 from trainer.errors import PlatformMismatch
 from trainer.killpoints import passing
 from trainer.metrics import EpochResult
-from trainer.model import build_model
-from trainer.optim import build_optimizer, load_optimizer, moved, set_rates
 from trainer.plan import Stage, digest, plan
 from trainer.store import DamagedState, StageStore
+from trainer.training import Training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,30 +65,47 @@ def train_stage(
         DataError: the data is not prepared.
         StoreError: the store cannot be written.
     """
-    hold_still(config.device, config.threads)
-    data = _data(config.dataset, config.split, config.limit, folder)
+    hold_still(config.device, config.threads, deterministic=config.deterministic)
+    data = data_of(config, folder)
     stages = plan(config, data)
-    goal = stages[epoch]
-    if expect is not None and expect != goal.result_key:
+    earlier: list[Trained] = []
+    while len(stages) <= epoch:  # the schedule looks at results, so it is known that far only
+        earlier.append(_have(config, stages, data, store, trained_for, with_state=False))
+        stages = plan(config, data, [trained.result.val_loss for trained in earlier])
+    stages = stages[: epoch + 1]
+    if expect is not None and expect != stages[epoch].result_key:
         raise PlatformMismatch(
             f"Worker {worker_name()} must be a machine like the one that asks, but it would give "
-            "other numbers (processor, GPU, torch version or data differ)."
+            "other numbers (processor, GPU, torch version, data or code differ)."
         )
+    last = _have(config, stages, data, store, trained_for, with_state=with_state)
+    return replace(
+        last,
+        passed_again=sum(trained.passed_again for trained in (*earlier, last)),
+        notes=tuple(note for trained in (*earlier, last) for note in trained.notes),
+    )
+
+
+def _have(
+    config: TrainConfig,
+    stages: Sequence[Stage],
+    data: Data,
+    store: StageStore,
+    trained_for: str,
+    *,
+    with_state: bool,
+) -> Trained:
+    """The last of the stages, looked up or trained."""
+    goal = stages[-1]
     stored = store.result(goal.result_key)
     if stored is not None and (not with_state or store.has_state(goal.key)):
         return Trained(result=stored)
 
-    model = build_model(config.seed, data.classes, data.train.images.shape[3])
-    model.to(config.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = build_optimizer(
-        config.optimizer, model.parameters(), config.lr, config.optimizer_args, config.device
-    )
-    start, notes = _take_up(stages[1:epoch], store, model, optimizer)
-    names = moved([stage.rates for stage in stages[1:]])
+    training = Training(config, data)
+    start, notes = _take_up(stages[1:-1], store, training)
     passed_again = 0
-    for stage in stages[start + 1 : epoch + 1]:
-        set_rates(optimizer, stage.rates, names)
-        result, state = _train(config, stage, data, model, optimizer, trained_for)
+    for stage in stages[start + 1 :]:
+        result, state = _train(training, stage, data, config, trained_for)
         recorded = store.result(stage.result_key)
         if recorded is not None and recorded.state_digest != result.state_digest:
             notes.append(
@@ -114,20 +123,43 @@ def train_stage(
     return Trained(result=result, passed_again=passed_again, notes=tuple(notes))
 
 
+def data_of(config: TrainConfig, folder: Path) -> Data:
+    """What the config trains on, from the prepared data sets in `folder`.
+
+    Raises:
+        DataError: it is not prepared, or has too few examples.
+    """
+    return _data(config.dataset, config.split, config.limit, config.image_size, folder)
+
+
 def worker_name() -> str:
     """This process, as people find it: host and process id."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def epoch_seed(seed: int, epoch: int) -> int:
-    """The seed of all that is drawn in an epoch: 63 bits of SHA-256 of "seed epoch"."""
-    return int.from_bytes(hashlib.sha256(f"{seed} {epoch}".encode()).digest()[:8], "big") >> 1
+def rehearse(config: TrainConfig, folder: Path, batches: int = 3) -> str:
+    """Train the first batches of epoch 1 and store nothing.
+
+    Returns:
+        The digest of the state after them. Code that gives another one in another process does
+        not give an epoch the same result each time.
+
+    Raises:
+        Exception: whatever the code that users bring raises.
+    """
+    hold_still(config.device, config.threads, deterministic=config.deterministic)
+    data = data_of(config, folder)
+    stage = plan(config, data)[1]
+    training = Training(config, data)
+    training.train(stage, most=batches)
+    val_loss, _ = training.validate()
+    return digest({"state": training.state(), "val_loss": val_loss})
 
 
 def _take_up(
-    earlier: Sequence[Stage], store: StageStore, model: nn.Module, optimizer: torch.optim.Optimizer
+    earlier: Sequence[Stage], store: StageStore, training: Training
 ) -> tuple[int, list[str]]:
-    """Load the latest stored state of `earlier` into both; its epoch (0: none stored) and notes."""
+    """Load the latest stored state of `earlier`; its epoch (0: none stored) and notes."""
     notes: list[str] = []
     for stage in reversed(earlier):
         try:
@@ -136,39 +168,27 @@ def _take_up(
             notes.append(str(damage))
             continue
         if state is not None:
-            model.load_state_dict(state["model"])
-            load_optimizer(optimizer, state["optimizer"])
+            training.load(state)
             return stage.epoch, notes
     return 0, notes
 
 
 def _train(
-    config: TrainConfig,
+    training: Training,
     stage: Stage,
     data: Data,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    config: TrainConfig,
     trained_for: str,
 ) -> tuple[EpochResult, dict[str, Any]]:
     """Train and validate one epoch: its result, and the state after it."""
-    train = _resident(data.train, config.device)
-    seed = epoch_seed(config.seed, stage.epoch)
-    torch.manual_seed(seed)
-    np.random.seed(seed % 2**32)
-    random.seed(seed)
-    order = None
-    if config.shuffle:
-        generator = torch.Generator().manual_seed(seed)
-        order = torch.randperm(len(train.labels), generator=generator).to(config.device)
-
     synchronize(config.device)
     began = time.perf_counter()
-    running, mean, first = train_epoch(model, optimizer, train, order, config.batch_size)
+    running, mean, first = training.train(stage)
     synchronize(config.device)
     seconds = time.perf_counter() - began
 
-    val_loss, val_accuracy = validate(model, _resident(data.val, config.device))
-    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+    val_loss, val_accuracy = training.validate()
+    state = training.state()
     result = EpochResult(
         epoch=stage.epoch,
         running_loss=running,
@@ -177,7 +197,7 @@ def _train(
         val_accuracy=val_accuracy,
         lr=float(stage.rates["lr"]),
         epoch_seconds=seconds,
-        images_per_second=len(train.labels) / seconds,
+        images_per_second=len(data.train.labels) / seconds,
         first_batch_loss=first,
         state_digest=digest(state),
         trained_for=trained_for,
@@ -188,20 +208,7 @@ def _train(
 
 
 @lru_cache(maxsize=2)
-def _data(dataset: str, split: str, limit: int | None, folder: Path) -> Data:
-    return load(dataset, split, limit, folder)
-
-
-_on_device: dict[tuple[str, str], Resident] = {}
-
-
-def _resident(part: Part, device: str) -> Resident:
-    """The part as tensors on the device, kept between stages; at most two parts are."""
-    name = (part.digest, device)
-    if name not in _on_device:
-        while len(_on_device) >= 2:
-            _on_device.pop(next(iter(_on_device)))
-        images = torch.from_numpy(part.images).to(device)
-        labels = torch.from_numpy(part.labels).to(device)
-        _on_device[name] = Resident(images=images, labels=labels)
-    return _on_device[name]
+def _data(
+    dataset: str, split: str, limit: int | None, image_size: int | None, folder: Path
+) -> Data:
+    return load(dataset, split, limit, folder, image_size)

@@ -1,0 +1,83 @@
+"""Pieces as users bring them: what a reference in a test names."""
+
+import random
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def tiny(num_classes: int, in_channels: int) -> nn.Module:
+    """A small network that trains in no time."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, 2, 3, stride=4), nn.Flatten(), nn.Linear(128, num_classes)
+    )
+
+
+def noisy(num_classes: int, in_channels: int, width: int = 4, dropout: float = 0.5) -> nn.Module:
+    """With dropout and batch norm."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, width, 3, stride=4),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+        nn.Flatten(),
+        nn.Linear(64 * width, num_classes),
+    )
+
+
+def matrices(num_classes: int) -> nn.Module:
+    """Matrices alone, which is what Muon trains."""
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(3072, 4, bias=False), nn.Linear(4, num_classes, bias=False)
+    )
+
+
+def ready() -> nn.Module:
+    """For 10 classes and 3 channels, whatever the data has."""
+    return tiny(10, 3)
+
+
+def nothing() -> None:
+    """A function that forgot to return its network."""
+
+
+def smooth(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Cross entropy with smoothed labels."""
+    return F.cross_entropy(outputs, targets, label_smoothing=0.1)
+
+
+class Halving(torch.optim.Optimizer):
+    """A user's optimizer: gradient descent that halves every step."""
+
+    def __init__(self, params, lr: float = 0.1, factor: float = 0.5) -> None:
+        super().__init__(params, {"lr": lr, "factor": factor})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        """Against the gradient."""
+        for group in self.param_groups:
+            for weight in group["params"]:
+                weight.add_(weight.grad, alpha=-group["lr"] * group["factor"])
+
+
+class Restless(nn.Module):
+    """A network that draws from a source that nobody seeded."""
+
+    def __init__(self, num_classes: int, in_channels: int) -> None:
+        super().__init__()
+        self.inner = tiny(num_classes, in_channels)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Its scores, and a little noise."""
+        return self.inner(images) + random.SystemRandom().random() / 100
+
+
+def restless(num_classes: int, in_channels: int) -> nn.Module:
+    """See `Restless`."""
+    return Restless(num_classes, in_channels)
+
+
+def broken(outputs: Tensor, targets: Tensor) -> Tensor:
+    """A loss with a mistake in it."""
+    raise ValueError("no loss today")
