@@ -26,7 +26,7 @@ def is_pure(
     config: SweepConfig,
     executor: Executor,
     folder: Path,
-    another: Callable[[], Executor] = partial(LocalExecutor, 1),
+    another: Callable[[], Executor] | None = None,
 ) -> bool:
     """Whether the first batches give the same bits in two processes, for all that users bring.
 
@@ -38,7 +38,7 @@ def is_pure(
         config: the sweep, with the device of `config.train` resolved.
         executor: that will train it.
         folder: of the prepared data sets.
-        another: makes the executor whose process is the second.
+        another: makes the executor whose process is the second; None: a new local one.
 
     Raises:
         SweepError: the code fails; with its traceback.
@@ -46,7 +46,7 @@ def is_pure(
     configs = list(_brought(config))
     if not configs:
         return True
-    other = another()
+    other = another() if another is not None else LocalExecutor(1)
     try:
         futures = [
             [one.submit(partial(rehearse, train, folder)) for one in (executor, other)]

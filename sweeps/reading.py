@@ -78,7 +78,7 @@ def _params(params: Sequence[dict[str, str]]) -> pd.DataFrame:
     names = dict.fromkeys((*SEARCHED, "epochs", *CONFIG_COLUMNS, *sorted(map(str, texts))))
     texts = texts.reindex(columns=list(names))
     # "None" is a value of an argument, but of a field it says that there is none
-    texts[[*CONFIG_COLUMNS]] = texts[[*CONFIG_COLUMNS]].replace("None", math.nan)
+    texts[[*CONFIG_COLUMNS]] = texts[[*CONFIG_COLUMNS]].replace(["None", ""], math.nan)
     frame = pd.DataFrame({name: _parsed(texts[name]) for name in texts})
     types = {"optimizer": "str", "lr": "float64", "gamma": "float64"}
     if not params:

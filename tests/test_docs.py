@@ -10,6 +10,7 @@ import typer.main
 
 import sweeps.report
 import sweeps.run
+import sweeps.space
 import trainer.__main__
 from trainer import metrics, record, tracking
 
@@ -21,6 +22,7 @@ COMMANDS = {
     "trainer": typer.main.get_command(trainer.__main__.app),
     "sweeps.run": typer.main.get_command(sweeps.run.app),
     "sweeps.report": typer.main.get_command(sweeps.report.app),
+    "sweeps.space": typer.main.get_command(sweeps.space.app),
 }
 PACKAGES = ("trainer", "sweeps")
 
@@ -28,6 +30,7 @@ PACKAGES = ("trainer", "sweeps")
 def options(command: str) -> dict[str, Any]:
     """A command's options by each of the flags that set them."""
     found = [option for option in COMMANDS[command].params if option.name != "help"]
+    found = [option for option in found if option.opts[0].startswith("-")]  # no arguments
     return {flag: it for it in found for flag in (*it.opts, *it.secondary_opts)}
 
 

@@ -195,7 +195,7 @@ def pairs() -> list[tuple[str, str]]:
 def test_every_optimizer_under_every_schedule_equals_a_plain_torch_loop(
     schedule: str, interval: str, sample: Path, tmp_path: Path
 ) -> None:
-    """Bit for bit: losses, rates and weights. Here some pairs; this file, run, compares them all."""
+    """Bit for bit: losses, rates and weights. Run, this file compares all pairs."""
     some = ["SGD", "AdamW"] + (["LBFGS", BROUGHT[0]] if interval == "epoch" else [])
     every = (schedule, interval) in (("StepLR", "epoch"), ("ReduceLROnPlateau", "epoch"))
     for optimizer in [*DENSE, *BROUGHT] if every else some:

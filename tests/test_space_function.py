@@ -104,7 +104,8 @@ def test_a_function_names_the_study(opened: Open) -> None:
             ["given {'m': ", "argument of SGD 'betas'"],
         ),
         (
-            "import itertools\nn = itertools.count(1)\ndef suggest(trial): return {'seed': next(n)}",
+            "import itertools\nn = itertools.count(1)\n"
+            "def suggest(trial): return {'seed': next(n)}",
             ["must give the same for the same parameters"],
         ),
         (

@@ -16,7 +16,7 @@ from trainer.errors import DataError, PlatformMismatch
 from trainer.metrics import EpochResult
 from trainer.model import build_model
 from trainer.plan import Stage, digest, plan
-from trainer.stage import data_of, rehearse, train_stage, worker_name
+from trainer.stage import rehearse, train_stage, worker_name
 from trainer.store import StageStore
 from trainer.training import epoch_seed
 
