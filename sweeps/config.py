@@ -42,6 +42,7 @@ class SweepConfig:
         timeout: seconds after which no further epoch is begun; None: no limit.
         checkpoints: which states are kept with each run.
         fresh: set a study of this name aside and begin anew.
+        enqueue: points that are tried first; see `sweeps.known`.
 
     Raises:
         ConfigError: a field is out of its range; the message names what was got and what may be.
@@ -60,6 +61,7 @@ class SweepConfig:
     timeout: float | None = None
     checkpoints: CheckpointRule = CheckpointRule()  # noqa: RUF009 - frozen
     fresh: bool = False
+    enqueue: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.pruner:

@@ -76,6 +76,14 @@ def sweep(
             show_default="percentile",
         ),
     ] = "",
+    known: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--enqueue",
+            help="Try these points first: lr=0.1,optimizer=SGD, a FILE.json, or study:NAME:top=K.",
+            metavar="POINTS",
+        ),
+    ] = None,
     workers: Annotated[
         str, typer.Option(help="Epochs trained at once.", show_default="auto: cores / threads")
     ] = "auto",
@@ -159,6 +167,7 @@ def sweep(
         timeout=timeout,
         checkpoints=CheckpointRule.parse(checkpoints),
         fresh=fresh,
+        enqueue=tuple(known or ()),
     )
     config.search_space.check(config.train)
     places = Places(tracking_uri=tracking_uri, storage=storage, stages=stages, data=data_dir)

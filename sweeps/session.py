@@ -15,6 +15,7 @@ from sweeps.delivery import Delivery
 from sweeps.errors import SweepError
 from sweeps.executors import Executor, InlineExecutor, LocalExecutor
 from sweeps.frames import EXPERIMENT, OBJECTIVE_TAG, SECOND_TAG, TRIALS_TAG
+from sweeps.known import enqueue, known_points
 from sweeps.progress import Progress, View
 from sweeps.purity import is_pure
 from sweeps.study import OpenStudy, open_study
@@ -62,6 +63,7 @@ def run_sweep(config: SweepConfig, places: Places, view: View) -> bool:
     config = replace(config, train=resolved(config.train))
     folder = places.data or paths.data
     prepare(config.train.dataset, folder, config.train.image_size)
+    points = known_points(config, places.tracking_uri)
     with _executor(config) as executor:
         data = data_of(config.train, folder)
         store = StageStore(places.stages or paths.stages)
@@ -78,6 +80,7 @@ def run_sweep(config: SweepConfig, places: Places, view: View) -> bool:
             name, group = study.set_aside
             tracker.rename_study(group, name)
             view.say(f"The study that was called {config.study} is now called {name}.")
+        enqueue(study.optuna, points)
         delivery = Delivery(tracker)
         trials = Trials(config, study, data, unshared=unshared)
         if config.grid is not None:

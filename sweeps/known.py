@@ -1,0 +1,95 @@
+"""Known points: configurations that a study tries first, once, whatever its sampler would say."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from sweeps.config import SweepConfig
+from trainer.errors import ConfigError
+from trainer.options import parse_settings
+
+POINT = "enqueued"
+"""User attribute of a trial that was enqueued: its point, which finds it again."""
+
+
+def known_points(config: SweepConfig, tracking_uri: str | None) -> list[dict[str, Any]]:
+    """Optuna's parameters of every point that `config.enqueue` names, in order, none twice.
+
+    Args:
+        config: the sweep.
+        tracking_uri: MLflow's store, for the trials of other studies.
+
+    Raises:
+        ConfigError: a point that the space does not have.
+        SweepError: a study that cannot be read.
+    """
+    points: dict[str, dict[str, Any]] = {}
+    for text in config.enqueue:
+        for where, values in _read(text, config, tracking_uri):
+            try:
+                params = config.search_space.params(values, config.train)
+            except ConfigError as error:
+                raise ConfigError(f"--enqueue {where}: {error}") from error
+            points.setdefault(json.dumps(params, sort_keys=True), params)
+    if len(points) > config.trials:
+        raise ConfigError(
+            f"trials must be at least {len(points)}, the points that are enqueued, but got "
+            f"{config.trials}."
+        )
+    return list(points.values())
+
+
+def enqueue(study: optuna.Study, points: Sequence[dict[str, Any]]) -> None:
+    """Have the study try each point next that it was not given before, however that was stopped."""
+    given = {trial.user_attrs.get(POINT) for trial in study.get_trials(deepcopy=False)}
+    for params in points:
+        name = json.dumps(params, sort_keys=True)
+        if name not in given:
+            study.enqueue_trial(params, user_attrs={POINT: name})
+
+
+def _read(
+    text: str, config: SweepConfig, tracking_uri: str | None
+) -> list[tuple[str, Mapping[str, Any]]]:
+    """Values as people write them, each with where they stand."""
+    if found := re.fullmatch(r"study:(.+):top=(\d+)", text):
+        return _best(found[1], int(found[2]), config, tracking_uri)
+    if "=" in text:
+        return [(text, parse_settings(re.split(r",(?=[\w.]+=)", text)))]
+    try:
+        rows = json.loads(Path(text).read_text())
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise ValueError("it is no list of objects")
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            "--enqueue must be NAME=VALUE,..., a JSON file with a list of objects, or "
+            f"study:NAME:top=K, but got {text!r}: {error}."
+        ) from error
+    return [(f"{text}, point {number}", row) for number, row in enumerate(rows, start=1)]
+
+
+def _best(
+    study: str, top: int, config: SweepConfig, tracking_uri: str | None
+) -> list[tuple[str, Mapping[str, Any]]]:
+    """The best trials of another study, as far as this one searches what they had."""
+    from sweeps.frames import load_study
+    from sweeps.ranking import rank
+
+    names = config.search_space.searched
+    rows = rank(load_study(study, tracking_uri)).head(top)
+    return [
+        (
+            f"trial {row['trial']} of study {study}",
+            {
+                str(name): value.item() if hasattr(value, "item") else value
+                for name, value in row.reindex(list(names)).dropna().items()
+            },
+        )
+        for _, row in rows.iterrows()
+    ]

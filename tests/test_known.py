@@ -1,0 +1,113 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweeps.config import SweepConfig
+from sweeps.errors import UnknownStudy
+from sweeps.frames import load_study
+from sweeps.known import known_points
+from sweeps.progress import Progress
+from sweeps.ranking import rank
+from sweeps.session import Places, run_sweep
+from trainer.config import TrainConfig
+from trainer.errors import ConfigError
+
+Small = Callable[..., TrainConfig]
+SPACE = (
+    'optimizer = ["SGD", "Adam"]\nlr = { low = 1e-4, high = 0.1, grid = "1-2-5" }\nstep_size = 3\n'
+)
+
+
+class Quiet:
+    """A view that shows nothing."""
+
+    def show(self, progress: Progress) -> None:
+        """Nothing."""
+
+    def say(self, line: str) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def sweep(
+    small: Small, tmp_path: Path, tracking_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Any]:
+    """Runs a sweep in the test's folder, in this process; the study's frames."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "space.toml").write_text(SPACE)
+
+    def run(study: str, epochs: int, trials: int, *points: str) -> Any:
+        train = small(epochs=epochs, limit=20, batch_size=10)
+        config = SweepConfig(
+            train=train,
+            space="space.toml",
+            study=study,
+            trials=trials,
+            pruner="none",
+            executor="inline",
+            enqueue=points,
+        )
+        assert run_sweep(config, Places(tracking_uri=tracking_uri), Quiet())
+        return load_study(study, tracking_uri)
+
+    return run
+
+
+def test_known_points_are_tried_first_and_once(sweep: Callable[..., Any], tmp_path: Path) -> None:
+    """In their order, of every form; given again with more trials they are not tried again."""
+    (tmp_path / "known.json").write_text('[{"optimizer": "Adam", "lr": 0.0005}, {"lr": 0.1}]')
+    points = ("optimizer=SGD,lr=0.02", "known.json", "optimizer=SGD,lr=0.02")
+    first = sweep("s", 1, 3, *points).trials
+    assert list(first["lr"]) == [0.02, 0.0005, 0.1]
+    assert list(first["optimizer"][:2]) == ["SGD", "Adam"]
+    again = sweep("s", 1, 5, *points).trials
+    assert again[["lr", "optimizer"]].iloc[:3].equals(first[["lr", "optimizer"]])
+    more = sweep("s", 1, 6, *points, "optimizer=Adam,lr=0.1").trials
+    assert tuple(more[["optimizer", "lr"]].iloc[5]) == ("Adam", 0.1)
+
+
+def test_the_best_of_a_study_train_only_what_is_new(sweep: Callable[..., Any]) -> None:
+    """The top 5 of a study of 2 epochs, enqueued in one of 4, train epochs 3 and 4 alone."""
+    short = sweep("short", 2, 8)
+    long = sweep("long", 4, 5, "study:short:top=5")
+    best = rank(short).head(5)
+    assert list(zip(long.trials["optimizer"], long.trials["lr"], strict=True)) == list(
+        zip(best["optimizer"], best["lr"], strict=True)
+    )
+    assert (long.trials["epochs"] == 4).all()
+    trained = long.curves[~long.curves["reused"]]
+    assert set(trained["epoch"]) <= {3, 4}
+    assert long.curves[long.curves["epoch"] <= 2]["reused"].all()
+    assert len(trained)
+
+
+@pytest.mark.parametrize(
+    ("points", "error", "message"),
+    [
+        (["lr=0.03"], ConfigError, "--enqueue lr=0.03: "),
+        (["lr=7"], ConfigError, "0.1"),
+        (["momentm=1"], ConfigError, "Unknown name in the space 'momentm'"),
+        (["optimizer=Adm"], ConfigError, "Adam"),
+        (["nowhere.json"], ConfigError, "must be NAME=VALUE,..., a JSON file"),
+        (["study:nowhere:top=3"], UnknownStudy, "no study yet"),
+        (["lr=0.1", "lr=0.01"], ConfigError, "trials must be at least 2"),
+    ],
+)
+def test_points_that_cannot_be_are_refused(
+    points: list[str],
+    error: type[Exception],
+    message: str,
+    small: Small,
+    tmp_path: Path,
+    tracking_uri: str,
+) -> None:
+    """Before anything is trained, with the point and what may be."""
+    space = tmp_path / "space.toml"
+    space.write_text(SPACE)
+    config = SweepConfig(train=small(), space=str(space), trials=1)
+    with pytest.raises(error) as caught:
+        known_points(replace(config, enqueue=tuple(points)), tracking_uri)
+    assert message in str(caught.value)
