@@ -1,6 +1,6 @@
 """Which form of TPE fits a space in which parameters hold only for some values of others.
 
-    python benchmarks/conditional_space.py [--seeds 40] [--trials 100] [--at-once 1]
+    python benchmarks/conditional_space.py [--seeds 40] [--first-seed 0] [--trials 100] [--at-once 1]
 
 Nothing is trained. A seed makes a landscape: each optimizer has a least loss and a best rate of
 its own, and some have arguments that no other has. Rates far above the best diverge, and Optuna is
@@ -140,6 +140,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=40)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--at-once", type=int, default=1)
     given = parser.parse_args()
@@ -157,7 +158,7 @@ def main() -> None:
             began = time.perf_counter()
             curves = [
                 search(space, Landscape(seed, optimizers), make, given.trials, given.at_once)
-                for seed in range(given.seeds)
+                for seed in range(given.first_seed, given.first_seed + given.seeds)
             ]
             found[name] = np.array(curves)
             seconds = (time.perf_counter() - began) / given.seeds / given.trials

@@ -121,7 +121,7 @@ class Choice(Parameter):
     def match(self, name: str, value: Any) -> Any:
         """What stands for the one that it is, but for rounding."""
         for known, seen in zip(self.values, self.seen(), strict=True):
-            if same(known, value):
+            if same(known, value) or (isinstance(value, str) and value == seen):
                 return seen
         if not all(map(is_number, (value, *self.values))):
             raise ConfigError(unknown(name, shown(value), map(shown, self.values)))

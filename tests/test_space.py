@@ -213,6 +213,10 @@ def test_a_space_without_end_cannot_be_tried_point_by_point(text: str, words: li
             {"optimizer": "AdamW", "betas": "[0.8, 0.9]", "weight_decay": 0.01},
         ),
         (
+            {"optimizer": "AdamW", "betas": "[0.8, 0.9]"},  # as MLflow has it
+            {"optimizer": "AdamW", "betas": "[0.8, 0.9]"},
+        ),
+        (
             {"scheduler": "StepLR", "step_size": 20, "batch_size": 32},
             {"scheduler": "StepLR", "step_size": 20},
         ),
