@@ -161,13 +161,14 @@ def _check_search(config: SweepConfig) -> None:
             f"With pruner {pruner} epochs must be at least {least}, but got {epochs}; with so few "
             "pruner may be percentile, median or none."
         )
+    _ = config.search_space  # raises where it cannot be read
     _ = config.grid  # raises where there is no end of points
 
 
 def _name(config: SweepConfig) -> str:
     """Readable, and with a hash of every setting, so that other settings are another study."""
     train = config.train
-    stem = re.sub(r"[^\w.\-]", "_", train.dataset.removesuffix(".npz").rsplit("/", 1)[-1])
+    stem = re.sub(r"[^\w.\-]", "_", train.dataset.removesuffix(".npz").rstrip("/").rsplit("/", 1)[-1])
     words = [stem, train.split]
     if train.limit is not None:
         words.append(f"n{train.limit}")

@@ -120,3 +120,9 @@ def test_what_is_searched_does_not_name_the_study() -> None:
     train = TrainConfig()
     other = replace(train, optimizer="Adam", lr=0.5, step_size=2, gamma=0.9)
     assert SweepConfig(train=train).study == SweepConfig(train=other).study
+
+
+def test_a_study_on_a_folder_is_named_for_it() -> None:
+    """With a slash at its end or without one."""
+    for dataset in ("some/photos/", "some/photos"):
+        assert SweepConfig(train=TrainConfig(dataset=dataset)).study.startswith("photos-test-e20-")
