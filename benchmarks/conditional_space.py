@@ -1,6 +1,6 @@
 """Which form of TPE fits a space in which parameters hold only for some values of others.
 
-    python benchmarks/conditional_space.py [--seeds 40] [--first-seed 0] [--trials 100] [--at-once 1]
+    python benchmarks/conditional_space.py [--seeds 40] [--trials 100] [--at-once N]
 
 Nothing is trained. A seed makes a landscape: each optimizer has a least loss and a best rate of
 its own, and some have arguments that no other has. Rates far above the best diverge, and Optuna is
