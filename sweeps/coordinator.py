@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from sweeps import interrupts
 from sweeps.config import SweepConfig
 from sweeps.delivery import Delivery
 from sweeps.executors import Executor, WorkerLost
@@ -93,7 +94,7 @@ class Coordinator:
             Whether there is anything to do.
         """
         for trial in self._trials.begun():
-            if trial.outcome != RUNNING:
+            if trial.ended_at is not None:
                 self._count(trial)
                 self.progress = self.progress.with_epochs(*trial.told_epochs())
                 if self._delivery.is_whole(trial.closed()):
@@ -126,6 +127,7 @@ class Coordinator:
                 return not self._live and not self._trials.left()
             futures = [flight.future for flight in self._flights.values()]
             wait(futures, timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED)
+            interrupts.check()
             landed = self._land()
             self._study.lease.renew()
 
@@ -226,11 +228,11 @@ class Coordinator:
         epochs = "1 epoch" if trial.epochs == 1 else f"{trial.epochs} epochs"
         self._view.say(
             f"trial {trial.number} {trial.outcome} after {epochs}: "
-            + "  ".join(filter(None, (trial.shown, trial.config.label)))
+            + "  ".join(filter(None, (trial.shown, trial.label)))
         )
 
     def _count(self, trial: LiveTrial) -> None:
-        label = trial.config.label
+        label = trial.label
         self.progress = self.progress.with_trial(trial.number, label, trial.outcome, trial.value)
 
     def _may_submit(self) -> bool:
@@ -243,7 +245,7 @@ class Coordinator:
         busy = (
             Busy(
                 trial=flight.trial.number,
-                label=flight.trial.config.label,
+                label=flight.trial.label,
                 epoch=flight.stage.epoch,
                 seconds=now - flight.began,
             )

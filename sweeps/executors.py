@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 import pebble
 
+from sweeps import interrupts
 from sweeps.errors import SweepError
 
 T = TypeVar("T")
@@ -46,7 +47,9 @@ class InlineExecutor:
         """Run `fn(*args)` now."""
         future: Future[T] = Future()
         try:
-            future.set_result(fn(*args))
+            with interrupts.allowed():
+                result = fn(*args)
+            future.set_result(result)
         except Exception as error:
             future.set_exception(error)
         return future

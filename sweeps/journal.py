@@ -26,10 +26,14 @@ class HealingLock(BaseJournalFileLock):
         self._held: int | None = None
 
     def acquire(self) -> bool:
-        """Wait for the lock, then heal the journal."""
+        """Wait for the lock, then heal the journal; whatever stops that lets go of it."""
         self._held = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o644)
-        fcntl.flock(self._held, fcntl.LOCK_EX)
-        cut_torn_line(self._journal)
+        try:
+            fcntl.flock(self._held, fcntl.LOCK_EX)
+            cut_torn_line(self._journal)
+        except BaseException:
+            self.release()
+            raise
         return True
 
     def release(self) -> None:

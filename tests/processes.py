@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+_PATIENCE_SECONDS = 180.0
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
@@ -40,9 +43,15 @@ def start(folder: Path, argv: Sequence[str], **environment: str) -> multiprocess
 
 
 def finish(folder: Path, process: multiprocessing.Process) -> Ended:
-    """Wait for a process that was started there."""
-    process.join()
-    assert process.exitcode is not None
+    """Wait for a process that was started there; what does not end is killed, with its output."""
+    assert process.pid is not None
+    try:
+        process.join(_PATIENCE_SECONDS)
+        assert process.exitcode is not None, (folder / "output.txt").read_text()
+    finally:
+        if process.exitcode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.join()
     return Ended(process.exitcode, (folder / "output.txt").read_text())
 
 

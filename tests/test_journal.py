@@ -1,11 +1,14 @@
 """The journal heals what a dying writer leaves."""
 
+import fcntl
+import os
 from pathlib import Path
 
 import optuna
 import pytest
 
-from sweeps.journal import cut_torn_line, journal_storage
+from sweeps import journal
+from sweeps.journal import HealingLock, cut_torn_line, journal_storage
 
 
 def some_study(path: Path) -> optuna.Study:
@@ -56,3 +59,21 @@ def test_a_lock_whose_holder_died_is_free(tmp_path: Path) -> None:
     some_study(path)
     assert path.with_suffix(".lock").exists()
     assert len(some_study(path).get_trials()) == 0
+
+
+def test_an_interrupt_within_the_lock_leaves_it_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or else the process would wait for itself when it cleans up."""
+
+    def interrupted(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    lock = HealingLock(tmp_path / "s.journal")
+    with monkeypatch.context() as patched:
+        patched.setattr(journal, "cut_torn_line", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            lock.acquire()
+    other = os.open(tmp_path / "s.lock", os.O_RDWR)
+    fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises where it is held
+    os.close(other)

@@ -1,0 +1,88 @@
+"""The library: `sweep`, a whole sweep as one call, with DataFrames as its result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pandas as pd
+from rich.console import Console
+
+from sweeps.config import SweepConfig
+from sweeps.frames import load_study
+from sweeps.guard import check_guard
+from sweeps.progress import Progress, View
+from sweeps.purity import brought
+from sweeps.ranking import Winner
+from sweeps.session import Places, run_sweep
+from sweeps.summary import summarize
+from sweeps.view import open_view
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SweepResult:
+    """What a sweep found.
+
+    Attributes:
+        study: its name.
+        done: whether it has all its trials; False where `SweepConfig.timeout` came first.
+        best: the winner; None where no trial is complete or pruned.
+        trials: a row a trial; see `load_trials`.
+        curves: a row a trial and epoch; see `load_curves`.
+    """
+
+    study: str
+    done: bool
+    best: Winner | None
+    trials: pd.DataFrame = field(repr=False)
+    curves: pd.DataFrame = field(repr=False)
+
+
+def sweep(
+    config: SweepConfig,
+    places: Places = Places(),
+    progress: bool = True,  # noqa: B008 - frozen
+) -> SweepResult:
+    """Run a sweep, or go on with it, as `python -m sweeps.run` does.
+
+    The same call again goes on where it was stopped, by Ctrl-C too; when all trials are there it
+    trains nothing. A script must call it under `if __name__ == "__main__":` where processes are
+    started: by the executor "local", or to try whether code that is brought repeats.
+
+    Args:
+        config: what to search, and how.
+        places: where things are kept, where that is not the working folder.
+        progress: whether to show where it stands, as the command does.
+
+    Raises:
+        SweepError: it cannot be run or read, or the script lacks that line.
+        TrainerError: nothing can be trained here; the base of all expected errors.
+    """
+    check_guard(config.executor == "local" or any(brought(config)))
+    config.search_space.check(config.train)
+    with open_view(Console()) if progress else _silence() as view:
+        done = run_sweep(config, places, view)
+    frames = load_study(config.study, places.tracking_uri)
+    return SweepResult(
+        study=config.study,
+        done=done,
+        best=summarize(frames).winner,
+        trials=frames.trials,
+        curves=frames.curves,
+    )
+
+
+class _Silent:
+    """The view that shows nothing."""
+
+    def show(self, progress: Progress) -> None:
+        """Nothing."""
+
+    def say(self, line: str) -> None:
+        """Nothing."""
+
+
+@contextmanager
+def _silence() -> Iterator[View]:
+    yield _Silent()
