@@ -12,7 +12,13 @@ from typing import Any, Literal
 
 from sweeps.objectives import SECOND_OBJECTIVES
 from sweeps.pruning import LEAST_EPOCHS, PRUNERS
-from sweeps.sampling import COMPLETE_ONLY, ONE_OBJECTIVE, SAMPLERS, TWO_OBJECTIVES
+from sweeps.sampling import (
+    COMPLETE_ONLY,
+    LEARN_FROM_OTHERS,
+    ONE_OBJECTIVE,
+    SAMPLERS,
+    TWO_OBJECTIVES,
+)
 from sweeps.space import Space, open_space
 from trainer.config import TrainConfig
 from trainer.errors import ConfigError, unknown
@@ -43,6 +49,7 @@ class SweepConfig:
         checkpoints: which states are kept with each run.
         fresh: set a study of this name aside and begin anew.
         enqueue: points that are tried first; see `sweeps.known`.
+        warm_start: an earlier study, from whose trials the sampler learns too; "": none.
 
     Raises:
         ConfigError: a field is out of its range; the message names what was got and what may be.
@@ -62,6 +69,7 @@ class SweepConfig:
     checkpoints: CheckpointRule = CheckpointRule()  # noqa: RUF009 - frozen
     fresh: bool = False
     enqueue: tuple[str, ...] = ()
+    warm_start: str = ""
 
     def __post_init__(self) -> None:
         if not self.pruner:
@@ -89,6 +97,8 @@ class SweepConfig:
                 "study must be 1 to 100 letters, digits and any of . _ - (it names a file), "
                 f"but got {self.study!r}."
             )
+        if self.warm_start == self.study:
+            raise ConfigError(f"A study must learn from another one, but {self.study!r} is itself.")
 
     @property
     def objectives(self) -> tuple[str, ...]:
@@ -121,6 +131,7 @@ class SweepConfig:
             "sampler": self.sampler,
             "pruner": self.pruner,
             "space": self.search_space.describe(self.train),
+            **({"warm_start": self.warm_start} if self.warm_start else {}),
         }
 
 
@@ -144,6 +155,11 @@ def _check_search(config: SweepConfig) -> None:
         count = "two objectives" if second else "one objective"
         raise ConfigError(
             f"With {count} sampler must be one of {', '.join(able)}, but got {sampler!r}."
+        )
+    if config.warm_start and sampler not in LEARN_FROM_OTHERS:
+        raise ConfigError(
+            f"With a warm start sampler must be one of {', '.join(LEARN_FROM_OTHERS)}, as others "
+            f"learn from no trials, or from generations of their own, but got {sampler!r}."
         )
     if pruner != "none" and second:
         raise ConfigError(

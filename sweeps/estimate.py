@@ -32,6 +32,7 @@ def estimate(config: SweepConfig, places: Places) -> str:
     """
     config = replace(config, train=resolved(config.train))
     train = config.train
+    config.search_space.check(train)
     folder = places.data or Paths.here().data
     prepare(train.dataset, folder, train.image_size)
     data = data_of(train, folder)

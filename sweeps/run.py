@@ -80,10 +80,18 @@ def sweep(
         list[str] | None,
         typer.Option(
             "--enqueue",
-            help="Try these points first: lr=0.1,optimizer=SGD, a FILE.json, or study:NAME:top=K.",
+            help="Try these points first: lr=0.1,optimizer=SGD, a FILE.json or .csv, or "
+            "study:NAME:top=K.",
             metavar="POINTS",
         ),
     ] = None,
+    warm_start: Annotated[
+        str,
+        typer.Option(
+            help="Let the sampler (tpe or gp) learn from the trials of this study, too.",
+            metavar="STUDY",
+        ),
+    ] = "",
     workers: Annotated[
         str, typer.Option(help="Epochs trained at once.", show_default="auto: cores / threads")
     ] = "auto",
@@ -168,8 +176,8 @@ def sweep(
         checkpoints=CheckpointRule.parse(checkpoints),
         fresh=fresh,
         enqueue=tuple(known or ()),
+        warm_start=warm_start,
     )
-    config.search_space.check(config.train)
     places = Places(tracking_uri=tracking_uri, storage=storage, stages=stages, data=data_dir)
     console = Console()
     if dry_run:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sweeps import interrupts
 from sweeps.config import SweepConfig
 from sweeps.coordinator import Coordinator
 from sweeps.delivery import Delivery
@@ -61,6 +62,7 @@ def run_sweep(config: SweepConfig, places: Places, view: View) -> bool:
     """
     paths = Paths.here()
     config = replace(config, train=resolved(config.train))
+    config.search_space.check(config.train)
     folder = places.data or paths.data
     prepare(config.train.dataset, folder, config.train.image_size)
     points = known_points(config, places.tracking_uri)
@@ -80,28 +82,37 @@ def run_sweep(config: SweepConfig, places: Places, view: View) -> bool:
             name, group = study.set_aside
             tracker.rename_study(group, name)
             view.say(f"The study that was called {config.study} is now called {name}.")
-        enqueue(study.optuna, points)
+        if study.learns:
+            view.say(study.learns)
+        enqueued = enqueue(study.optuna, points)
         delivery = Delivery(tracker)
         trials = Trials(config, study, data, unshared=unshared)
+        if enqueued and trials.asked() > config.trials:
+            view.say(f"With what was enqueued the study gets {trials.asked():,} trials.")
         if config.grid is not None:
             view.say(f"The grid has {len(config.grid):,} points, for {trials.asked():,} trials.")
         coordinator = Coordinator(config, study, trials, executor, store, folder, delivery, view)
-        try:
-            if coordinator.resume():
-                delivery.put(_parent(config, study, RUNNING, coordinator.progress))
-            state = COMPLETE if coordinator.run() else INTERRUPTED
-        except BaseException as error:
-            state = FAILED if isinstance(error, Exception) else INTERRUPTED
-            raise
-        finally:
-            executor.stop()
-            for record in coordinator.interrupted():
-                delivery.put(record)
-            delivery.put(_parent(config, study, state, coordinator.progress))
-            if delivery.problem:
-                view.say(f"MLflow does not take what it is sent, waiting: {delivery.problem}")
-            left = delivery.drain(_DRAIN_SECONDS if state == COMPLETE else _SHORT_DRAIN_SECONDS)
-            study.lease.release()
+        with interrupts.held():
+            try:
+                if coordinator.resume():
+                    delivery.put(_parent(config, study, RUNNING, coordinator.progress))
+                state = COMPLETE if coordinator.run() else INTERRUPTED
+            except BaseException as error:
+                state = FAILED if isinstance(error, Exception) else INTERRUPTED
+                raise
+            finally:
+                executor.stop()
+                for record in coordinator.interrupted():
+                    delivery.put(record)
+                delivery.put(_parent(config, study, state, coordinator.progress))
+                if delivery.problem:
+                    view.say(f"MLflow does not take what it is sent, waiting: {delivery.problem}")
+                patience = _DRAIN_SECONDS if state == COMPLETE else _SHORT_DRAIN_SECONDS
+                try:
+                    with interrupts.allowed():
+                        left = delivery.drain(patience)
+                finally:
+                    study.lease.release()
     if left:
         raise SweepError(
             f"MLflow did not take {left} runs: {delivery.problem}. Nothing is lost; "

@@ -6,16 +6,19 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage
 
 from sweeps.config import SweepConfig, difference
+from sweeps.earlier import read_earlier
 from sweeps.errors import StudyMismatch, SweepError
 from sweeps.journal import journal_storage
 from sweeps.lease import Lease
 from sweeps.pruning import PRUNERS
 from sweeps.sampling import SAMPLERS, Search
+from sweeps.warm import WarmSampler
 from trainer.paths import Paths
 
 ID = "id"
@@ -23,6 +26,8 @@ SETTINGS = "settings"
 CREATED_AT = "created_at"
 SHARES = "shares"
 DATA = "data"
+LEARNS_FROM = "learns_from"
+"""User attribute of a study with a warm start: see `sweeps.earlier.Earlier.settled`."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,7 @@ class OpenStudy:
         created_at: seconds since 1970, UTC.
         lease: to be renewed and released.
         set_aside: the name an earlier study of this name now has, and its id.
+        learns: of a warm start, for people.
     """
 
     optuna: optuna.Study
@@ -42,6 +48,7 @@ class OpenStudy:
     created_at: float
     lease: Lease
     set_aside: tuple[str, str] | None = None
+    learns: str = ""
 
     def shares(self, try_it: Callable[[], bool]) -> bool:
         """Whether its trials share epochs; tried once, so that a later start decides no other."""
@@ -64,21 +71,30 @@ def open_study(
     Raises:
         StudyMismatch: a study of this name has other settings or other data.
         StudyInUse: another process runs it.
+        UnknownStudy: there is no such study as it is to learn from.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = _storage(config.study, paths, storage_url)
     exists = config.study in optuna.get_all_study_names(storage=storage)
+    earlier = None
+    if config.warm_start:
+        attrs = {} if config.fresh or not exists else _attributes(config.study, storage)
+        elsewhere = storage if storage_url else None
+        earlier = read_earlier(config, paths, elsewhere, attrs.get(LEARNS_FROM))
     set_aside = _set_aside(config.study, storage) if exists and config.fresh else None
     search = Search(
         seed=config.train.seed,
         conditional=config.search_space.conditional,
         points=config.grid or (),
     )
+    sampler = SAMPLERS[config.sampler](search)
+    if earlier is not None:
+        sampler = WarmSampler(sampler, [*earlier.trials.values()])
     study = optuna.create_study(
         study_name=config.study,
         storage=storage,
         directions=config.directions,
-        sampler=SAMPLERS[config.sampler](search),
+        sampler=sampler,
         pruner=PRUNERS[config.pruner](config.train.epochs),
         load_if_exists=True,
     )
@@ -88,13 +104,19 @@ def open_study(
     for name, value in (
         (SETTINGS, config.settings()),
         (DATA, data),
+        *([(LEARNS_FROM, earlier.settled)] if earlier else []),
         (CREATED_AT, time.time()),
         (ID, uuid.uuid4().hex),
     ):
         if name not in study.user_attrs:
             study.set_user_attr(name, value)
     attrs = study.user_attrs
-    return OpenStudy(study, attrs[ID], attrs[CREATED_AT], lease, set_aside)
+    learns = earlier.note if earlier else ""
+    return OpenStudy(study, attrs[ID], attrs[CREATED_AT], lease, set_aside, learns)
+
+
+def _attributes(name: str, storage: BaseStorage) -> dict[str, Any]:
+    return optuna.load_study(study_name=name, storage=storage).user_attrs
 
 
 def _storage(name: str, paths: Paths, url: str | None) -> BaseStorage:

@@ -42,6 +42,7 @@ class LiveTrial:
     Attributes:
         handle: Optuna's trial; a frozen one where an earlier start has told its end.
         config: what it trains.
+        label: what makes it different from others, for people.
         data: it trains on.
         stages: its stages 0, 1, ... to the last, or as far as its results let them be known.
         record: what is known of it.
@@ -58,6 +59,7 @@ class LiveTrial:
 
     handle: optuna.Trial | FrozenTrial
     config: TrainConfig
+    label: str
     data: Data
     stages: tuple[Stage, ...]
     record: RunRecord

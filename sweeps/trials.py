@@ -6,18 +6,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import optuna
-from optuna.trial import FixedTrial, FrozenTrial, TrialState
+from optuna.trial import BaseTrial, FixedTrial, FrozenTrial, TrialState
 
 from sweeps.config import SweepConfig
 from sweeps.sampling import COMPLETE_ONLY
 from sweeps.sequences import is_enqueued
 from sweeps.study import OpenStudy
 from sweeps.trial import EPOCHS, REASON, LiveTrial, last_reported, outcome_of, seconds_of
-from trainer.config import TrainConfig
 from trainer.data import Data
+from trainer.errors import ConfigError
 from trainer.killpoints import passing
 from trainer.plan import plan
-from trainer.record import record_of
+from trainer.record import FAILED, record_of
 from trainer.tags import STUDY_TAG, TRIAL_TAG
 
 
@@ -41,18 +41,20 @@ class Trials:
         self._space = config.search_space
 
     def asked(self) -> int:
-        """How many the study is to have in all; those of a grid end with its points."""
-        if self._config.grid is None:
-            return self._config.trials
+        """How many the study is to have in all: those of a grid end with its points; and never
+        less than it has, some of which may have been enqueued later.
+        """
         trials = self._study.optuna.get_trials(deepcopy=False)
-        points = len(self._config.grid) + sum(map(is_enqueued, trials))
-        return min(self._config.trials, points)
+        most = self._config.trials
+        if self._config.grid is not None:
+            most = min(most, len(self._config.grid) + sum(map(is_enqueued, trials)))
+        return max(most, len(trials))
 
     def left(self) -> int:
         """How many are still to be asked for."""
         trials = self._study.optuna.get_trials(deepcopy=False)
         begun = sum(trial.state != TrialState.WAITING for trial in trials)
-        return max(self.asked(), len(trials)) - begun
+        return self.asked() - begun
 
     def ask(self) -> LiveTrial:
         """A new one."""
@@ -72,42 +74,48 @@ class Trials:
                 yield self._told(frozen)
 
     def _begin(self, handle: optuna.Trial) -> LiveTrial:
-        config = self._space.suggest(handle, self._config.train)
+        trial = self._live(handle, handle)
         passing("trial-suggested")
-        assert handle.datetime_start is not None, "a trial that was asked for has a start"
-        return self._live(handle, config, handle.datetime_start.timestamp())
+        return trial
 
     def _told(self, frozen: FrozenTrial) -> LiveTrial:
         """A finished trial; its results are looked up only if its run turns out not to be whole."""
-        fixed = FixedTrial(frozen.params, frozen.number)
-        config = self._space.suggest(fixed, self._config.train)
-        assert frozen.datetime_start is not None, "a finished trial has a start"
-        trial = self._live(frozen, config, frozen.datetime_start.timestamp())
+        trial = self._live(frozen, FixedTrial(frozen.params, frozen.number))
         trial.outcome = outcome_of(frozen)
         trial.reason = frozen.user_attrs.get(REASON, "")
         trial.goal = frozen.user_attrs.get(EPOCHS, 0)
         trial.ended_at = seconds_of(frozen)
         return trial
 
-    def _live(
-        self, handle: optuna.Trial | FrozenTrial, config: TrainConfig, started_at: float
-    ) -> LiveTrial:
+    def _live(self, handle: optuna.Trial | FrozenTrial, suggesting: BaseTrial) -> LiveTrial:
         id = f"{self._study.id}/{handle.number}"
+        config, label, refused = self._config.train, "", ""
+        try:
+            config = self._space.suggest(suggesting, config)
+            label = config.label
+        except ConfigError as error:  # values that cannot be together, which no check found before
+            label = " ".join(f"{name}={value}" for name, value in suggesting.params.items())
+            refused = str(error)
         if self._unshared:
             config = replace(config, unshared=id)
+        assert handle.datetime_start is not None, "a trial that was asked for has a start"
         record = record_of(
             config,
             self._data,
             id=id,
-            name=f"trial {handle.number}: {config.label}",
-            started_at=started_at,
+            name=f"trial {handle.number}: {label}",
+            started_at=handle.datetime_start.timestamp(),
             group=self._study.id,
             parent=self._study.id,
             tags={STUDY_TAG: self._config.study, TRIAL_TAG: str(handle.number)},
         )
-        return LiveTrial(
+        if refused:  # there is no config, only what it was to have
+            params = {name: str(value) for name, value in suggesting.params.items()}
+            record = replace(record, params=params, files={})
+        trial = LiveTrial(
             handle=handle,
             config=config,
+            label=label,
             data=self._data,
             stages=plan(config, self._data),
             record=record,
@@ -117,3 +125,6 @@ class Trials:
             rule=self._config.checkpoints,
             goal=config.epochs,
         )
+        if refused:
+            trial.decide(FAILED, refused)
+        return trial

@@ -370,3 +370,26 @@ def test_a_sweep_of_a_grid_ends_with_its_points(
     assert shown.progress[-1].trials == shown.progress[-1].done == 9
     params = [trial.params for trial in made.trials() if not is_enqueued(trial)]
     assert sorted(map(str, params)) == sorted(map(str, made.config.grid or ()))
+
+
+def test_values_that_cannot_be_together_fail_their_trial_once(
+    bench: Callable[..., Bench], tmp_path: Path
+) -> None:
+    """What no check of the space could find: the trial says why, and the next start lets it be."""
+    space = tmp_path / "space.toml"
+    space.write_text(
+        'optimizer = "SGD"\nlr = 0.01\nmomentum = [0.9, 0.0]\nnesterov = [false, true]'
+    )
+    made = bench(space=str(space), sampler="grid")
+    done, shown = made.run(FaultyExecutor())
+    assert done
+    states = [trial.state for trial in made.trials()]
+    assert states.count(TrialState.FAIL) == 1
+    assert len(states) == 4
+    (failed,) = [record for record in shown.records.values() if record.state == "failed"]
+    assert "momentum" in failed.tags["sweep.reason"]
+    assert failed.params["nesterov"] == "True"
+    again, later = made.run(FaultyExecutor(), Shown())
+    assert again
+    assert later.records == shown.records
+    assert states == [trial.state for trial in made.trials()]

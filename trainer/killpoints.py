@@ -9,6 +9,7 @@ VARIABLE = "SWEEPS_KILL_AT"
 """NAME or NAME@N in this environment variable: die when the place NAME is passed the Nth time."""
 
 KILL_POINTS = (
+    "point-enqueued",
     "state-written",
     "result-written",
     "trial-asked",

@@ -1,0 +1,70 @@
+"""A sampler's warm start: it sees an earlier study's trials as if they were its study's own.
+
+Pruner, budget, report and MLflow never do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+
+class WarmSampler(BaseSampler):
+    """A sampler that takes further trials for trials of its study.
+
+    Args:
+        sampler: one that learns from whatever trials a study has.
+        further: finished trials; their number is -1, so that none is taken for the one that asks.
+    """
+
+    def __init__(self, sampler: BaseSampler, further: Sequence[FrozenTrial]) -> None:
+        self._sampler = sampler
+        self._further = further
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """As the sampler does."""
+        return self._sampler.infer_relative_search_space(self._seen(study), trial)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """As the sampler does."""
+        return self._sampler.sample_relative(self._seen(study), trial, search_space)
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """As the sampler does."""
+        seen = self._seen(study)
+        return self._sampler.sample_independent(seen, trial, param_name, param_distribution)
+
+    def _seen(self, study: Study) -> Study:
+        return _SeenStudy(study, self._further)
+
+
+class _SeenStudy(Study):
+    """A study in all but its trials, before which it has further ones."""
+
+    def __init__(self, study: Study, further: Sequence[FrozenTrial]) -> None:
+        vars(self).update(vars(study))
+        self._further = further
+
+    def _get_trials(
+        self,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+        use_cache: bool = False,
+    ) -> list[FrozenTrial]:
+        further = [it for it in self._further if states is None or it.state in states]
+        return [*further, *super()._get_trials(deepcopy, states, use_cache)]
