@@ -24,9 +24,9 @@ import optuna
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
-from sweeps.sampling import RepeatableSampler
-from sweeps.space_declared import DeclaredSpace
-from sweeps.space_file import parse_space
+from sweeps.search.sampling import RepeatableSampler
+from sweeps.space.declared import DeclaredSpace
+from sweeps.space.file import parse_space
 from trainer.config import TrainConfig
 
 THREE = """

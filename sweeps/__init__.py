@@ -1,1 +1,47 @@
 """Search hyperparameters without ever training the same epoch twice."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sweeps.config import SweepConfig
+    from sweeps.errors import SweepError
+    from sweeps.library import SweepResult, sweep
+    from sweeps.report.frames import load_curves, load_trials
+    from sweeps.session import Places
+    from trainer.config import TrainConfig
+
+__all__ = [
+    "Places",
+    "SweepConfig",
+    "SweepError",
+    "SweepResult",
+    "TrainConfig",
+    "load_curves",
+    "load_trials",
+    "sweep",
+]
+
+_MODULES = {
+    "Places": "sweeps.session",
+    "SweepConfig": "sweeps.config",
+    "SweepError": "sweeps.errors",
+    "SweepResult": "sweeps.library",
+    "TrainConfig": "trainer.config",
+    "load_curves": "sweeps.report.frames",
+    "load_trials": "sweeps.report.frames",
+    "sweep": "sweeps.library",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for only now: most of it needs torch, Optuna or MLflow."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from sweeps.objectives import SECOND_OBJECTIVES
-from sweeps.pruning import LEAST_EPOCHS, PRUNERS
-from sweeps.sampling import (
+from sweeps.search.objectives import SECOND_OBJECTIVES
+from sweeps.search.pruning import LEAST_EPOCHS, PRUNERS
+from sweeps.search.sampling import (
     COMPLETE_ONLY,
     LEARN_FROM_OTHERS,
     ONE_OBJECTIVE,

@@ -10,13 +10,13 @@ import pandas as pd
 from rich.console import Console
 
 from sweeps.config import SweepConfig
-from sweeps.frames import load_study
 from sweeps.guard import check_guard
 from sweeps.progress import Progress, View
 from sweeps.purity import brought
-from sweeps.ranking import Winner
+from sweeps.report.frames import load_study
+from sweeps.report.ranking import Winner
+from sweeps.report.summary import summarize
 from sweeps.session import Places, run_sweep
-from sweeps.summary import summarize
 from sweeps.view import open_view
 
 
@@ -41,8 +41,8 @@ class SweepResult:
 
 def sweep(
     config: SweepConfig,
-    places: Places = Places(),
-    progress: bool = True,  # noqa: B008 - frozen
+    places: Places = Places(),  # noqa: B008 - frozen
+    progress: bool = True,
 ) -> SweepResult:
     """Run a sweep, or go on with it, as `python -m sweeps.run` does.
 
@@ -60,7 +60,6 @@ def sweep(
         TrainerError: nothing can be trained here; the base of all expected errors.
     """
     check_guard(config.executor == "local" or any(brought(config)))
-    config.search_space.check(config.train)
     with open_view(Console()) if progress else _silence() as view:
         done = run_sweep(config, places, view)
     frames = load_study(config.study, places.tracking_uri)

@@ -43,7 +43,7 @@ def is_pure(
     Raises:
         SweepError: the code fails; with its traceback.
     """
-    configs = list(_brought(config))
+    configs = list(brought(config))
     if not configs:
         return True
     other = another() if another is not None else LocalExecutor(1)
@@ -64,7 +64,7 @@ def is_pure(
         other.stop()
 
 
-def _brought(config: SweepConfig) -> Iterator[TrainConfig]:
+def brought(config: SweepConfig) -> Iterator[TrainConfig]:
     """A config for each piece of users' code, as far as the space can say which there are."""
     if config.train.references or not config.train.deterministic:
         yield config.train

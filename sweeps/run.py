@@ -132,7 +132,7 @@ def sweep(
 
     from sweeps.config import SweepConfig
     from sweeps.estimate import estimate
-    from sweeps.report import render_study
+    from sweeps.report.render import render_study
     from sweeps.session import Places, run_sweep
     from sweeps.view import open_view
     from trainer.record import CheckpointRule

@@ -15,10 +15,10 @@ from sweeps.coordinator import Coordinator
 from sweeps.delivery import Delivery
 from sweeps.errors import SweepError
 from sweeps.executors import Executor, InlineExecutor, LocalExecutor
-from sweeps.frames import EXPERIMENT, OBJECTIVE_TAG, SECOND_TAG, TRIALS_TAG
-from sweeps.known import enqueue, known_points
 from sweeps.progress import Progress, View
 from sweeps.purity import is_pure
+from sweeps.report.frames import EXPERIMENT, OBJECTIVE_TAG, SECOND_TAG, TRIALS_TAG
+from sweeps.search.known import enqueue, known_points
 from sweeps.study import OpenStudy, open_study
 from sweeps.trials import Trials
 from trainer.config import TrainConfig

@@ -12,13 +12,13 @@ import optuna
 from optuna.storages import BaseStorage
 
 from sweeps.config import SweepConfig, difference
-from sweeps.earlier import read_earlier
 from sweeps.errors import StudyMismatch, SweepError
 from sweeps.journal import journal_storage
 from sweeps.lease import Lease
-from sweeps.pruning import PRUNERS
-from sweeps.sampling import SAMPLERS, Search
-from sweeps.warm import WarmSampler
+from sweeps.search.earlier import read_earlier
+from sweeps.search.pruning import PRUNERS
+from sweeps.search.sampling import SAMPLERS, Search
+from sweeps.search.warm import WarmSampler
 from trainer.paths import Paths
 
 ID = "id"
@@ -27,7 +27,7 @@ CREATED_AT = "created_at"
 SHARES = "shares"
 DATA = "data"
 LEARNS_FROM = "learns_from"
-"""User attribute of a study with a warm start: see `sweeps.earlier.Earlier.settled`."""
+"""User attribute of a study with a warm start: see `sweeps.search.earlier.Earlier.settled`."""
 
 
 @dataclass(frozen=True)

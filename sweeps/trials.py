@@ -9,8 +9,8 @@ import optuna
 from optuna.trial import BaseTrial, FixedTrial, FrozenTrial, TrialState
 
 from sweeps.config import SweepConfig
-from sweeps.sampling import COMPLETE_ONLY
-from sweeps.sequences import is_enqueued
+from sweeps.search.sampling import COMPLETE_ONLY
+from sweeps.search.sequences import is_enqueued
 from sweeps.study import OpenStudy
 from sweeps.trial import EPOCHS, REASON, LiveTrial, last_reported, outcome_of, seconds_of
 from trainer.data import Data

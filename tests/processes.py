@@ -21,7 +21,7 @@ _CONTEXT.set_forkserver_preload(
         "pebble",
         "rich.live",
         "scipy.stats",
-        "sweeps.report",
+        "sweeps.report.render",
         "torch._dynamo",
     ]
 )
@@ -63,6 +63,7 @@ def sweep(folder: Path, argv: Sequence[str], **environment: str) -> Ended:
 def _run(folder: Path, argv: list[str], environment: dict[str, str]) -> None:
     os.setsid()
     os.chdir(folder)
+    sys.path.insert(0, str(folder))  # as `python -m` does
     os.environ.update(environment)
     output = os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(output, 1)

@@ -5,10 +5,10 @@ import shutil
 from dataclasses import replace
 
 import pandas as pd
-from examples import result
+from samples import result
 
-from sweeps.columns import CURVE_COLUMNS, TRIAL_COLUMNS
-from sweeps.frames import EXPERIMENT, OBJECTIVE_TAG, TRIALS_TAG, StudyFrames
+from sweeps.report.columns import CURVE_COLUMNS, TRIAL_COLUMNS
+from sweeps.report.frames import EXPERIMENT, OBJECTIVE_TAG, TRIALS_TAG, StudyFrames
 from trainer.metrics import EPOCH_METRICS
 from trainer.record import RunRecord, params_of
 from trainer.store import StageStore

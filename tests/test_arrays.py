@@ -3,9 +3,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from examples import numbered
+from samples import numbered
 
-from trainer.arrays import ARRAYS, Arrays, keep, open_kept
+from trainer.data.arrays import ARRAYS, Arrays, keep, open_kept
 from trainer.errors import DataError
 
 

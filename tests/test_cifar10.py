@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainer import cifar10
-from trainer.arrays import ARRAYS, Arrays
-from trainer.cifar10 import Source, decode_home, decode_npm, fetch, read
-from trainer.download import SCRATCH
+from trainer.data import cifar10
+from trainer.data.arrays import ARRAYS, Arrays
+from trainer.data.cifar10 import Source, decode_home, decode_npm, fetch, read
+from trainer.data.download import SCRATCH
 from trainer.errors import DataError
 
 

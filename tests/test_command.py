@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 import typer
 
-from sweeps.columns import CONFIG_COLUMNS
-from sweeps.summary import train_command
+from sweeps.report.columns import CONFIG_COLUMNS
+from sweeps.report.summary import train_command
 from trainer import options
 from trainer.__main__ import app
 from trainer.config import TrainConfig

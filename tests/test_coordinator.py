@@ -17,7 +17,7 @@ from sweeps.coordinator import TRIES, Coordinator
 from sweeps.delivery import Delivery
 from sweeps.executors import WorkerLost
 from sweeps.progress import Progress
-from sweeps.sequences import is_enqueued
+from sweeps.search.sequences import is_enqueued
 from sweeps.study import OpenStudy, open_study
 from sweeps.trial import outcome_of
 from sweeps.trials import Trials

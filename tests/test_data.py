@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from examples import npz, numbered, pictures
+from samples import npz, numbered, pictures
 
-from trainer.arrays import Arrays, keep
 from trainer.data import Data, load, prepare
+from trainer.data.arrays import Arrays, keep
 from trainer.errors import ConfigError, DataError
 from trainer.references import code_digest
 
@@ -296,7 +296,7 @@ def test_a_users_function_is_called_once_for_each_state_of_its_code(
     for number in (1, 22):
         (tmp_path / "own_set.py").write_text(
             "from pathlib import Path\n"
-            "from examples import numbered\n"
+            "from samples import numbered\n"
             "def make():\n"
             f"    with Path({str(calls)!r}).open('a') as file:\n"
             "        file.write('called\\n')\n"

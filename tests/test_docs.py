@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import typer.main
 
-import sweeps.report
+import sweeps.report.__main__
 import sweeps.run
-import sweeps.space
+import sweeps.space.__main__
 import trainer.__main__
 from trainer import metrics, record, tracking
 
@@ -21,8 +21,8 @@ TEXTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 COMMANDS = {
     "trainer": typer.main.get_command(trainer.__main__.app),
     "sweeps.run": typer.main.get_command(sweeps.run.app),
-    "sweeps.report": typer.main.get_command(sweeps.report.app),
-    "sweeps.space": typer.main.get_command(sweeps.space.app),
+    "sweeps.report": typer.main.get_command(sweeps.report.__main__.app),
+    "sweeps.space": typer.main.get_command(sweeps.space.__main__.app),
 }
 PACKAGES = ("trainer", "sweeps")
 
@@ -66,10 +66,21 @@ def commands(name: str) -> list[list[str]]:
 
 
 def tree(package: str) -> dict[str, str]:
-    """What the README's annotated tree says of each module of a package."""
-    lines = re.search(rf"^{package}/ .*\n((?: +\S+\.py .*\n)+)", README, flags=re.MULTILINE)
+    """What the README's annotated tree says of each module of a package, and of those in it."""
+    lines = re.search(rf"^{package}/ .*\n((?: +\S+ .*\n)+)", README, flags=re.MULTILINE)
     assert lines is not None
-    return dict(line.split(maxsplit=1) for line in lines[1].splitlines())
+    gists, folders = {}, [(0, f"{package}/")]
+    for line in lines[0].splitlines():
+        name, gist = line.split(maxsplit=1)
+        indent = len(line) - len(line.lstrip())
+        while indent and folders[-1][0] >= indent:
+            folders.pop()
+        path = folders[-1][1] + name if indent else name
+        if name.endswith("/"):
+            folders.append((indent, path))
+            path += "__init__.py"
+        gists[path] = gist
+    return gists
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -123,8 +134,8 @@ def test_every_make_target_in_the_texts_exists(name: str) -> None:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_the_tree_in_the_readme_names_every_module_and_no_other(package: str) -> None:
-    """The annotated tree has a line with a gist for each module but `__init__.py`."""
-    modules = {path.name for path in (ROOT / package).glob("*.py")} - {"__init__.py"}
+    """The annotated tree has a line with a gist for each module; a folder's is its package's."""
+    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / package).rglob("*.py")}
     assert tree(package).keys() == modules
 
 
@@ -136,7 +147,7 @@ def test_the_tree_in_the_readme_speaks_of_what_the_modules_say_they_are(package:
         return set(re.findall(r"[a-z]{5,}", text.lower()))
 
     for name, gist in tree(package).items():
-        doc = ast.get_docstring(ast.parse((ROOT / package / name).read_text()))
+        doc = ast.get_docstring(ast.parse((ROOT / name).read_text()))
         assert doc is not None
         assert words(gist) & words(doc), name
 
@@ -160,7 +171,7 @@ def test_every_link_within_the_readme_leads_somewhere() -> None:
 def test_every_file_that_the_texts_point_to_exists(name: str) -> None:
     """Each path of a module or a test, and each file named in capitals, is there."""
     paths = re.findall(
-        r"\b((?:trainer|sweeps|tests)/\w+\.py|[A-Z]+\.md)\b", (ROOT / name).read_text()
+        r"\b((?:trainer|sweeps|tests|examples)/[\w/]+\.\w+|[A-Z]+\.md)\b", (ROOT / name).read_text()
     )
     assert [path for path in paths if not (ROOT / path).exists()] == []
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.download import SCRATCH, must_answer, patiently, scratch
+from trainer.data.download import SCRATCH, must_answer, patiently, scratch
 from trainer.errors import DataError
 
 

@@ -12,8 +12,8 @@ import pytest
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
 from sweeps.config import SweepConfig
-from sweeps.earlier import Earlier, read_earlier
 from sweeps.errors import StudyMismatch, UnknownStudy
+from sweeps.search.earlier import Earlier, read_earlier
 from sweeps.study import LEARNS_FROM, open_study
 from sweeps.trial import DIVERGED_ATTR, DIVERGED_CONSTRAINT
 from trainer.config import TrainConfig

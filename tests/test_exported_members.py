@@ -9,7 +9,7 @@ import pytest
 import trainer
 
 ROOT = Path(__file__).parent.parent
-MODULES = sorted((ROOT / "trainer").glob("*.py"))
+MODULES = sorted((ROOT / "trainer").rglob("*.py"))
 
 
 def imported(path: Path) -> Iterator[tuple[str, bool]]:
@@ -38,7 +38,7 @@ def test_the_public_names_are_sorted_and_there() -> None:
         assert getattr(trainer, name).__name__ == name
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_point_one_way(path: Path) -> None:
     """The trainer knows nothing of sweeps; MLflow is for the tracker alone, and when it is used."""
     names = dict.fromkeys(imported(path))

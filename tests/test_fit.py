@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from examples import Shown
+from samples import Shown
 
 from trainer.config import TrainConfig
 from trainer.data import load

@@ -3,12 +3,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from examples import pictures
 from PIL import Image
+from samples import pictures
 from torchvision.datasets import ImageFolder
 
+from trainer.data.folder import EXTENSIONS, find_images, read
 from trainer.errors import DataError
-from trainer.folder import EXTENSIONS, find_images, read
 
 
 def names(labelled: tuple[tuple[Path, int], ...]) -> list[str]:

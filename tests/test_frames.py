@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 from studies import START, child, parent, tracker_in, trained
 
-from sweeps.columns import CURVE_COLUMNS, TRIAL_COLUMNS
 from sweeps.errors import SweepError, UnknownStudy
-from sweeps.frames import (
+from sweeps.report.columns import CURVE_COLUMNS, TRIAL_COLUMNS
+from sweeps.report.frames import (
     EXPERIMENT,
     StudyFrames,
     load_curves,

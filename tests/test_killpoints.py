@@ -17,7 +17,7 @@ def places() -> list[str]:
     trees = [
         ast.parse(path.read_text())
         for name in ("trainer", "sweeps")
-        for path in ROOT.glob(f"{name}/*.py")
+        for path in ROOT.glob(f"{name}/**/*.py")
     ]
     return [
         node.args[0].value

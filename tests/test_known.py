@@ -11,10 +11,10 @@ from fresh import begin
 
 from sweeps.config import SweepConfig
 from sweeps.errors import UnknownStudy
-from sweeps.frames import load_study
-from sweeps.known import enqueue, known_points
 from sweeps.progress import Progress
-from sweeps.ranking import rank
+from sweeps.report.frames import load_study
+from sweeps.report.ranking import rank
+from sweeps.search.known import enqueue, known_points
 from sweeps.session import Places, run_sweep
 from sweeps.study import open_study
 from trainer.config import TrainConfig

@@ -2,7 +2,7 @@ import math
 from dataclasses import fields, replace
 
 import pytest
-from examples import result
+from samples import result
 
 from trainer.metrics import (
     EPOCH_METRICS,

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 import torch
-from examples import network
+from samples import network
 from torch import nn
 
 from trainer.errors import ConfigError

@@ -1,8 +1,8 @@
 import pytest
 from studies import frames_of
 
-from sweeps.notes import share
-from sweeps.summary import summarize
+from sweeps.report.notes import share
+from sweeps.report.summary import summarize
 
 
 def test_notes_say_what_makes_the_winner_doubtful():

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from trainer.data.npm import run
 from trainer.errors import DataError
-from trainer.npm import run
 
 ROOT = Path(__file__).parent.parent
 
@@ -50,7 +50,9 @@ def test_a_killed_parent_takes_the_command_with_it(tmp_path: Path) -> None:
     """Even `kill -9` leaves no download running: the pipe that only it holds open is closed."""
     os.mkfifo(tmp_path / "held")
     command = ["sh", "-c", "exec sleep 60 > held"]
-    code = f"import pathlib, trainer.npm as n; n.run({command}, pathlib.Path.cwd(), lambda: None)"
+    code = (
+        f"import pathlib, trainer.data.npm as n; n.run({command}, pathlib.Path.cwd(), lambda: None)"
+    )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=environment)
     with parent, (tmp_path / "held").open() as held:  # which waits until the command runs

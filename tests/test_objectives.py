@@ -3,9 +3,9 @@
 import math
 
 import pytest
-from examples import result
+from samples import result
 
-from sweeps.objectives import SECOND_OBJECTIVES, SECONDS, UNKNOWN_LOSS, penalty_of, value_of
+from sweeps.search.objectives import SECOND_OBJECTIVES, SECONDS, UNKNOWN_LOSS, penalty_of, value_of
 
 LOSSES = ("running_loss", "train_loss", "val_loss")
 

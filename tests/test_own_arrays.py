@@ -4,11 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from examples import npz, numbered
+from samples import npz, numbered
 
-from trainer.arrays import ARRAYS
+from trainer.data.arrays import ARRAYS
+from trainer.data.own_arrays import call, read_npz
 from trainer.errors import ConfigError, DataError
-from trainer.own_arrays import call, read_npz
 
 IMAGES, LABELS = numbered()["test_images"], numbered()["test_labels"]
 

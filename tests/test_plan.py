@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from examples import npz
+from samples import npz
 
 from trainer.config import TrainConfig
 from trainer.data import Data, load

@@ -7,7 +7,7 @@ import optuna
 import pytest
 from optuna.pruners import BasePruner, SuccessiveHalvingPruner
 
-from sweeps.pruning import (
+from sweeps.search.pruning import (
     FIRST_RUNG,
     LEAST_EPOCHS,
     PATIENCE,

@@ -3,8 +3,8 @@ import math
 import pandas as pd
 from studies import frames_of
 
-from sweeps.ranking import pareto_front
-from sweeps.summary import summarize
+from sweeps.report.ranking import pareto_front
+from sweeps.report.summary import summarize
 
 
 def test_the_winner_is_the_best_complete_trial():

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from studies import START, child, parent, tracker_in, trained
 
-from sweeps.columns import CURVE_COLUMNS
-from sweeps.frames import StudyFrames, load_study
+from sweeps.report.columns import CURVE_COLUMNS
+from sweeps.report.frames import StudyFrames, load_study
 from trainer.config import TrainConfig
 from trainer.record import COMPLETE, DIVERGED, FAILED, PRUNED, RunRecord
 

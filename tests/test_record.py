@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from examples import result
+from samples import result
 
 from trainer.config import TrainConfig
 from trainer.data import load

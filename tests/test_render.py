@@ -5,8 +5,8 @@ import pytest
 from rich.console import Console
 from studies import frames_of
 
-from sweeps.render import markdown, render_table
-from sweeps.summary import Summary, summarize
+from sweeps.report.render import markdown, render_table
+from sweeps.report.summary import Summary, summarize
 
 
 @pytest.fixture

@@ -13,9 +13,10 @@ from rich.console import Console
 from studies import START, child, parent, tracker_in, trained
 
 from sweeps.errors import SweepError
-from sweeps.frames import load_study
-from sweeps.report import main, render_study, write
-from sweeps.summary import summarize
+from sweeps.report.__main__ import main, write
+from sweeps.report.frames import load_study
+from sweeps.report.render import render_study
+from sweeps.report.summary import summarize
 from trainer.config import TrainConfig
 from trainer.record import COMPLETE, DIVERGED, FAILED, PRUNED
 
@@ -197,7 +198,7 @@ def test_an_unknown_choice_is_wrong_usage(flag, choices, capsys):
 def test_each_flag_has_help_and_help_is_light():
     """`--help` needs neither pandas nor mlflow nor torch."""
     code = (
-        "import sys; from sweeps.report import main; status = main(['--help']); "
+        "import sys; from sweeps.report.__main__ import main; status = main(['--help']); "
         "sys.exit(status or bool({'pandas', 'mlflow', 'torch', 'rich.table'} & set(sys.modules)))"
     )
     root = Path(__file__).parents[1]

@@ -6,9 +6,9 @@ import torch
 from PIL import Image
 from torchvision.transforms.v2 import functional
 
-from trainer.arrays import Arrays
+from trainer.data.arrays import Arrays
+from trainer.data.resize import fit, resized, room
 from trainer.errors import DataError
-from trainer.resize import fit, resized, room
 
 
 def drawn(*shape: int) -> np.ndarray:

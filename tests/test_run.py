@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 from processes import Ended, finish, start, sweep
 
-from sweeps.frames import load_study
+from sweeps.report.frames import load_study
 from trainer.connection import connect, search_runs
 from trainer.killpoints import KILL_POINTS, VARIABLE
 

@@ -17,8 +17,8 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import BaseTrial, TrialState
 
 import sweeps.run
-from sweeps.pruning import PRUNERS
-from sweeps.sampling import (
+from sweeps.search.pruning import PRUNERS
+from sweeps.search.sampling import (
     COMPLETE_ONLY,
     ONE_OBJECTIVE,
     POPULATION,

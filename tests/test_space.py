@@ -12,11 +12,11 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FixedTrial
 
-from sweeps import space as space_module
 from sweeps.config import SweepConfig
-from sweeps.space import open_space
-from sweeps.space_declared import DeclaredSpace
-from sweeps.space_file import default_space, parse_space
+from sweeps.space import SEARCHED, open_space
+from sweeps.space.__main__ import main
+from sweeps.space.declared import DeclaredSpace
+from sweeps.space.file import default_space, parse_space
 from trainer.config import TrainConfig
 from trainer.errors import ConfigError
 
@@ -66,7 +66,7 @@ def test_the_default_space_is_what_optuna_has_always_seen() -> None:
     }
     assert list(trial.distributions.items()) == list(expected.items())
     assert default_space().distributions(BASE) == expected
-    assert default_space().searched == space_module.SEARCHED == default_space().always
+    assert default_space().searched == SEARCHED == default_space().always
     assert not default_space().conditional
 
 
@@ -330,7 +330,7 @@ def test_the_command_shows_the_default_space(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, show: bool
 ) -> None:
     """As a file that is read again, or a line a parameter with how many values it has."""
-    assert space_module.main(["--show"] if show else []) == 0
+    assert main(["--show"] if show else []) == 0
     out = capsys.readouterr().out
     if show:
         (tmp_path / "mine.toml").write_text(out)
@@ -350,7 +350,7 @@ def test_the_command_checks_a_file(capsys: pytest.CaptureFixture[str], tmp_path:
     """A line says what is wrong, with status 1."""
     path = tmp_path / "mine.toml"
     path.write_text('optimizer = ["SGD", "Adam"]\nmomentum = [0.0, 0.9]\n')
-    assert space_module.main([str(path)]) == 1
+    assert main([str(path)]) == 1
     assert capsys.readouterr().err.startswith(f"error: {path}:2: momentum = 0 cannot be: Unknown")
 
 
@@ -358,7 +358,7 @@ def test_what_the_comments_of_the_default_file_show_can_be_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each example in them is right."""
-    space_module.main(["--show"])
+    main(["--show"])
     lines = [line.removeprefix("#   ") for line in capsys.readouterr().out.splitlines()]
     examples = [
         line for line in lines if line.startswith(("batch_size", "lr", "gamma", "w", "step"))
@@ -366,4 +366,4 @@ def test_what_the_comments_of_the_default_file_show_can_be_read(
     assert len(examples) >= 8
     for example in examples:
         text = example.partition("    ")[0]
-        parse_space(f"seed = [0, 1]\n{text}", "default_space.toml").check(BASE)
+        parse_space(f"seed = [0, 1]\n{text}", "default.toml").check(BASE)

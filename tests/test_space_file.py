@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sweeps.space_file import line_of, parse_space
+from sweeps.space.file import line_of, parse_space
 from trainer.config import TrainConfig
 from trainer.errors import ConfigError
 

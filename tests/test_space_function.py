@@ -10,9 +10,9 @@ import optuna
 import pytest
 from optuna.trial import FixedTrial
 
-from sweeps import space as space_module
 from sweeps.config import SweepConfig
 from sweeps.space import Space, open_space
+from sweeps.space.__main__ import main
 from trainer.config import TrainConfig
 from trainer.errors import ConfigError
 from trainer.references import code_digest
@@ -153,6 +153,6 @@ def test_parameters_that_a_function_does_not_ask_for_are_refused(
 def test_the_command_tries_a_function(opened: Open, capsys: pytest.CaptureFixture[str]) -> None:
     """A line for each parameter that it asks for."""
     reference = opened(GOOD).describe(BASE)["function"]
-    assert space_module.main([reference]) == 0
+    assert main([reference]) == 0
     names = [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]]
     assert sorted(names) == ["momentum", "optimizer", "power", "scheduler.T_max"]

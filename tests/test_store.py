@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from examples import result
+from samples import result
 
 from trainer.errors import StoreError
 from trainer.plan import digest

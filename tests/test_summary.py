@@ -1,6 +1,6 @@
 from studies import frames_of
 
-from sweeps.summary import summarize
+from sweeps.report.summary import summarize
 
 
 def test_only_the_ten_best_are_shown():

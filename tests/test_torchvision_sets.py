@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from torchvision.datasets import CIFAR100, MNIST
 
-from trainer.arrays import Arrays
 from trainer.data import load, prepare
-from trainer.download import SCRATCH
+from trainer.data.arrays import Arrays
+from trainer.data.download import SCRATCH
+from trainer.data.torchvision_sets import NAMES, fetch, source_of
 from trainer.errors import DataError
-from trainer.torchvision_sets import NAMES, fetch, source_of
 
 DRAW = np.random.default_rng(0)
 GREY = Arrays(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from examples import result
+from samples import result
 
 from trainer.config import TrainConfig
 from trainer.connection import connect, search_runs, without_password

@@ -9,8 +9,8 @@ import pytest
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps.sampling import LEARN_FROM_OTHERS, SAMPLERS, Search
-from sweeps.warm import WarmSampler
+from sweeps.search.sampling import LEARN_FROM_OTHERS, SAMPLERS, Search
+from sweeps.search.warm import WarmSampler
 
 BEST = {"lr_index": 9, "gamma": 0.3}
 

@@ -1,0 +1,179 @@
+"""A study as DataFrames: one row a trial, and one row a trial and epoch, read back from MLflow."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from sweeps.errors import SweepError, UnknownStudy
+from sweeps.report.reading import read_curves, read_trials, trial_of
+from trainer.connection import connect, search_runs, without_password
+from trainer.errors import unknown
+from trainer.paths import Paths
+from trainer.tags import GROUP_TAG, STUDY_TAG, TRIAL_TAG
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+EXPERIMENT = "sweeps"
+"""MLflow's experiment that all studies are in."""
+
+OBJECTIVE_TAG = "sweep.objective"
+SECOND_TAG = "sweep.second_objective"
+TRIALS_TAG = "sweep.trials"
+"""Only on a study's own run: the metric its trials are judged by, what else they are judged by,
+where there is such, and how many were asked for."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StudyFrames:
+    """All that MLflow shows of one study.
+
+    Attributes:
+        name: of the study.
+        objective: the metric trials are judged by, a name in `trainer.metrics.OBJECTIVES`.
+        second: what else they are judged by, a name in `SECOND_OBJECTIVES`; "": nothing.
+        asked: how many trials were asked for.
+        run_id: MLflow's id of the study's run, the parent of its trials' runs.
+        view: the command or address that shows them in a browser.
+        trials: see `load_trials`.
+        curves: see `load_curves`.
+    """
+
+    name: str
+    objective: str
+    second: str = ""
+    asked: int
+    run_id: str
+    view: str
+    trials: pd.DataFrame
+    curves: pd.DataFrame
+
+
+def load_trials(study: str | None = None, tracking_uri: str | None = None) -> pd.DataFrame:
+    """One row a trial, sorted by trial.
+
+    Columns, in this order:
+        trial: its number, from 0; int64.
+        state: running, complete, pruned, diverged, failed or interrupted; str.
+        optimizer: class of torch.optim; str.
+        lr: initial learning rate; float64.
+        step_size: epochs between two decays of the rate; int64.
+        gamma: factor of each decay; float64.
+        asked_epochs: epochs the trial was to train; int64.
+        dataset, split, limit, image_size, normalize, augment, model, loss, scheduler,
+            scheduler_interval, warmup, warmup_start, batch_size, shuffle, seed, device, threads,
+            deterministic, unshared: see `TrainConfig`.
+        momentum and the like: one column for every argument of an optimizer that a trial gave;
+            those of a scheduler and a model are called scheduler.NAME and model.NAME.
+        best_val_loss, best_val_accuracy, best_running_loss: lowest, highest, lowest of all epochs;
+            float64; missing, like the next, while the trial runs and where it diverged or failed.
+        best_epoch: the epoch with the best value of the objective, from 1; Int64.
+        val_loss, val_accuracy, running_loss, train_loss: of the last epoch logged; float64.
+        epochs: how many were logged; Int64.
+        trained_epochs, reused_epochs: how many of those were first trained for this trial, and for
+            another run; Int64.
+        seconds: from its start to its end, pauses between included; NaN while it runs; float64.
+        started_at: when; datetime64[us, UTC].
+        run_id: MLflow's; str.
+
+    A parameter is bool where each trial's text is such, else int64, float64 or str; where a trial
+    has none the value is missing, and bool and int64 are then boolean and Int64.
+
+    Args:
+        study: its name; None takes the newest.
+        tracking_uri: MLflow's store; None takes MLFLOW_TRACKING_URI, else ./mlflow.db.
+
+    Raises:
+        UnknownStudy: there is no such study, or none at all.
+        SweepError: MLflow's store cannot be read.
+    """
+    return load_study(study, tracking_uri).trials
+
+
+def load_curves(study: str | None = None, tracking_uri: str | None = None) -> pd.DataFrame:
+    """One row a trial and epoch, sorted by both; arguments and errors are those of `load_trials`.
+
+    Columns, in this order:
+        trial: its number, from 0; int64.
+        epoch: from 1; int64.
+        running_loss, train_loss, val_loss, val_accuracy, lr, epoch_seconds, images_per_second: see
+            `trainer.metrics.EpochResult`; float64, NaN and infinities as training gave them.
+        reused: whether the epoch was first trained for another run; bool.
+        worker: process id of the worker that trained it; Int64.
+        ended_at: when it was trained; datetime64[us, UTC].
+    """
+    return load_study(study, tracking_uri).curves
+
+
+def load_study(study: str | None = None, tracking_uri: str | None = None) -> StudyFrames:
+    """The whole of a study; arguments and errors are those of `load_trials`."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    uri = tracking_uri or Paths.here().tracking_uri
+    database = Path(uri.partition("///")[2].partition("?")[0]) if uri.startswith("sqlite") else None
+    if database is not None and not database.exists():  # MLflow would make one
+        raise UnknownStudy(
+            f"A study must be in MLflow's store, but there is no {database}; to begin a study: "
+            "python -m sweeps.run"
+        )
+    try:
+        return read_study(connect(uri), study, _view(uri, database))
+    except (MlflowException, SQLAlchemyError) as error:
+        reason = str(error).partition("\n")[0]
+        shown = without_password(uri)
+        raise SweepError(f"MLflow's store {shown} cannot be read: {reason}") from error
+
+
+def read_study(
+    client: MlflowClient, study: str | None = None, view: str = "mlflow ui"
+) -> StudyFrames:
+    """The study named `study` as `client` shows it (None: the newest).
+
+    Raises:
+        UnknownStudy: there is no such study, or none at all.
+    """
+    parents = _parents(client)
+    if not parents:
+        raise UnknownStudy("There is no study yet; to begin one: python -m sweeps.run")
+    names = [run.data.tags[STUDY_TAG] for run in parents]
+    if study is not None and study not in names:
+        raise UnknownStudy(unknown("study", study, set(names)))
+    parent = parents[0 if study is None else names.index(study)]
+    tags = parent.data.tags
+    group = f"tags.`{GROUP_TAG}` = '{tags[GROUP_TAG]}'"
+    found = search_runs(client, parent.info.experiment_id, group)
+    runs = sorted((run for run in found if TRIAL_TAG in run.data.tags), key=trial_of)
+    curves = read_curves(client, runs)
+    return StudyFrames(
+        name=tags[STUDY_TAG],
+        objective=tags[OBJECTIVE_TAG],
+        second=tags.get(SECOND_TAG, ""),
+        asked=int(tags[TRIALS_TAG]),
+        run_id=parent.info.run_id,
+        view=view,
+        trials=read_trials(runs, curves),
+        curves=curves,
+    )
+
+
+def _parents(client: MlflowClient) -> list[Any]:
+    """The studies' own runs, newest first, which is MLflow's order."""
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is None:
+        return []
+    return list(search_runs(client, experiment.experiment_id, f"tags.`{TRIALS_TAG}` LIKE '%'"))
+
+
+def _view(uri: str, database: Path | None) -> str:
+    if database is not None and database.resolve() == Paths.here().root.resolve() / "mlflow.db":
+        return "mlflow ui"
+    shown = without_password(uri)
+    if shown.startswith("http"):
+        return shown
+    return f"mlflow ui --backend-store-uri {shlex.quote(shown)}"

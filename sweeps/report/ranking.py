@@ -1,0 +1,149 @@
+"""The ranking of a study's trials: which of them won, and how the optimizers compare."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sweeps.report.command import train_command
+from sweeps.report.frames import StudyFrames
+from sweeps.search.objectives import SECOND_OBJECTIVES, SECONDS
+from trainer.metrics import EPOCH_SECONDS, OBJECTIVES, VAL_ACCURACY
+from trainer.record import BEST, BEST_EPOCH, COMPLETE, DIVERGED, FAILED, PRUNED
+
+
+@dataclass(frozen=True, kw_only=True)
+class Winner:
+    """The best complete trial; where none is complete, the best pruned one.
+
+    Attributes:
+        trial: its number.
+        state: complete or pruned.
+        value: the best value of the objective over its epochs.
+        epoch: the epoch that had it, from 1.
+        val_accuracy: share of validation images classified rightly after that epoch, 0 to 1.
+        params: what was searched, by name: optimizer, lr, step_size, gamma, arguments of the
+            optimizer, and whatever else was not the same for all trials.
+        command: trains it again.
+        run_id: MLflow's.
+    """
+
+    trial: int
+    state: str
+    value: float
+    epoch: int
+    val_accuracy: float
+    params: Mapping[str, Any]
+    command: str
+    run_id: str
+
+
+def rank(frames: StudyFrames) -> pd.DataFrame:
+    """The complete and the pruned trials, best first, equal ones by number.
+
+    Returns:
+        Rows of `frames.trials`; `best_OBJECTIVE` and `best_epoch` are those of the curves, as not
+        every objective has its best value logged.
+    """
+    name, ascending = BEST + frames.objective, [not OBJECTIVES[frames.objective], True]
+    order = frames.curves.sort_values([frames.objective, "epoch"], ascending=ascending)
+    best = order.drop_duplicates("trial")[["trial", frames.objective, "epoch"]]
+    best.columns = pd.Index(["trial", name, BEST_EPOCH])
+    trials = frames.trials[frames.trials["state"].isin((COMPLETE, PRUNED))]
+    trials = trials.drop(columns=[name, BEST_EPOCH], errors="ignore").merge(best, on="trial")
+    finite = trials[trials[name].abs() < math.inf]
+    return finite.sort_values([name, "trial"], ascending=ascending)
+
+
+def second_values(frames: StudyFrames) -> pd.Series[float]:
+    """What each trial has of the second objective, by trial, as `value_of` would find it."""
+    name = frames.second
+    of_trials = frames.curves.groupby("trial")[EPOCH_SECONDS if name == SECONDS else name]
+    if name == SECONDS:
+        return of_trials.sum()
+    return of_trials.max() if OBJECTIVES[name] else of_trials.min()
+
+
+def pareto_front(trials: pd.DataFrame, objectives: Mapping[str, bool]) -> pd.Series[bool]:
+    """Which of the trials no other one beats: is as good in all objectives, and better in one.
+
+    Args:
+        trials: a row each.
+        objectives: columns of it, and whether more is better.
+
+    Returns:
+        True or False by the index of `trials`; trials that are alike are all on the front, and one
+        that lacks a value is not.
+    """
+    signs = [1 if more else -1 for more in objectives.values()]
+    values = trials[list(objectives)].to_numpy(float) * signs
+    as_good = (values[:, None] >= values[None]).all(axis=2)  # row as good as column
+    better = (values[:, None] > values[None]).any(axis=2)
+    beaten = (as_good & better).any(axis=0) | np.isnan(values).any(axis=1)
+    return pd.Series(~beaten, index=trials.index)
+
+
+def find_front(frames: StudyFrames, ranked: pd.DataFrame) -> pd.DataFrame:
+    """Those of the ranked trials that no other beats in both objectives, best by the first on top.
+
+    Returns:
+        Rows of `ranked`, in which the column `second_column` names is that of the second objective;
+        no rows where a study has but one.
+    """
+    if not frames.second:
+        return ranked.head(0)
+    first, second = BEST + frames.objective, second_column(frames.second)
+    both = ranked.assign(**{second: ranked["trial"].map(second_values(frames))})
+    more = {first: OBJECTIVES[frames.objective], second: SECOND_OBJECTIVES[frames.second]}
+    return both[pareto_front(both, more)]
+
+
+def second_column(name: str) -> str:
+    """What the column of a second objective is called."""
+    return SECONDS if name == SECONDS else BEST + name
+
+
+def find_winner(
+    frames: StudyFrames, ranked: pd.DataFrame, searched: Sequence[str]
+) -> Winner | None:
+    """The first complete one of the ranked trials, else the first; None where there is none.
+
+    Args:
+        frames: the study.
+        ranked: what `rank` made of it.
+        searched: columns of the trials that make its `params`.
+    """
+    if ranked.empty:
+        return None
+    complete = ranked[ranked["state"] == COMPLETE]
+    row = (ranked if complete.empty else complete).iloc[0]
+    curves, trial, epoch = frames.curves, int(row["trial"]), int(row[BEST_EPOCH])
+    best = curves[(curves["trial"] == trial) & (curves["epoch"] == epoch)]
+    return Winner(
+        trial=trial,
+        state=row["state"],
+        value=float(row[BEST + frames.objective]),
+        epoch=epoch,
+        val_accuracy=float(best[VAL_ACCURACY].iloc[0]),
+        params={str(name): it for name, it in row[[*searched]].dropna().to_dict().items()},
+        command=train_command(row),
+        run_id=row["run_id"],
+    )
+
+
+def by_optimizer(frames: StudyFrames, ranked: pd.DataFrame) -> pd.DataFrame:
+    """A row an optimizer, best first; see `sweeps.report.summary.Summary.by_optimizer`."""
+    more = OBJECTIVES[frames.objective]
+    states = pd.crosstab(frames.trials["optimizer"], frames.trials["state"])
+    frame = states.reindex(columns=[COMPLETE, PRUNED, DIVERGED, FAILED], fill_value=0)
+    frame.insert(0, "n", states.sum(axis=1))
+    values = ranked.groupby("optimizer")[BEST + frames.objective]
+    frame["best"] = values.max() if more else values.min()
+    frame["median"] = values.median()
+    frame = frame.rename_axis(columns=None).reset_index()
+    return frame.sort_values("best", ascending=not more, kind="stable", ignore_index=True)

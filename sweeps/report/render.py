@@ -1,0 +1,173 @@
+"""A study's summary as a table for the terminal, as Markdown, and as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from sweeps.progress import duration
+from sweeps.report.frames import StudyFrames, load_study
+from sweeps.report.notes import share
+from sweeps.report.ranking import Winner
+from sweeps.report.summary import Summary, summarize
+from sweeps.search.objectives import SECOND_OBJECTIVES
+from sweeps.space import SEARCHED
+from trainer.metrics import VAL_ACCURACY
+from trainer.record import BEST, BEST_EPOCH
+
+JSON_FORMAT = 1
+"""Raised with any change that a reader of the JSON would trip over."""
+
+
+def render_study(study: str | None, tracking_uri: str | None, console: Console) -> None:
+    """Print the summary of a study; arguments and errors are those of `load_study`."""
+    render_table(summarize(load_study(study, tracking_uri)), console)
+
+
+def render_table(summary: Summary, console: Console) -> None:
+    """Print the summary for people: 80 columns do, and commands stay whole in fewer, to be copied.
+
+    A console that is no terminal gets plain text.
+    """
+
+    def say(text: str = "", style: str = "", whole: bool = False) -> None:
+        console.print(text, style=style, highlight=False, markup=False, soft_wrap=whole)
+
+    for line in _headlines(summary):
+        say(line)
+    if summary.winner is not None:
+        say()
+        say(_winner(summary, summary.winner), "bold green")
+        say(_settings(summary.winner.params))
+    for title, frame in _tables(summary):
+        say()
+        say(title, "bold")
+        table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
+        for header in frame.columns:
+            words = header in ("state", "optimizer", "settings")
+            table.add_column(header, justify="left" if words else "right", overflow="fold")
+        for row in frame.itertuples(index=False):
+            table.add_row(*row)
+        console.print(table, highlight=False, markup=False)
+    say()
+    for note in summary.notes:
+        say(f"note: {note}", "yellow")
+    say()
+    for what, command in _next(summary):
+        say(f"{what}:", "bold")
+        say(f"  {command}", whole=True)
+
+
+def markdown(summary: Summary) -> str:
+    """The summary as Markdown."""
+    parts = [f"# Study {summary.study}", "\n".join(f"- {line}" for line in _headlines(summary))]
+    if summary.winner is not None:
+        winner = _winner(summary, summary.winner)
+        parts += ["## Winner", f"{winner}: {_settings(summary.winner.params)}"]
+    for title, frame in _tables(summary):
+        cells = frame.map(lambda text: text.replace("|", "\\|"))
+        rows = [frame.columns, ["---"] * len(frame.columns), *cells.to_numpy()]
+        parts += [f"## {title}", "\n".join(f"| {' | '.join(row)} |" for row in rows)]
+    if summary.notes:
+        parts += ["## Notes", "\n".join(f"- {note}" for note in summary.notes)]
+    parts += ["## Next"]
+    parts += [f"{what}:\n\n```\n{command}\n```" for what, command in _next(summary)]
+    return "\n\n".join(parts) + "\n"
+
+
+def to_json(frames: StudyFrames) -> str:
+    """The summary and both frames as JSON; what is no finite number is null in it."""
+    content = {
+        "format": JSON_FORMAT,
+        "study": frames.name,
+        "objective": frames.objective,
+        "summary": asdict(summarize(frames)),
+        "trials": frames.trials,
+        "curves": frames.curves,
+    }
+    return json.dumps(_jsonable(content), indent=1, allow_nan=False) + "\n"
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, pd.DataFrame):
+        value = value.to_dict("records")
+    if isinstance(value, dict):
+        return {name: _jsonable(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_jsonable(item) for item in value]
+    if value is None or pd.isna(value) or value in (math.inf, -math.inf):
+        return None
+    return value.isoformat() if isinstance(value, pd.Timestamp) else value
+
+
+def _headlines(summary: Summary) -> Iterable[str]:
+    kind = "highest" if summary.maximize else "lowest"
+    yield f"study {summary.study}: the {kind} {summary.objective} of a trial's epochs wins"
+    if summary.second:
+        kind = "highest" if SECOND_OBJECTIVES[summary.second] else "lowest"
+        yield f"second objective: the {kind} {summary.second}"
+    counts = ", ".join(f"{n} {state}" for state, n in summary.counts.items())
+    yield f"trials: {summary.trials} of {summary.asked} asked for" + (counts and f": {counts}")
+    reused = share(summary.reused_epochs, summary.epochs)
+    yield f"epochs: {summary.epochs} asked for, {summary.trained_epochs} trained; reused {reused}"
+    if summary.seconds is not None:
+        yield f"wall time: {duration(summary.seconds)}"
+
+
+def _winner(summary: Summary, won: Winner) -> str:
+    text = f"winner: trial {won.trial} ({won.state}), {summary.objective} {_short(won.value)}"
+    if summary.objective != VAL_ACCURACY:
+        text += f", {VAL_ACCURACY} {_short(won.val_accuracy)}"
+    return f"{text} after epoch {won.epoch}"
+
+
+def _settings(params: Mapping[str, Any]) -> str:
+    return "  ".join(f"{name}={_short(value)}" for name, value in params.items())
+
+
+def _tables(summary: Summary) -> Iterable[tuple[str, pd.DataFrame]]:
+    """Titles and frames of text."""
+    if len(summary.top):
+        count = f"{len(summary.top)} of {summary.ranked} complete and pruned trials"
+        yield f"Best {count}, by {summary.objective}", _listed(summary, summary.top)
+    if len(summary.front):
+        both = f"{summary.objective} and {summary.second}"
+        yield f"Beaten by no other in both {both}", _listed(summary, summary.front)
+    if len(summary.by_optimizer):
+        yield "By optimizer", summary.by_optimizer.map(_short)
+
+
+def _listed(summary: Summary, trials: pd.DataFrame) -> pd.DataFrame:
+    """The trials; what not every trial has goes into one column, so that 80 columns do."""
+    texts = trials.map(_short)
+    texts[BEST_EPOCH] += "/" + texts.pop("epochs")
+    names = {BEST + summary.objective: "best", BEST_EPOCH: "epoch", "step_size": "step"}
+    columns = list(texts.columns)
+    plain = [*columns[: columns.index(BEST_EPOCH) + 1], *SEARCHED]
+    others = texts.drop(columns=plain).to_dict("records")
+    shown = texts[plain].rename(columns=names)
+    settings = [" ".join(f"{name}={it}" for name, it in row.items() if it) for row in others]
+    return shown.assign(settings=settings) if others[0] else shown
+
+
+def _next(summary: Summary) -> Iterable[tuple[str, str]]:
+    yield "See every epoch of it", summary.view
+    if summary.winner is not None:
+        yield "Train the winner again", summary.winner.command
+
+
+def _short(value: Any) -> str:
+    """Six digits, more where those would turn nearly 1 into 1; "" for what is missing."""
+    if value is None or pd.isna(value):
+        return ""
+    if not isinstance(value, float):
+        return str(value)
+    texts = (f"{value:.{digits}g}" for digits in range(6, 18))
+    return next(text for text in texts if float(text) != 1 or value == 1)

@@ -1,0 +1,121 @@
+"""What a study comes to: its winner, its best trials, and notes on them; frames in, values out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from sweeps.report.columns import CONFIG_COLUMNS, arguments
+from sweeps.report.command import train_command
+from sweeps.report.frames import StudyFrames
+from sweeps.report.notes import notes_on
+from sweeps.report.ranking import (
+    Winner,
+    by_optimizer,
+    find_front,
+    find_winner,
+    rank,
+    second_column,
+)
+from sweeps.space import SEARCHED
+from trainer.metrics import OBJECTIVES
+from trainer.record import BEST, BEST_EPOCH
+
+__all__ = ["Summary", "summarize", "train_command"]
+
+TOP = 10
+"""How many of the best trials a summary shows."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Summary:
+    """What a study comes to.
+
+    Attributes:
+        study: its name.
+        objective: the metric its trials are judged by, each at its best epoch.
+        second: what else they are judged by; "": nothing.
+        maximize: whether more of the objective is better.
+        asked: how many trials were asked for.
+        trials: how many there are, whatever became of them.
+        counts: how many of them by state, most first.
+        winner: None until a trial is complete or pruned.
+        ranked: how many are complete or pruned, with a best value that is a finite number.
+        top: the `TOP` best of those, best first; a row has the trial, its state, best value, best
+            epoch, number of epochs, and what `Winner.params` names.
+        front: with two objectives, the ranked trials that no other beats in both, best first; rows
+            as those of `top`, with the second objective after the first. Without a second: no rows.
+        by_optimizer: a row an optimizer, best first: n (its trials), how many of them are complete,
+            pruned, diverged and failed, and best and median value over the complete and pruned.
+        epochs: how many were asked of the trainer, over all trials.
+        trained_epochs: how many of those were trained.
+        reused_epochs: how many of those had been trained for another trial or study.
+        seconds: from the first start to the last end, pauses between included; None before that.
+        view: the command or address that shows the study in a browser.
+        notes: sentences to read before the winner is believed.
+    """
+
+    study: str
+    objective: str
+    second: str = ""
+    maximize: bool
+    asked: int
+    trials: int
+    counts: Mapping[str, int]
+    winner: Winner | None
+    ranked: int
+    top: pd.DataFrame
+    front: pd.DataFrame
+    by_optimizer: pd.DataFrame
+    epochs: int
+    trained_epochs: int
+    reused_epochs: int
+    seconds: float | None
+    view: str
+    notes: tuple[str, ...]
+
+
+def summarize(frames: StudyFrames) -> Summary:
+    """Sum up a study, whatever state it is in."""
+    trials, curves = frames.trials, frames.curves
+    ranked, searched = rank(frames), _searched(trials)
+    winner = find_winner(frames, ranked, searched)
+    shown = ["trial", "state", BEST + frames.objective, BEST_EPOCH, "epochs", *searched]
+    both = [*shown[:3], *([second_column(frames.second)] if frames.second else []), *shown[3:]]
+    reused = int(curves["reused"].sum())
+    return Summary(
+        study=frames.name,
+        objective=frames.objective,
+        second=frames.second,
+        maximize=OBJECTIVES[frames.objective],
+        asked=frames.asked,
+        trials=len(trials),
+        counts={str(state): n for state, n in trials["state"].value_counts().items()},
+        winner=winner,
+        ranked=len(ranked),
+        top=ranked[shown].head(TOP).reset_index(drop=True),
+        front=find_front(frames, ranked)[both].reset_index(drop=True),
+        by_optimizer=by_optimizer(frames, ranked),
+        epochs=len(curves),
+        trained_epochs=len(curves) - reused,
+        reused_epochs=reused,
+        seconds=_seconds(frames),
+        view=frames.view,
+        notes=tuple(notes_on(frames, ranked, winner)),
+    )
+
+
+def _searched(trials: pd.DataFrame) -> list[str]:
+    """Columns of what a sweep searches, of an optimizer's arguments, and of fields that differ."""
+    fields = [name for name in CONFIG_COLUMNS.values() if name in trials]
+    varied = [name for name in fields if trials[name].nunique(dropna=False) > 1]
+    return list(dict.fromkeys((*SEARCHED, *arguments(trials.columns), *varied)))
+
+
+def _seconds(frames: StudyFrames) -> float | None:
+    starts = frames.trials["started_at"]
+    ends = starts + pd.to_timedelta(frames.trials["seconds"], unit="s")
+    passed = pd.concat([starts, ends, frames.curves["ended_at"]]).max() - starts.min()
+    return None if pd.isna(passed) else float(passed.total_seconds())

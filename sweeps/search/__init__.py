@@ -1,0 +1,1 @@
+"""How a study chooses what to try next, and what to stop."""

@@ -1,0 +1,54 @@
+"""`python -m sweeps.space`: check a search space, and say what a trial may be."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from sweeps.space import open_space
+from trainer import options
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def show_space(
+    space: Annotated[
+        str,
+        typer.Argument(
+            help="A PATH.toml or package.module:function.",
+            show_default="the default space",
+            metavar="[SPACE]",
+        ),
+    ] = "",
+    epochs: options.Epochs = None,
+    show: Annotated[
+        bool, typer.Option("--show", help="Print the file of the default space, to be changed.")
+    ] = False,
+) -> int:
+    """Check a search space, and say what a trial may be."""
+    from sweeps.space.file import default_text
+
+    if show:
+        print(default_text(), end="")
+        return 0
+    base = options.train_config(epochs=epochs)
+    opened = open_space(space)
+    opened.check(base)
+    rows = [(name, f"{count:>7}", what) for name, count, what in opened.rows(base)]
+    width = max(len(name) for name, *_ in rows)
+    for name, count, what in [("", " values", ""), *rows]:
+        print(f"{name:{width}} {count}  {what}".rstrip())
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; its exit status."""
+    return options.run(app, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

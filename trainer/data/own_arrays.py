@@ -1,0 +1,122 @@
+"""Arrays that users bring, in an `.npz` or from a function of theirs, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.data.arrays import ARRAYS, Arrays
+from trainer.errors import DataError
+from trainer.references import find
+
+
+def read_npz(path: Path) -> Arrays:
+    """The arrays of a user's file, each under its name.
+
+    Raises:
+        DataError: there is no such file, or it does not hold what it should.
+    """
+    if not path.exists():
+        raise DataError(f"A data set must be a file, but there is no {path}.")
+    try:
+        with path.open("rb") as raw, np.load(raw) as file:
+            names = sorted(file.files)
+            got = {name: np.ascontiguousarray(file[name]) for name in ARRAYS if name in names}
+    except Exception as error:  # damaged bytes make numpy and zipfile raise nearly anything
+        raise DataError(f"{path} must be an .npz of plain arrays, but: {error}.") from error
+    return check(got, names, str(path))
+
+
+def call(reference: str) -> Arrays:
+    """The arrays that a user's function, called with no arguments, gives in a mapping by name.
+
+    Raises:
+        ConfigError: there is no such function.
+        DataError: it fails, or does not give what it should.
+    """
+    make = find("dataset", reference)
+    try:
+        given = make()
+    except Exception as error:  # a user's function can raise anything
+        raise DataError(
+            f"{reference}() must give arrays by name, but: {type(error).__name__}: {error}."
+        ) from error
+    if not isinstance(given, Mapping):
+        raise DataError(f"{reference}() must give arrays by name, but gave {type(given).__name__}.")
+    try:
+        got = {name: np.ascontiguousarray(given[name]) for name in ARRAYS if name in given}
+    except Exception as error:  # lists of several lengths, tensors on a GPU
+        raise DataError(f"{reference}() must give plain arrays, but: {error}.") from error
+    return check(got, sorted(map(str, given)), f"{reference}()")
+
+
+def check(got: Mapping[str, NDArray[Any]], names: list[str], where: str) -> Arrays:
+    """The arrays with labels as int64, or as N x K of float32, and floats as float32.
+
+    Args:
+        got: arrays by their names.
+        names: all that was there, for the error.
+        where: they come from, for the error.
+
+    Raises:
+        DataError: one of them is missing or is not what it should be.
+    """
+    if len(got) < len(ARRAYS):
+        raise DataError(f"{where} must hold {', '.join(ARRAYS)}, but holds {', '.join(names)}.")
+    right: dict[str, NDArray[Any]] = {}
+    for source in ("train", "test"):
+        images, labels = f"{source}_images", f"{source}_labels"
+        right[images] = _inputs(got[images], f"{images} in {where}")
+        right[labels] = _labels(got[labels], len(right[images]), f"{labels} in {where}")
+    for kind in ("images", "labels"):
+        train, test = (_form(right[f"{source}_{kind}"]) for source in ("train", "test"))
+        if train != test:
+            raise DataError(
+                f"{kind.capitalize()} in {where} must be of one type and shape, but are {train} "
+                f"and {test}."
+            )
+    return Arrays(**right)
+
+
+def _inputs(got: NDArray[Any], what: str) -> NDArray[Any]:
+    images = got.dtype == np.uint8 and got.ndim == 4
+    if not (images or (got.dtype.kind == "f" and got.ndim >= 2)) or got.size == 0:
+        raise DataError(
+            f"{what} must be uint8, N x H x W x C, or float32, N x ..., with none of them 0, but "
+            f"is {got.dtype} of shape {got.shape}."
+        )
+    return got if images else _float32(got, what)
+
+
+def _labels(got: NDArray[Any], count: int, what: str) -> NDArray[Any]:
+    if got.dtype.kind in "iu" and got.shape == (count,):
+        labels = got.astype(np.int64)
+        if labels.min() < 0:
+            raise DataError(f"{what} must count from 0, but has a {labels.min()}.")
+        return labels
+    if got.dtype.kind == "f" and got.shape[:1] == (count,) and got.ndim in (1, 2) and got.size:
+        return _float32(got, what).reshape(count, -1)  # N of them would broadcast against N x 1
+    raise DataError(
+        f"{what} must be {count} whole numbers, one an image, or targets, float32 of shape "
+        f"({count},) or ({count}, K), but is {got.dtype} of shape {got.shape}."
+    )
+
+
+def _float32(got: NDArray[Any], what: str) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):  # it is said below
+        narrow = got.astype(np.float32)
+    finite = np.isfinite(narrow)
+    if not finite.all():
+        place = tuple(map(int, np.argwhere(~finite)[0]))
+        raise DataError(f"{what} must be finite as float32, but has {got[place]} at {place}.")
+    return narrow
+
+
+def _form(array: NDArray[Any]) -> str:
+    """Type and shape of one example, for people."""
+    shape = array.shape[1:]
+    return f"{array.dtype} of shape {shape}" if shape else str(array.dtype)
