@@ -114,7 +114,7 @@ class SweepConfig:
     @cached_property
     def search_space(self) -> Space:
         """What a trial may be."""
-        return open_space(self.space)
+        return open_space(self.space, self.train.scheduler)
 
     @cached_property
     def grid(self) -> list[dict[str, Any]] | None:

@@ -367,3 +367,11 @@ def test_what_the_comments_of_the_default_file_show_can_be_read(
     for example in examples:
         text = example.partition("    ")[0]
         parse_space(f"seed = [0, 1]\n{text}", "default.toml").check(BASE)
+
+
+def test_the_default_space_has_what_the_schedule_has() -> None:
+    """Epochs between decays are searched for StepLR alone: for others they would change nothing."""
+    assert open_space("", "StepLR").searched == SEARCHED
+    assert open_space("", "CosineAnnealingLR").searched == ("optimizer", "lr")
+    base = TrainConfig(scheduler="CosineAnnealingLR", epochs=4)
+    assert SweepConfig(train=base).settings()["space"].keys() == {"optimizer", "lr"}

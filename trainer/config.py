@@ -36,7 +36,7 @@ class TrainConfig:
             reference to a function that gives the arrays; see `trainer.data.prepare`.
         split: "test" trains on the test images as the tutorial does, "train" on the others.
         limit: train on the first `limit` images only and validate on the first `limit // 5`.
-        image_size: height and width, in pixels, that the images of a folder are brought to; None:
+        image_size: height and width, in pixels, that images are brought to; None:
             they stay as they are.
         normalize: whether images are brought to mean 0 and deviation 1, by colour, as the training
             images have them.

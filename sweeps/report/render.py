@@ -21,6 +21,7 @@ from sweeps.search.objectives import SECOND_OBJECTIVES
 from sweeps.space import SEARCHED
 from trainer.metrics import VAL_ACCURACY
 from trainer.record import BEST, BEST_EPOCH
+from trainer.references import is_reference
 
 JSON_FORMAT = 1
 """Raised with any change that a reader of the JSON would trip over."""
@@ -141,16 +142,17 @@ def _tables(summary: Summary) -> Iterable[tuple[str, pd.DataFrame]]:
         both = f"{summary.objective} and {summary.second}"
         yield f"Beaten by no other in both {both}", _listed(summary, summary.front)
     if len(summary.by_optimizer):
-        yield "By optimizer", summary.by_optimizer.map(_short)
+        yield "By optimizer", summary.by_optimizer.map(_brief)
 
 
 def _listed(summary: Summary, trials: pd.DataFrame) -> pd.DataFrame:
     """The trials; what not every trial has goes into one column, so that 80 columns do."""
-    texts = trials.map(_short)
+    texts = trials.map(_brief)
     texts[BEST_EPOCH] += "/" + texts.pop("epochs")
     names = {BEST + summary.objective: "best", BEST_EPOCH: "epoch", "step_size": "step"}
     columns = list(texts.columns)
-    plain = [*columns[: columns.index(BEST_EPOCH) + 1], *SEARCHED]
+    searched = [name for name in SEARCHED if name in columns]
+    plain = [*columns[: columns.index(BEST_EPOCH) + 1], *searched]
     others = texts.drop(columns=plain).to_dict("records")
     shown = texts[plain].rename(columns=names)
     settings = [" ".join(f"{name}={it}" for name, it in row.items() if it) for row in others]
@@ -161,6 +163,12 @@ def _next(summary: Summary) -> Iterable[tuple[str, str]]:
     yield "See every epoch of it", summary.view
     if summary.winner is not None:
         yield "Train the winner again", summary.winner.command
+
+
+def _brief(value: Any) -> str:
+    """As `_short`, and of what users bring its last name, so that a table's columns stay narrow."""
+    text = _short(value)
+    return text.rpartition(":")[2] if is_reference(text) else text
 
 
 def _short(value: Any) -> str:

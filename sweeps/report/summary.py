@@ -108,10 +108,12 @@ def summarize(frames: StudyFrames) -> Summary:
 
 
 def _searched(trials: pd.DataFrame) -> list[str]:
-    """Columns of what a sweep searches, of an optimizer's arguments, and of fields that differ."""
-    fields = [name for name in CONFIG_COLUMNS.values() if name in trials]
-    varied = [name for name in fields if trials[name].nunique(dropna=False) > 1]
-    return list(dict.fromkeys((*SEARCHED, *arguments(trials.columns), *varied)))
+    """Columns of what a sweep searches, and of fields and arguments that differ."""
+    searched = [name for name in SEARCHED if trials.empty or trials[name].notna().any()]
+    others = [name for name in CONFIG_COLUMNS.values() if name in trials]
+    others += arguments(trials.columns)
+    varied = [name for name in others if trials[name].nunique(dropna=False) > 1]
+    return list(dict.fromkeys((*searched, *varied)))
 
 
 def _seconds(frames: StudyFrames) -> float | None:

@@ -99,8 +99,10 @@ class Space(Protocol):
         ...
 
 
-def open_space(text: str = "") -> Space:
+def open_space(text: str = "", scheduler: str = "StepLR") -> Space:
     """The space that `text` names: a PATH.toml, `package.module:function`, or "", the default.
+
+    The default one is for a schedule: what other schedules do not have is not searched.
 
     Raises:
         ConfigError: there is no such file or function, or what it says cannot be.
@@ -109,7 +111,7 @@ def open_space(text: str = "") -> Space:
     from sweeps.space.function import FunctionSpace
 
     if not text:
-        return default_space()
+        return default_space(scheduler)
     if is_reference(text):
         return FunctionSpace(text)
     if text.endswith(".toml"):

@@ -35,6 +35,10 @@ class DeclaredSpace:
         self.always = tuple(it for it in entries.names if None not in entries.branches(it))
         self.conditional = any(map(entries.varies, entries.names))
 
+    def without(self, *names: str) -> DeclaredSpace:
+        """The space in which these names are not searched."""
+        return DeclaredSpace(Entries([it for it in self._entries if it.name not in names]))
+
     def suggest(self, trial: BaseTrial, base: TrainConfig) -> TrainConfig:
         """The config that `trial` stands for."""
         values: dict[str, Any] = {}

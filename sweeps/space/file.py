@@ -26,9 +26,10 @@ def default_text() -> str:
     return (resources.files("sweeps.space") / _DEFAULT).read_text(encoding="utf-8")
 
 
-def default_space() -> DeclaredSpace:
-    """What is searched where nothing else is asked for."""
-    return parse_space(default_text(), _DEFAULT)
+def default_space(scheduler: str = "StepLR") -> DeclaredSpace:
+    """What is searched where nothing else is asked for; for StepLR its arguments, too."""
+    space = parse_space(default_text(), _DEFAULT)
+    return space if scheduler == "StepLR" else space.without("step_size", "gamma")
 
 
 def read_space(path: str) -> DeclaredSpace:
