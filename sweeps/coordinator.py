@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Protocol
+
+import optuna
 
 from sweeps import interrupts
 from sweeps.config import SweepConfig
 from sweeps.delivery import Delivery
 from sweeps.executors import Executor, WorkerLost
+from sweeps.lease import Lease
 from sweeps.progress import Busy, Progress, View
-from sweeps.study import OpenStudy
 from sweeps.trial import LiveTrial
-from sweeps.trials import Trials
 from trainer.errors import TrainerError
 from trainer.plan import Stage
 from trainer.record import FAILED, INTERRUPTED, RUNNING, CheckpointRule, RunRecord
@@ -30,6 +33,22 @@ TRIES = 3
 """Workers that may die with a stage before its trials fail."""
 
 _LOOK_SECONDS = 0.5
+
+
+class TrialSource(Protocol):
+    """Where live trials come from: `Trials` of a sweep, `Repeats` of some of them."""
+
+    def asked(self) -> int:
+        """How many there are to be in all."""
+
+    def left(self) -> int:
+        """How many are still to be asked for."""
+
+    def ask(self) -> LiveTrial:
+        """A new one."""
+
+    def begun(self) -> Iterator[LiveTrial]:
+        """Those that earlier starts began."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +66,8 @@ class Coordinator:
 
     Args:
         config: the sweep, with the device of `config.train` resolved.
-        study: held by this process.
+        study: Optuna's, which is told how trials end.
+        lease: of that study, held by this process.
         trials: of that study.
         executor: where stages are trained.
         store: where stages are looked up and kept.
@@ -59,8 +79,9 @@ class Coordinator:
     def __init__(
         self,
         config: SweepConfig,
-        study: OpenStudy,
-        trials: Trials,
+        study: optuna.Study,
+        lease: Lease,
+        trials: TrialSource,
         executor: Executor,
         store: StageStore,
         folder: Path,
@@ -69,6 +90,7 @@ class Coordinator:
     ) -> None:
         self._config = config
         self._study = study
+        self._lease = lease
         self._trials = trials
         self._executor = executor
         self._store = store
@@ -129,7 +151,7 @@ class Coordinator:
             wait(futures, timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED)
             interrupts.check()
             landed = self._land()
-            self._study.lease.renew()
+            self._lease.renew()
 
     def interrupted(self) -> list[RunRecord]:
         """The records of the trials that are left on their way, wherever that was."""
@@ -207,7 +229,7 @@ class Coordinator:
 
     def _lose(self, key: str, flight: _Flight) -> None:
         self._losses[key] = self._losses.get(key, 0) + 1
-        what = f"epoch {flight.stage.epoch} of trial {flight.trial.number}"
+        what = f"epoch {flight.stage.epoch} of {flight.trial.title}"
         if self._losses[key] < TRIES:
             self._view.say(f"A worker died with {what}; it is trained again.")
         else:
@@ -219,15 +241,15 @@ class Coordinator:
             return
         trial.rule = CheckpointRule(best=False, last=False)
         last = reason.strip().rpartition("\n")[2]
-        self._view.say(f"The checkpoints of trial {trial.number} cannot be made again: {last}")
+        self._view.say(f"The checkpoints of {trial.title} cannot be made again: {last}")
 
     def _tell(self, trial: LiveTrial) -> None:
         """Tell Optuna what was decided: today in the order in which trials are decided."""
-        trial.tell(self._study.optuna)
+        trial.tell(self._study)
         self._count(trial)
         epochs = "1 epoch" if trial.epochs == 1 else f"{trial.epochs} epochs"
         self._view.say(
-            f"trial {trial.number} {trial.outcome} after {epochs}: "
+            f"{trial.title} {trial.outcome} after {epochs}: "
             + "  ".join(filter(None, (trial.shown, trial.label)))
         )
 

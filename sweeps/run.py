@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from sweeps import options as sweep_options
 from trainer import options
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -92,31 +93,25 @@ def sweep(
             metavar="STUDY",
         ),
     ] = "",
-    workers: Annotated[
-        str, typer.Option(help="Epochs trained at once.", show_default="auto: cores / threads")
-    ] = "auto",
+    workers: sweep_options.Workers = "auto",
     threads: options.Threads = None,
-    executor: Annotated[
-        str, typer.Option(help="local: worker processes; inline: this one, for a debugger.")
-    ] = "local",
+    executor: sweep_options.Executor = "local",
     device: options.Device = None,
     deterministic: options.Deterministic = None,
-    timeout: Annotated[
-        float | None,
-        typer.Option(help="Begin no epoch after so many seconds.", metavar="SECONDS"),
-    ] = None,
+    timeout: sweep_options.Timeout = None,
     checkpoints: options.Checkpoints = "best,last",
     tracking_uri: options.TrackingUri = None,
-    storage: Annotated[
-        str | None,
-        typer.Option(
-            help="Optuna's storage URL.",
-            show_default="./mlruns/studies/NAME.journal",
-            metavar="URL",
-        ),
-    ] = None,
+    storage: sweep_options.Storage = None,
     stages: options.Stages = None,
     data_dir: options.DataDir = None,
+    confirm: Annotated[
+        int,
+        typer.Option(
+            help="Then train the best K trials again from other seeds, to tell luck from merit.",
+            metavar="K",
+        ),
+    ] = 0,
+    repeats: sweep_options.Repeats = 5,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Set a study of this name aside and begin anew.")
     ] = False,
@@ -132,6 +127,8 @@ def sweep(
 
     from sweeps.config import SweepConfig
     from sweeps.estimate import estimate
+    from sweeps.repeats import ConfirmConfig
+    from sweeps.repeats import confirm as confirm_best
     from sweeps.report.render import render_study
     from sweeps.session import Places, run_sweep
     from sweeps.view import open_view
@@ -171,7 +168,7 @@ def sweep(
         sampler=sampler,
         pruner=pruner,
         executor=executor,
-        workers=_workers(workers),
+        workers=sweep_options.parse_workers(workers),
         timeout=timeout,
         checkpoints=CheckpointRule.parse(checkpoints),
         fresh=fresh,
@@ -179,6 +176,16 @@ def sweep(
         warm_start=warm_start,
     )
     places = Places(tracking_uri=tracking_uri, storage=storage, stages=stages, data=data_dir)
+    best = None
+    if confirm:
+        best = ConfirmConfig(
+            study=config.study,
+            top=confirm,
+            repeats=repeats,
+            executor=executor,
+            workers=config.workers,
+            timeout=timeout,
+        )
     console = Console()
     if dry_run:
         console.print(estimate(config, places), highlight=False, soft_wrap=True)
@@ -188,6 +195,8 @@ def sweep(
     try:
         with open_view(console) as view:
             done = run_sweep(config, places, view)
+            if done and best is not None:
+                done = confirm_best(best, places, view)
     except KeyboardInterrupt:
         console.print("Stopped; the same command goes on from here.")
         raise
@@ -195,18 +204,6 @@ def sweep(
     if not done:
         console.print("The time is up; the same command goes on from here.")
     return 0
-
-
-def _workers(text: str) -> int:
-    from trainer.errors import ConfigError
-
-    if text == "auto":
-        return 0
-    if not text.isdigit() or int(text) < 1:
-        raise ConfigError(
-            f"workers must be auto or a whole number of at least 1, but got {text!r}."
-        )
-    return int(text)
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

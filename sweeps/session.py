@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from sweeps.coordinator import Coordinator
 from sweeps.delivery import Delivery
 from sweeps.errors import SweepError
 from sweeps.executors import Executor, InlineExecutor, LocalExecutor
+from sweeps.lease import Lease
 from sweeps.progress import Progress, View
 from sweeps.purity import is_pure
 from sweeps.report.frames import EXPERIMENT, OBJECTIVE_TAG, SECOND_TAG, TRIALS_TAG
@@ -66,7 +67,7 @@ def run_sweep(config: SweepConfig, places: Places, view: View) -> bool:
     folder = places.data or paths.data
     prepare(config.train.dataset, folder, config.train.image_size)
     points = known_points(config, places.tracking_uri)
-    with _executor(config) as executor:
+    with open_executor(config) as executor:
         data = data_of(config.train, folder)
         store = StageStore(places.stages or paths.stages)
         study = open_study(config, paths, places.storage, data.digest)
@@ -91,28 +92,67 @@ def run_sweep(config: SweepConfig, places: Places, view: View) -> bool:
             view.say(f"With what was enqueued the study gets {trials.asked():,} trials.")
         if config.grid is not None:
             view.say(f"The grid has {len(config.grid):,} points, for {trials.asked():,} trials.")
-        coordinator = Coordinator(config, study, trials, executor, store, folder, delivery, view)
-        with interrupts.held():
+        coordinator = Coordinator(
+            config, study.optuna, study.lease, trials, executor, store, folder, delivery, view
+        )
+        return drive(
+            coordinator,
+            executor,
+            delivery,
+            study.lease,
+            view,
+            lambda state: _parent(config, study, state, coordinator.progress),
+        )
+
+
+def drive(
+    coordinator: Coordinator,
+    executor: Executor,
+    delivery: Delivery,
+    lease: Lease,
+    view: View,
+    parent: Callable[[str], RunRecord] | None = None,
+) -> bool:
+    """Let the coordinator work to its end, and leave all whole, however it ends.
+
+    Args:
+        coordinator: that has not worked yet.
+        executor: stopped at the end.
+        delivery: drained at the end.
+        lease: released at the end.
+        view: is told what keeps the user waiting.
+        parent: makes the record of the study's own run in a state, where that is to be delivered.
+
+    Returns:
+        False where its time was up before it had all its trials.
+
+    Raises:
+        SweepError: MLflow did not take all of it.
+        TrainerError: nothing can be trained here.
+        KeyboardInterrupt: as it came.
+    """
+    with interrupts.held():
+        try:
+            if coordinator.resume() and parent is not None:
+                delivery.put(parent(RUNNING))
+            state = COMPLETE if coordinator.run() else INTERRUPTED
+        except BaseException as error:
+            state = FAILED if isinstance(error, Exception) else INTERRUPTED
+            raise
+        finally:
+            executor.stop()
+            for record in coordinator.interrupted():
+                delivery.put(record)
+            if parent is not None:
+                delivery.put(parent(state))
+            if delivery.problem:
+                view.say(f"MLflow does not take what it is sent, waiting: {delivery.problem}")
             try:
-                if coordinator.resume():
-                    delivery.put(_parent(config, study, RUNNING, coordinator.progress))
-                state = COMPLETE if coordinator.run() else INTERRUPTED
-            except BaseException as error:
-                state = FAILED if isinstance(error, Exception) else INTERRUPTED
-                raise
+                with interrupts.allowed():
+                    patience = _DRAIN_SECONDS if state == COMPLETE else _SHORT_DRAIN_SECONDS
+                    left = delivery.drain(patience)
             finally:
-                executor.stop()
-                for record in coordinator.interrupted():
-                    delivery.put(record)
-                delivery.put(_parent(config, study, state, coordinator.progress))
-                if delivery.problem:
-                    view.say(f"MLflow does not take what it is sent, waiting: {delivery.problem}")
-                patience = _DRAIN_SECONDS if state == COMPLETE else _SHORT_DRAIN_SECONDS
-                try:
-                    with interrupts.allowed():
-                        left = delivery.drain(patience)
-                finally:
-                    study.lease.release()
+                lease.release()
     if left:
         raise SweepError(
             f"MLflow did not take {left} runs: {delivery.problem}. Nothing is lost; "
@@ -138,7 +178,8 @@ def slots(config: SweepConfig) -> int:
 
 
 @contextmanager
-def _executor(config: SweepConfig) -> Iterator[Executor]:
+def open_executor(config: SweepConfig) -> Iterator[Executor]:
+    """What trains the stages, for as long as they are trained."""
     executor: Executor = InlineExecutor()
     if config.executor == "local":
         gpus = visible_gpus() if config.train.device == "cuda" else []

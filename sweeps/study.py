@@ -12,7 +12,7 @@ import optuna
 from optuna.storages import BaseStorage
 
 from sweeps.config import SweepConfig, difference
-from sweeps.errors import StudyMismatch, SweepError
+from sweeps.errors import StudyMismatch, SweepError, UnknownStudy
 from sweeps.journal import journal_storage
 from sweeps.lease import Lease
 from sweeps.search.earlier import read_earlier
@@ -113,6 +113,26 @@ def open_study(
     attrs = study.user_attrs
     learns = earlier.note if earlier else ""
     return OpenStudy(study, attrs[ID], attrs[CREATED_AT], lease, set_aside, learns)
+
+
+def find_study(name: str, paths: Paths, storage_url: str | None) -> tuple[optuna.Study, Lease]:
+    """A study that was run before, held by this process.
+
+    Raises:
+        UnknownStudy: Optuna's storage has none of this name.
+        StudyInUse: another process runs it.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = _storage(name, paths, storage_url)
+    names = optuna.get_all_study_names(storage=storage)
+    if name not in names:
+        where = storage_url or paths.journal(name)
+        raise UnknownStudy(
+            f"Study {name!r} must be in Optuna's storage {where}, but is not; run this where the "
+            "study was run, or name its --storage."
+        )
+    study = optuna.load_study(study_name=name, storage=storage)
+    return study, Lease(study)
 
 
 def _attributes(name: str, storage: BaseStorage) -> dict[str, Any]:

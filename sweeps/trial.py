@@ -40,6 +40,7 @@ class LiveTrial:
     """One trial, from being asked for until its run is whole.
 
     Attributes:
+        number: Optuna's number of the trial.
         handle: Optuna's trial; a frozen one where an earlier start has told its end.
         config: what it trains.
         label: what makes it different from others, for people.
@@ -57,6 +58,7 @@ class LiveTrial:
         ended_at: when Optuna was told, seconds since 1970; None: not yet.
     """
 
+    number: int
     handle: optuna.Trial | FrozenTrial
     config: TrainConfig
     label: str
@@ -74,9 +76,9 @@ class LiveTrial:
     ended_at: float | None = None
 
     @property
-    def number(self) -> int:
-        """Optuna's number of the trial."""
-        return self.handle.number
+    def title(self) -> str:
+        """Which one it is, for people."""
+        return f"trial {self.number}"
 
     @property
     def epochs(self) -> int:
@@ -121,18 +123,27 @@ class LiveTrial:
         self.stages = extended(self.stages, self.config, self.data, self.record.results)
         if self.outcome != RUNNING:
             return
-        assert isinstance(self.handle, optuna.Trial)
         if has_diverged(self.record.results):
             self.decide(DIVERGED)
             return
-        if self.epochs > self.reported and not self.second:  # Optuna takes none of two objectives
+        self._report()
+        if self.epochs == self.goal:
+            self.decide(COMPLETE)
+        elif self._falls_behind():
+            self.decide(PRUNED)
+
+    def _report(self) -> None:
+        """Let Optuna know the value so far; of two objectives it takes none."""
+        assert isinstance(self.handle, optuna.Trial)
+        if self.epochs > self.reported and not self.second:
             assert self.value is not None
             self.handle.report(self.value, step=self.epochs)
             passing("epoch-reported")
-        if self.epochs == self.goal:
-            self.decide(COMPLETE)
-        elif self.epochs >= self.reported and not self.second and self.handle.should_prune():
-            self.decide(PRUNED)
+
+    def _falls_behind(self) -> bool:
+        """Whether Optuna's pruner would stop it here."""
+        assert isinstance(self.handle, optuna.Trial)
+        return self.epochs >= self.reported and not self.second and self.handle.should_prune()
 
     def decide(self, outcome: str, reason: str = "") -> None:
         """Settle how the trial ends."""

@@ -113,6 +113,7 @@ class Trials:
             params = {name: str(value) for name, value in suggesting.params.items()}
             record = replace(record, params=params, files={})
         trial = LiveTrial(
+            number=handle.number,
             handle=handle,
             config=config,
             label=label,

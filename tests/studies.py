@@ -7,7 +7,7 @@ from dataclasses import replace
 import pandas as pd
 from samples import result
 
-from sweeps.report.columns import CURVE_COLUMNS, TRIAL_COLUMNS
+from sweeps.report.columns import CURVE_COLUMNS, REPEAT_COLUMNS, TRIAL_COLUMNS
 from sweeps.report.frames import EXPERIMENT, OBJECTIVE_TAG, TRIALS_TAG, StudyFrames
 from trainer.metrics import EPOCH_METRICS
 from trainer.record import RunRecord, params_of
@@ -65,16 +65,33 @@ def trained(record, *losses, reused=0, **changes):
     return replace(record, results=tuple(replace(it, **changes) for it in results))
 
 
-def frames_of(*trials, objective="val_loss", second="", asked=None):
+def repeats_of(*repeats):
+    """Repeats as frames have them, from the trial, the seed and the value of each."""
+    rows = [
+        {"trial": trial, "seed": seed, "value": value, "epochs": 3, "run_id": f"r{trial}-{seed}"}
+        | {"state": "diverged" if math.isnan(value) else "complete"}
+        for trial, seed, value in repeats
+    ]
+    return pd.DataFrame(rows, columns=list(REPEAT_COLUMNS)).astype(REPEAT_COLUMNS)
+
+
+def frames_of(*trials, objective="val_loss", second="", asked=None, space=None, repeats=()):
     """The frames of a study from each trial's state, values of the objective, and parameters."""
     rows, epochs = [], []
+    longest = max((len(values) for _, values, _ in trials), default=0)
     for number, (state, values, params) in enumerate(trials):
         ranked = state in ("complete", "pruned")
         best = max(values) if objective == "val_accuracy" else min(values, default=math.nan)
         started = pd.Timestamp(START + 10 * number, unit="s", tz="UTC")
         rows.append(
             dict.fromkeys(TRIAL_COLUMNS)
-            | {"optimizer": "SGD", "lr": 0.01, "step_size": 5, "gamma": 0.1}
+            | {
+                "asked_epochs": longest,
+                "optimizer": "SGD",
+                "lr": 0.01,
+                "step_size": 5,
+                "gamma": 0.1,
+            }
             | params
             | {"trial": number, "state": state, "epochs": len(values), "run_id": f"run{number}"}
             | {"best_epoch": values.index(best) + 1 if ranked else None}
@@ -88,14 +105,18 @@ def frames_of(*trials, objective="val_loss", second="", asked=None):
             | {"ended_at": started + pd.Timedelta(seconds=epoch)}
             for epoch, value in enumerate(values, start=1)
         ]
-    columns = None if rows else [*TRIAL_COLUMNS, "optimizer", "lr", "step_size", "gamma"]
+    columns = (
+        None if rows else [*TRIAL_COLUMNS, "asked_epochs", "optimizer", "lr", "step_size", "gamma"]
+    )
     return StudyFrames(
         name="digits",
         objective=objective,
         second=second,
         asked=len(trials) if asked is None else asked,
         run_id="parent",
+        space=space or {},
         view="mlflow ui",
+        repeats=repeats_of(*repeats),
         trials=pd.DataFrame(rows, columns=columns).astype(TRIAL_COLUMNS),
         curves=pd.DataFrame(epochs, columns=list(CURVE_COLUMNS)).astype(CURVE_COLUMNS),
     )

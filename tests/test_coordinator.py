@@ -108,7 +108,15 @@ class Bench:
         delivery = Delivery(shown)
         trials = Trials(self.config, study, data)
         coordinator = Coordinator(
-            self.config, study, trials, executor, self.store, self.paths.data, delivery, shown
+            self.config,
+            study.optuna,
+            study.lease,
+            trials,
+            executor,
+            self.store,
+            self.paths.data,
+            delivery,
+            shown,
         )
         coordinator.resume()
         try:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import typer.main
 
+import sweeps.confirm
 import sweeps.report.__main__
 import sweeps.run
 import sweeps.space.__main__
@@ -21,6 +22,7 @@ TEXTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 COMMANDS = {
     "trainer": typer.main.get_command(trainer.__main__.app),
     "sweeps.run": typer.main.get_command(sweeps.run.app),
+    "sweeps.confirm": typer.main.get_command(sweeps.confirm.app),
     "sweeps.report": typer.main.get_command(sweeps.report.__main__.app),
     "sweeps.space": typer.main.get_command(sweeps.space.__main__.app),
 }

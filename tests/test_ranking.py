@@ -24,14 +24,14 @@ def test_the_winner_is_the_best_complete_trial():
     assert summary.winner.params == {"optimizer": "SGD", "lr": 0.1, "step_size": 5, "gamma": 0.1}
     assert summary.top["trial"].tolist() == [2, 1, 0]
     assert summary.ranked == 3
-    assert any(note.startswith("Trial 2 was pruned after epoch 1") for note in summary.notes)
+    assert any(note.startswith("Trial 2 was pruned after epoch 1") for note in summary.advice)
 
 
 def test_without_a_complete_trial_the_best_pruned_one_wins():
     """The summary says that it does."""
     summary = summarize(frames_of(("pruned", [2.0], {}), ("pruned", [1.0, 3.0], {})))
     assert (summary.winner.trial, summary.winner.state, summary.winner.epoch) == (1, "pruned", 1)
-    assert any("stands in" in note for note in summary.notes)
+    assert summary.notes == ("The winner was pruned after epoch 2: train it to its end.",)
 
 
 def test_more_accuracy_is_better():
@@ -56,7 +56,7 @@ def test_an_objective_that_has_no_best_metric_is_ranked_by_its_curve():
     assert summary.top["best_epoch"].tolist() == [2, 1]
     assert summary.winner.trial == 0
     assert summary.winner.command == (
-        "python -m trainer --optimizer SGD --lr 0.01 --step-size 5 --gamma 0.1"
+        "python -m trainer --optimizer SGD --lr 0.01 --step-size 5 --gamma 0.1 --epochs 3"
     )
 
 

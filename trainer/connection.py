@@ -6,7 +6,9 @@ import logging
 import os
 import re
 import socket
+import tempfile
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -28,6 +30,7 @@ def connect(uri: str) -> MlflowClient:
     if _is_server(uri):
         _must_answer(uri)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
 
     for name in ("alembic", "mlflow.store.db.utils"):  # they tell of each step of a new database
@@ -49,6 +52,24 @@ def search_runs(client: MlflowClient, experiment_id: str, query: str) -> Iterabl
         token = page.token
         if not token:
             return
+
+
+def read_file(client: MlflowClient, run_id: str, path: str) -> str:
+    """The text of a file that is kept with a run.
+
+    Raises:
+        TrackingError: the run has no such file, or it cannot be read.
+    """
+    from mlflow.exceptions import MlflowException
+
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            return Path(client.download_artifacts(run_id, path, folder)).read_text("utf-8")
+        except (MlflowException, OSError) as error:
+            reason = str(error).strip().partition("\n")[0].rstrip(".")
+            raise TrackingError(
+                f"Run {run_id} must have the file {path}, but it cannot be read: {reason}."
+            ) from error
 
 
 def open_experiment(client: MlflowClient, uri: str, name: str, artifacts: str) -> str:

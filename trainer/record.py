@@ -108,7 +108,7 @@ class RunRecord:
             files["traceback.txt"] = error
         if self.results and state in (COMPLETE, PRUNED):
             metrics[BEST_EPOCH] = best(self.results, objective).epoch
-            for name in BEST_METRICS:
+            for name in dict.fromkeys((*BEST_METRICS, objective)):
                 metrics[BEST + name] = best(self.results, name).metrics()[name]
         return replace(
             self,

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from sweeps import options as sweep_options
 from sweeps.errors import SweepError
 from trainer import options
 
@@ -19,18 +20,19 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command()
 def report(
-    study: Annotated[
-        str | None,
-        typer.Option(help="Name of the study.", show_default="the newest", metavar="NAME"),
-    ] = None,
+    study: sweep_options.Study = None,
     format: Annotated[
-        Literal["table", "csv", "json", "markdown"],
-        typer.Option(help="table and markdown: a summary; csv: one frame; json: all of it."),
+        Literal["table", "markdown", "html", "csv", "parquet", "json"],
+        typer.Option(
+            help="table and markdown: a summary; html: a page with figures; csv and parquet: one "
+            "frame; json: all of it."
+        ),
     ] = "table",
     frame: Annotated[
         Literal["trials", "curves"] | None,
         typer.Option(
-            help="For csv: a row a trial, or a row a trial and epoch.", show_default="trials"
+            help="For csv and parquet: a row a trial; a row a trial and epoch; or a row a study.",
+            show_default="trials",
         ),
     ] = None,
     out: Annotated[

@@ -44,6 +44,16 @@ CURVE_COLUMNS = {
 }
 """Type of each column of the curves."""
 
+REPEAT_COLUMNS = {
+    "trial": "int64",
+    "seed": "int64",
+    "state": "str",
+    "value": "float64",
+    "epochs": "int64",
+    "run_id": "str",
+}
+"""Type of each column of the repeats."""
+
 
 def arguments(columns: Iterable[str]) -> list[str]:
     """Those of the trials' columns that are arguments of an optimizer."""

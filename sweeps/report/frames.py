@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from sweeps.errors import SweepError, UnknownStudy
+from sweeps.report.confirmed import read_repeats
 from sweeps.report.reading import read_curves, read_trials, trial_of
-from trainer.connection import connect, search_runs, without_password
-from trainer.errors import unknown
+from trainer.connection import connect, read_file, search_runs, without_password
+from trainer.errors import TrackingError, unknown
 from trainer.paths import Paths
-from trainer.tags import GROUP_TAG, STUDY_TAG, TRIAL_TAG
+from trainer.tags import CONFIRMS_TAG, GROUP_TAG, STUDY_TAG, TRIAL_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -39,9 +42,14 @@ class StudyFrames:
         second: what else they are judged by, a name in `SECOND_OBJECTIVES`; "": nothing.
         asked: how many trials were asked for.
         run_id: MLflow's id of the study's run, the parent of its trials' runs.
+        space: what trials were searched in, as the study's `study.json` has it; {} where it has
+            none.
         view: the command or address that shows them in a browser.
         trials: see `load_trials`.
         curves: see `load_curves`.
+        repeats: trials trained again from other seeds, a row each, sorted by trial and seed: trial
+            and seed (int64), state (str), value (the best one of the objective over its epochs;
+            float64, missing where it did not end or diverged), epochs (int64), run_id (str).
     """
 
     name: str
@@ -49,9 +57,11 @@ class StudyFrames:
     second: str = ""
     asked: int
     run_id: str
+    space: Mapping[str, Any]
     view: str
     trials: pd.DataFrame
     curves: pd.DataFrame
+    repeats: pd.DataFrame
 
 
 def load_trials(study: str | None = None, tracking_uri: str | None = None) -> pd.DataFrame:
@@ -146,19 +156,22 @@ def read_study(
         raise UnknownStudy(unknown("study", study, set(names)))
     parent = parents[0 if study is None else names.index(study)]
     tags = parent.data.tags
+    objective = tags[OBJECTIVE_TAG]
     group = f"tags.`{GROUP_TAG}` = '{tags[GROUP_TAG]}'"
-    found = search_runs(client, parent.info.experiment_id, group)
+    found = list(search_runs(client, parent.info.experiment_id, group))
     runs = sorted((run for run in found if TRIAL_TAG in run.data.tags), key=trial_of)
     curves = read_curves(client, runs)
     return StudyFrames(
         name=tags[STUDY_TAG],
-        objective=tags[OBJECTIVE_TAG],
+        objective=objective,
         second=tags.get(SECOND_TAG, ""),
         asked=int(tags[TRIALS_TAG]),
         run_id=parent.info.run_id,
+        space=_space(client, parent.info.run_id),
         view=view,
         trials=read_trials(runs, curves),
         curves=curves,
+        repeats=read_repeats([it for it in found if CONFIRMS_TAG in it.data.tags], objective),
     )
 
 
@@ -168,6 +181,14 @@ def _parents(client: MlflowClient) -> list[Any]:
     if experiment is None:
         return []
     return list(search_runs(client, experiment.experiment_id, f"tags.`{TRIALS_TAG}` LIKE '%'"))
+
+
+def _space(client: MlflowClient, run_id: str) -> dict[str, Any]:
+    try:
+        space = json.loads(read_file(client, run_id, "study.json")).get("space")
+    except TrackingError:  # a report can do without
+        return {}
+    return space if isinstance(space, dict) else {}
 
 
 def _view(uri: str, database: Path | None) -> str:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import pandas as pd
-
 from sweeps.report.frames import StudyFrames
 from sweeps.report.ranking import Winner
-from trainer.record import BEST, DIVERGED, FAILED, PRUNED
+from trainer.record import DIVERGED, FAILED, PRUNED
 
 
-def notes_on(frames: StudyFrames, ranked: pd.DataFrame, winner: Winner | None) -> Iterable[str]:
-    """Sentences on the study; `ranked` is what `sweeps.report.ranking.rank` made of it."""
-    trials, name = frames.trials, BEST + frames.objective
+def notes_on(frames: StudyFrames, winner: Winner | None) -> Iterable[str]:
+    """Sentences on the study."""
+    trials = frames.trials
     if len(trials) < frames.asked:
         yield f"Of {frames.asked} trials asked for, {len(trials)} were begun."
     failed = trials[trials["state"] == FAILED]
@@ -26,22 +24,8 @@ def notes_on(frames: StudyFrames, ranked: pd.DataFrame, winner: Winner | None) -
         yield f"Diverged trials: {share(len(diverged), len(trials))}, at lr {rates}."
     if winner is None:
         yield "No trial is complete or pruned yet, so none is ranked."
-        return
-    first = ranked.iloc[0]
-    if winner.state == PRUNED:
-        yield "No trial is complete yet: the best pruned one stands in for the winner."
-    elif first["trial"] != winner.trial:
-        yield (
-            f"Trial {first['trial']} was pruned after epoch {first['epochs']} though its {name}, "
-            f"{first[name]:.6g}, is better than the winner's: train it to its end."
-        )
-    won = ranked[ranked["trial"] == winner.trial].iloc[0]
-    if winner.epoch == won["epochs"]:
-        yield f"The winner's best epoch, {winner.epoch}, is its last: train it for longer."
-    tried = trials["lr"].dropna().unique()
-    if len(tried) > 2 and won["lr"] in (tried.min(), tried.max()):
-        end = "lowest" if won["lr"] == tried.min() else "highest"
-        yield f"The winner's lr, {won['lr']:g}, is the {end} of {len(tried)} tried: try beyond it."
+    elif winner.state == PRUNED:
+        yield f"The winner was pruned after epoch {winner.epochs}: train it to its end."
 
 
 def share(part: int, whole: int) -> str:

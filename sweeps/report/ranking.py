@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from sweeps.report.command import train_command
+from sweeps.report.confirmed import LEAST_SEEDS
 from sweeps.report.frames import StudyFrames
 from sweeps.search.objectives import SECOND_OBJECTIVES, SECONDS
 from trainer.metrics import EPOCH_SECONDS, OBJECTIVES, VAL_ACCURACY
@@ -19,13 +20,17 @@ from trainer.record import BEST, BEST_EPOCH, COMPLETE, DIVERGED, FAILED, PRUNED
 
 @dataclass(frozen=True, kw_only=True)
 class Winner:
-    """The best complete trial; where none is complete, the best pruned one.
+    """The best trial.
+
+    Where trials were confirmed from enough seeds it is the best of these; else the best complete
+    one; where none is complete, the best pruned one.
 
     Attributes:
         trial: its number.
         state: complete or pruned.
         value: the best value of the objective over its epochs.
         epoch: the epoch that had it, from 1.
+        epochs: how many it trained.
         val_accuracy: share of validation images classified rightly after that epoch, 0 to 1.
         params: what was searched, by name: optimizer, lr, step_size, gamma, arguments of the
             optimizer, and whatever else was not the same for all trials.
@@ -37,6 +42,7 @@ class Winner:
     state: str
     value: float
     epoch: int
+    epochs: int
     val_accuracy: float
     params: Mapping[str, Any]
     command: str
@@ -109,19 +115,26 @@ def second_column(name: str) -> str:
 
 
 def find_winner(
-    frames: StudyFrames, ranked: pd.DataFrame, searched: Sequence[str]
+    frames: StudyFrames, ranked: pd.DataFrame, searched: Sequence[str], confirmed: pd.DataFrame
 ) -> Winner | None:
-    """The first complete one of the ranked trials, else the first; None where there is none.
+    """The best one confirmed, else the first complete one of the ranked trials, else the first.
 
     Args:
         frames: the study.
         ranked: what `rank` made of it.
         searched: columns of the trials that make its `params`.
+        confirmed: see `sweeps.report.confirmed.compare`.
+
+    Returns:
+        None where no trial is ranked.
     """
     if ranked.empty:
         return None
     complete = ranked[ranked["state"] == COMPLETE]
-    row = (ranked if complete.empty else complete).iloc[0]
+    candidates = ranked if complete.empty else complete
+    if len(confirmed) and confirmed["seeds"].iloc[0] >= LEAST_SEEDS:
+        candidates = ranked[ranked["trial"] == confirmed["trial"].iloc[0]]
+    row = candidates.iloc[0]
     curves, trial, epoch = frames.curves, int(row["trial"]), int(row[BEST_EPOCH])
     best = curves[(curves["trial"] == trial) & (curves["epoch"] == epoch)]
     return Winner(
@@ -129,6 +142,7 @@ def find_winner(
         state=row["state"],
         value=float(row[BEST + frames.objective]),
         epoch=epoch,
+        epochs=int(row["epochs"]),
         val_accuracy=float(best[VAL_ACCURACY].iloc[0]),
         params={str(name): it for name, it in row[[*searched]].dropna().to_dict().items()},
         command=train_command(row),

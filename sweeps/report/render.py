@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from sweeps.progress import duration
+from sweeps.report.confirmed import LEAST_SEEDS, TIED
 from sweeps.report.frames import StudyFrames, load_study
 from sweeps.report.notes import share
-from sweeps.report.ranking import Winner
 from sweeps.report.summary import Summary, summarize
 from sweeps.search.objectives import SECOND_OBJECTIVES
 from sweeps.space import SEARCHED
@@ -41,18 +41,20 @@ def render_table(summary: Summary, console: Console) -> None:
     def say(text: str = "", style: str = "", whole: bool = False) -> None:
         console.print(text, style=style, highlight=False, markup=False, soft_wrap=whole)
 
-    for line in _headlines(summary):
+    for line in headlines(summary):
         say(line)
     if summary.winner is not None:
         say()
-        say(_winner(summary, summary.winner), "bold green")
+        say(winner_line(summary), "bold green")
         say(_settings(summary.winner.params))
-    for title, frame in _tables(summary):
+        if line := confirmed_line(summary):
+            say(line)
+    for title, frame in tables(summary):
         say()
         say(title, "bold")
         table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
         for header in frame.columns:
-            words = header in ("state", "optimizer", "settings")
+            words = header in ("state", "optimizer", "settings", "verdict")
             table.add_column(header, justify="left" if words else "right", overflow="fold")
         for row in frame.itertuples(index=False):
             table.add_row(*row)
@@ -60,6 +62,10 @@ def render_table(summary: Summary, console: Console) -> None:
     say()
     for note in summary.notes:
         say(f"note: {note}", "yellow")
+    for sentence in summary.advice:
+        seen, _, change = sentence.partition(" Next: ")
+        say(f"note: {seen}", "yellow")
+        say(f"      next: {change}", whole=True)
     say()
     for what, command in _next(summary):
         say(f"{what}:", "bold")
@@ -68,16 +74,18 @@ def render_table(summary: Summary, console: Console) -> None:
 
 def markdown(summary: Summary) -> str:
     """The summary as Markdown."""
-    parts = [f"# Study {summary.study}", "\n".join(f"- {line}" for line in _headlines(summary))]
+    parts = [f"# Study {summary.study}", "\n".join(f"- {line}" for line in headlines(summary))]
     if summary.winner is not None:
-        winner = _winner(summary, summary.winner)
-        parts += ["## Winner", f"{winner}: {_settings(summary.winner.params)}"]
-    for title, frame in _tables(summary):
+        parts += ["## Winner", f"{winner_line(summary)}: {_settings(summary.winner.params)}"]
+        parts += [line] if (line := confirmed_line(summary)) else []
+    for title, frame in tables(summary):
         cells = frame.map(lambda text: text.replace("|", "\\|"))
         rows = [frame.columns, ["---"] * len(frame.columns), *cells.to_numpy()]
         parts += [f"## {title}", "\n".join(f"| {' | '.join(row)} |" for row in rows)]
     if summary.notes:
         parts += ["## Notes", "\n".join(f"- {note}" for note in summary.notes)]
+    if summary.advice:
+        parts += ["## What to try next", "\n".join(f"- {it}" for it in summary.advice)]
     parts += ["## Next"]
     parts += [f"{what}:\n\n```\n{command}\n```" for what, command in _next(summary)]
     return "\n\n".join(parts) + "\n"
@@ -108,7 +116,8 @@ def _jsonable(value: Any) -> Any:
     return value.isoformat() if isinstance(value, pd.Timestamp) else value
 
 
-def _headlines(summary: Summary) -> Iterable[str]:
+def headlines(summary: Summary) -> Iterable[str]:
+    """What the study is, and what it took."""
     kind = "highest" if summary.maximize else "lowest"
     yield f"study {summary.study}: the {kind} {summary.objective} of a trial's epochs wins"
     if summary.second:
@@ -122,22 +131,48 @@ def _headlines(summary: Summary) -> Iterable[str]:
         yield f"wall time: {duration(summary.seconds)}"
 
 
-def _winner(summary: Summary, won: Winner) -> str:
-    text = f"winner: trial {won.trial} ({won.state}), {summary.objective} {_short(won.value)}"
+def winner_line(summary: Summary) -> str:
+    """Which trial won; "" where none did yet."""
+    won = summary.winner
+    if won is None:
+        return ""
+    text = f"winner: trial {won.trial} ({won.state}), {summary.objective} {short(won.value)}"
     if summary.objective != VAL_ACCURACY:
-        text += f", {VAL_ACCURACY} {_short(won.val_accuracy)}"
+        text += f", {VAL_ACCURACY} {short(won.val_accuracy)}"
     return f"{text} after epoch {won.epoch}"
 
 
+def confirmed_line(summary: Summary) -> str:
+    """How the winner does from other seeds, and which other trials do as well; "": not tried."""
+    if summary.confirmed.empty:
+        return ""
+    best = summary.confirmed.iloc[0]
+    spread = "" if pd.isna(best["std"]) else f" (standard deviation {_rounded(best['std'])})"
+    seeds = "1 other seed" if best["seeds"] == 1 else f"{best['seeds']} other seeds"
+    tied = summary.confirmed.loc[summary.confirmed["verdict"] == TIED, "trial"]
+    others = "no other is tied with it"
+    if len(tied):
+        which = "trial" if len(tied) == 1 else "trials"
+        others = f"{which} {', '.join(map(str, tied))} tied with it"
+    elif best["seeds"] < LEAST_SEEDS:
+        others = f"too few to compare by: --repeats {LEAST_SEEDS} or more"
+    return (
+        f"confirmed: from {seeds} trial {best['trial']} has a mean {summary.objective} of "
+        f"{_rounded(best['mean'])}{spread}; {others}"
+    )
+
+
 def _settings(params: Mapping[str, Any]) -> str:
-    return "  ".join(f"{name}={_short(value)}" for name, value in params.items())
+    return "  ".join(f"{name}={short(value)}" for name, value in params.items())
 
 
-def _tables(summary: Summary) -> Iterable[tuple[str, pd.DataFrame]]:
+def tables(summary: Summary) -> Iterable[tuple[str, pd.DataFrame]]:
     """Titles and frames of text."""
     if len(summary.top):
         count = f"{len(summary.top)} of {summary.ranked} complete and pruned trials"
         yield f"Best {count}, by {summary.objective}", _listed(summary, summary.top)
+    if len(summary.confirmed):
+        yield "Trained again from other seeds, by mean", _compared(summary.confirmed)
     if len(summary.front):
         both = f"{summary.objective} and {summary.second}"
         yield f"Beaten by no other in both {both}", _listed(summary, summary.front)
@@ -159,6 +194,21 @@ def _listed(summary: Summary, trials: pd.DataFrame) -> pd.DataFrame:
     return shown.assign(settings=settings) if others[0] else shown
 
 
+def _compared(confirmed: pd.DataFrame) -> pd.DataFrame:
+    """The comparison with the best, an interval as one text."""
+    numbers = confirmed[["mean", "std", "difference"]].map(_rounded)
+    low, high = confirmed["low"].map(_rounded), confirmed["high"].map(_rounded)
+    counts = confirmed[["trial", "seeds", "diverged"]].astype("str")
+    shown = pd.concat([counts, numbers], axis=1)
+    shown["95 %"] = (low + " to " + high).where(confirmed["low"].notna(), "")
+    shown["verdict"] = confirmed["verdict"]
+    return shown.drop(columns=[] if confirmed["diverged"].any() else ["diverged"])
+
+
+def _rounded(value: float) -> str:
+    return "" if pd.isna(value) else f"{value:.4g}"
+
+
 def _next(summary: Summary) -> Iterable[tuple[str, str]]:
     yield "See every epoch of it", summary.view
     if summary.winner is not None:
@@ -166,12 +216,12 @@ def _next(summary: Summary) -> Iterable[tuple[str, str]]:
 
 
 def _brief(value: Any) -> str:
-    """As `_short`, and of what users bring its last name, so that a table's columns stay narrow."""
-    text = _short(value)
+    """As `short`, and of what users bring its last name, so that a table's columns stay narrow."""
+    text = short(value)
     return text.rpartition(":")[2] if is_reference(text) else text
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
     """Six digits, more where those would turn nearly 1 into 1; "" for what is missing."""
     if value is None or pd.isna(value):
         return ""

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from sweeps.report.advice import advice
+from sweeps.report.as_study import as_study, importances
 from sweeps.report.columns import CONFIG_COLUMNS, arguments
 from sweeps.report.command import train_command
+from sweeps.report.confirmed import compare
 from sweeps.report.frames import StudyFrames
 from sweeps.report.notes import notes_on
 from sweeps.report.ranking import (
@@ -45,6 +48,8 @@ class Summary:
         ranked: how many are complete or pruned, with a best value that is a finite number.
         top: the `TOP` best of those, best first; a row has the trial, its state, best value, best
             epoch, number of epochs, and what `Winner.params` names.
+        confirmed: how the trials compare that were trained again from other seeds, best first; see
+            `sweeps.report.confirmed.compare`. No rows where none were.
         front: with two objectives, the ranked trials that no other beats in both, best first; rows
             as those of `top`, with the second objective after the first. Without a second: no rows.
         by_optimizer: a row an optimizer, best first: n (its trials), how many of them are complete,
@@ -55,6 +60,8 @@ class Summary:
         seconds: from the first start to the last end, pauses between included; None before that.
         view: the command or address that shows the study in a browser.
         notes: sentences to read before the winner is believed.
+        importances: of each parameter, 0 to 1, most first; see `sweeps.report.as_study`.
+        advice: sentences on what to try next; see `sweeps.report.advice`.
     """
 
     study: str
@@ -67,6 +74,7 @@ class Summary:
     winner: Winner | None
     ranked: int
     top: pd.DataFrame
+    confirmed: pd.DataFrame
     front: pd.DataFrame
     by_optimizer: pd.DataFrame
     epochs: int
@@ -75,13 +83,17 @@ class Summary:
     seconds: float | None
     view: str
     notes: tuple[str, ...]
+    importances: Mapping[str, float]
+    advice: tuple[str, ...]
 
 
 def summarize(frames: StudyFrames) -> Summary:
     """Sum up a study, whatever state it is in."""
     trials, curves = frames.trials, frames.curves
-    ranked, searched = rank(frames), _searched(trials)
-    winner = find_winner(frames, ranked, searched)
+    ranked, searched = rank(frames), searched_columns(trials)
+    confirmed = compare(frames.repeats, frames.objective)
+    known = importances(as_study(frames, ranked, searched))
+    winner = find_winner(frames, ranked, searched, confirmed)
     shown = ["trial", "state", BEST + frames.objective, BEST_EPOCH, "epochs", *searched]
     both = [*shown[:3], *([second_column(frames.second)] if frames.second else []), *shown[3:]]
     reused = int(curves["reused"].sum())
@@ -96,6 +108,7 @@ def summarize(frames: StudyFrames) -> Summary:
         winner=winner,
         ranked=len(ranked),
         top=ranked[shown].head(TOP).reset_index(drop=True),
+        confirmed=confirmed,
         front=find_front(frames, ranked)[both].reset_index(drop=True),
         by_optimizer=by_optimizer(frames, ranked),
         epochs=len(curves),
@@ -103,11 +116,13 @@ def summarize(frames: StudyFrames) -> Summary:
         reused_epochs=reused,
         seconds=_seconds(frames),
         view=frames.view,
-        notes=tuple(notes_on(frames, ranked, winner)),
+        notes=tuple(notes_on(frames, winner)),
+        importances=known,
+        advice=() if winner is None else tuple(advice(frames, ranked, winner, confirmed, known)),
     )
 
 
-def _searched(trials: pd.DataFrame) -> list[str]:
+def searched_columns(trials: pd.DataFrame) -> list[str]:
     """Columns of what a sweep searches, and of fields and arguments that differ."""
     searched = [name for name in SEARCHED if trials.empty or trials[name].notna().any()]
     others = [name for name in CONFIG_COLUMNS.values() if name in trials]

@@ -1,0 +1,233 @@
+"""Repeats: the best trials of a study trained once more from other seeds, outside its ranking.
+
+The best of many trials owes part of its value to luck. Trained again from seeds that no trial was
+chosen by, the best few show which of them is better, and how sure that is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import optuna
+
+from sweeps.config import SweepConfig
+from sweeps.coordinator import Coordinator
+from sweeps.delivery import Delivery
+from sweeps.errors import SweepError
+from sweeps.progress import View
+from sweeps.report.frames import EXPERIMENT, StudyFrames, load_study
+from sweeps.report.ranking import rank
+from sweeps.session import Places, drive, open_executor, resolved
+from sweeps.study import ID, find_study
+from sweeps.trial import LiveTrial
+from trainer.config import TrainConfig
+from trainer.connection import connect, read_file
+from trainer.data import Data, prepare
+from trainer.errors import ConfigError
+from trainer.paths import Paths
+from trainer.plan import plan
+from trainer.record import CheckpointRule, record_of
+from trainer.stage import data_of
+from trainer.store import StageStore
+from trainer.tags import CONFIRMS_TAG, STUDY_TAG
+from trainer.tracking import MlflowTracker
+
+_NO_CHECKPOINTS = CheckpointRule(best=False, last=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfirmConfig:
+    """What is to be confirmed.
+
+    Attributes:
+        study: its name; None: the newest.
+        top: how many of its best complete and pruned trials.
+        repeats: how many other seeds each is trained from, to its full number of epochs.
+        executor, workers, timeout: as in `SweepConfig`.
+
+    Raises:
+        ConfigError: a number that cannot be.
+    """
+
+    study: str | None = None
+    top: int = 3
+    repeats: int = 5
+    executor: str = "local"
+    workers: int = 0
+    timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.top < 1:
+            raise ConfigError(f"top must be at least 1 trial, but got {self.top}.")
+        if self.repeats < 1:
+            raise ConfigError(f"repeats must be at least 1, but got {self.repeats}.")
+
+
+def confirm(config: ConfirmConfig, places: Places, view: View) -> bool:
+    """Train the best trials again; what is trained already is not trained another time.
+
+    Returns:
+        False where the time was up before all were trained.
+
+    Raises:
+        UnknownStudy: there is no such study, in MLflow or in Optuna's storage.
+        SweepError: none of its trials can be confirmed, or MLflow did not take all of it.
+        StudyInUse: another process runs it.
+        KeyboardInterrupt: as it came; the same call goes on.
+    """
+    paths = Paths.here()
+    uri = places.tracking_uri or paths.tracking_uri
+    frames = load_study(config.study, uri)
+    sources = _sources(frames, config.top, uri)
+    train = sources[0].config
+    sweep = SweepConfig(
+        train=resolved(train),
+        trials=len(sources) * config.repeats,
+        study=frames.name,
+        objective=frames.objective,
+        pruner="none",
+        executor=config.executor,
+        workers=config.workers,
+        timeout=config.timeout,
+        checkpoints=_NO_CHECKPOINTS,
+    )
+    folder = places.data or paths.data
+    prepare(train.dataset, folder, train.image_size)
+    numbers = ", ".join(str(source.number) for source in sources)
+    view.say(f"Confirming trials {numbers}, each from {config.repeats} other seeds.")
+    study, lease = find_study(frames.name, paths, places.storage)
+    with open_executor(sweep) as executor:
+        store = StageStore(places.stages or paths.stages)
+        after = int(frames.trials["seed"].max())
+        repeats = Repeats(
+            (frames.name, study.user_attrs[ID]),
+            sources,
+            range(after + 1, after + 1 + config.repeats),
+            data_of(train, folder),
+            frames.objective,
+        )
+        delivery = Delivery(MlflowTracker(uri, EXPERIMENT, paths.artifacts(EXPERIMENT), store))
+        coordinator = Coordinator(
+            sweep, study, lease, repeats, executor, store, folder, delivery, view
+        )
+        return drive(coordinator, executor, delivery, lease, view)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A trial that is to be repeated.
+
+    Attributes:
+        number: of the trial.
+        config: what it trained, or would have, had it not been stopped.
+    """
+
+    number: int
+    config: TrainConfig
+
+
+class Repeat(LiveTrial):
+    """A trial on its way again. Optuna never hears of it, so nothing stops it but its own end."""
+
+    @property
+    def title(self) -> str:
+        """Which one it is, for people."""
+        return f"trial {self.number}, seed {self.config.seed},"
+
+    def tell(self, study: optuna.Study) -> None:
+        """It has ended."""
+        self.ended_at = time.time()
+
+    def _report(self) -> None:
+        pass
+
+    def _falls_behind(self) -> bool:
+        return False
+
+
+class Repeats:
+    """Where live repeats come from; to the coordinator what `Trials` is for a sweep.
+
+    Those that were trained before are asked for again: their epochs are stored, and MLflow has
+    their runs, so that costs nothing.
+
+    Args:
+        study: its name, and its id.
+        sources: the trials.
+        seeds: each is trained from every one of these.
+        data: the data set.
+        objective: the metric they are judged by.
+    """
+
+    def __init__(
+        self,
+        study: tuple[str, str],
+        sources: Sequence[Source],
+        seeds: Iterable[int],
+        data: Data,
+        objective: str,
+    ) -> None:
+        self._name, self._id = study
+        self._left = [(source, seed) for seed in seeds for source in sources]
+        self._asked = len(self._left)
+        self._data = data
+        self._objective = objective
+
+    def asked(self) -> int:
+        """How many there are in all."""
+        return self._asked
+
+    def left(self) -> int:
+        """How many are still to be asked for."""
+        return len(self._left)
+
+    def begun(self) -> Iterator[LiveTrial]:
+        """None: each is begun by being asked for."""
+        return iter(())
+
+    def ask(self) -> LiveTrial:
+        """The next one: all trials from one seed, then from the next."""
+        source, seed = self._left.pop(0)
+        id = f"{self._id}/{source.number}/{seed}"
+        config = replace(source.config, seed=seed)
+        if config.unshared:
+            config = replace(config, unshared=id)
+        record = record_of(
+            config,
+            self._data,
+            id=id,
+            name=f"trial {source.number} again, seed {seed}",
+            started_at=time.time(),
+            group=self._id,
+            parent=self._id,
+            tags={STUDY_TAG: self._name, CONFIRMS_TAG: str(source.number)},
+        )
+        return Repeat(
+            number=source.number,
+            handle=optuna.trial.create_trial(state=optuna.trial.TrialState.RUNNING),
+            config=config,
+            label=config.label,
+            data=self._data,
+            stages=plan(config, self._data),
+            record=record,
+            objective=self._objective,
+            rule=_NO_CHECKPOINTS,
+            goal=config.epochs,
+        )
+
+
+def _sources(frames: StudyFrames, top: int, uri: str) -> list[Source]:
+    """The best trials with their configs, as MLflow has them."""
+    best = rank(frames).head(top)
+    if best.empty:
+        raise SweepError(
+            f"Study {frames.name!r} must have a complete or pruned trial to be confirmed, but has "
+            "none; to go on with it: python -m sweeps.run"
+        )
+    client = connect(uri)
+    return [
+        Source(number=trial, config=TrainConfig.from_json(read_file(client, run, "config.json")))
+        for trial, run in zip(best["trial"].tolist(), best["run_id"], strict=True)
+    ]

@@ -1,0 +1,131 @@
+"""A study as Optuna would have it, made in memory from its frames, for Optuna's own plots."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import optuna
+import pandas as pd
+import plotly.graph_objects as go
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import TrialState, create_trial
+
+from sweeps.report.frames import StudyFrames
+from trainer.metrics import OBJECTIVES
+from trainer.record import BEST
+
+EVALUATOR = "PED-ANOVA"
+"""How Optuna tells the importance of parameters unless it is told otherwise."""
+
+_LEAST_TRIALS = 4
+_SPREAD = 10.0  # a highest value so many times the lowest is one of a log scale
+
+
+def as_study(frames: StudyFrames, ranked: pd.DataFrame, names: Sequence[str]) -> optuna.Study:
+    """The study, with its trials under their numbers.
+
+    Complete and pruned trials are complete ones here, with the best value each reached: most
+    trials of a sweep with a pruner are pruned, and say much all the same. Others have no value.
+
+    Args:
+        frames: the study.
+        ranked: what `rank` made of it.
+        names: columns of the trials that are parameters.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    maximize = OBJECTIVES[frames.objective]
+    study = optuna.create_study(direction="maximize" if maximize else "minimize")
+    distributions = {name: _distribution(frames.trials[name]) for name in names}
+    values = ranked.set_index("trial")[BEST + frames.objective]
+    rows = dict(
+        zip(frames.trials["trial"], frames.trials[[*names]].to_dict("records"), strict=True)
+    )
+    for number in range(max(rows, default=-1) + 1):
+        value = values.get(number)
+        params = _params(rows.get(number, {}), distributions)
+        study.add_trial(
+            create_trial(
+                state=TrialState.FAIL if value is None else TrialState.COMPLETE,
+                value=value,
+                params=params,
+                distributions={name: distributions[name] for name in params},
+            )
+        )
+    return study
+
+
+def importances(study: optuna.Study) -> dict[str, float]:
+    """How much of the difference between good and other trials each parameter explains, 0 to 1.
+
+    By PED-ANOVA (Watanabe et al., 2023), which is Optuna's default; none where trials are too few.
+    """
+    if len(study.get_trials(states=(TrialState.COMPLETE,))) < _LEAST_TRIALS:
+        return {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return dict(optuna.importance.get_param_importances(study))
+        except (ValueError, RuntimeError):  # no parameter in all trials, or all values alike
+            return {}
+
+
+def plots(study: optuna.Study, objective: str) -> list[go.Figure]:
+    """Optuna's: history, parallel coordinates and importance, as far as the trials allow."""
+    from optuna import visualization
+
+    complete = study.get_trials(states=(TrialState.COMPLETE,))
+    if not complete:
+        return []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        figures = [visualization.plot_optimization_history(study, target_name=objective)]
+        figures[0].update_layout(title="Best value so far, by trial")
+        shared = set.intersection(*(set(trial.params) for trial in complete))
+        if shared:
+            order = [name for name in study.trials[0].params if name in shared] or sorted(shared)
+            figure = visualization.plot_parallel_coordinate(study, order, target_name=objective)
+            figure.update_layout(title="Parallel coordinates; drag along an axis to select")
+            figures.append(figure)
+        known = importances(study)
+        if known:
+            figure = visualization.plot_param_importances(study, target_name=objective)
+            figure.update_layout(
+                title=f"Importance for {objective}, by {EVALUATOR}",
+                xaxis_title="share of what the parameters explain, 0 to 1",
+            )
+            figures.append(figure)
+    return figures
+
+
+def _params(row: dict[Any, Any], distributions: dict[str, BaseDistribution]) -> dict[str, Any]:
+    params: dict[str, Any] = {}
+    for name, distribution in distributions.items():
+        value = row.get(name)
+        if pd.isna(value):
+            continue
+        if isinstance(distribution, IntDistribution):
+            params[name] = int(value)
+        elif isinstance(distribution, FloatDistribution):
+            params[name] = float(value)
+        else:
+            params[name] = str(value)
+    return params
+
+
+def _distribution(column: pd.Series[Any]) -> BaseDistribution:
+    """What a column's values may have been drawn from."""
+    values = column.dropna()
+    if pd.api.types.is_bool_dtype(values) or not pd.api.types.is_numeric_dtype(values):
+        return CategoricalDistribution(sorted(set(map(str, values))) or [json.dumps(None)])
+    low, high = values.min(), values.max()
+    if pd.api.types.is_integer_dtype(values):
+        return IntDistribution(int(low), int(high))
+    return FloatDistribution(float(low), float(high), log=bool(low > 0 and high / low >= _SPREAD))

@@ -1,0 +1,98 @@
+"""How sure it is which trial is best, from those that were trained again from other seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from sweeps.report.columns import REPEAT_COLUMNS
+from trainer.metrics import OBJECTIVES
+from trainer.record import BEST
+from trainer.tags import CONFIRMS_TAG, REUSED_TAG, STATE_TAG, TRAINED_TAG
+
+LEAST_SEEDS = 3
+"""Of fewer no interval is made."""
+
+BEST_VERDICT, TIED, WORSE, TOO_FEW = "best", "tied with the best", "worse", "too few seeds to say"
+
+_RESAMPLES = 10_000
+
+
+def read_repeats(runs: Sequence[Any], objective: str) -> pd.DataFrame:
+    """The repeats that these runs of MLflow show; see `sweeps.report.frames.StudyFrames`."""
+    rows = [
+        {
+            "trial": int(run.data.tags[CONFIRMS_TAG]),
+            "seed": int(run.data.params["seed"]),
+            "state": run.data.tags[STATE_TAG],
+            "value": run.data.metrics.get(BEST + objective, np.nan),
+            "epochs": sum(int(run.data.tags.get(tag, 0)) for tag in (TRAINED_TAG, REUSED_TAG)),
+            "run_id": run.info.run_id,
+        }
+        for run in runs
+    ]
+    frame = pd.DataFrame(rows, columns=list(REPEAT_COLUMNS)).astype(REPEAT_COLUMNS)
+    return frame.sort_values(["trial", "seed"], ignore_index=True)
+
+
+def compare(repeats: pd.DataFrame, objective: str) -> pd.DataFrame:
+    """How the repeated trials compare with the best of them, over the seeds that both have.
+
+    The interval is the percentile bootstrap's (Efron and Tibshirani, An Introduction to the
+    Bootstrap, 1993, chapter 13) of the mean difference: 10,000 resamples of the seeds. With the few
+    seeds that training allows it is somewhat too narrow.
+
+    Args:
+        repeats: of a study; the run that a trial was chosen by is not among them.
+        objective: the metric they are judged by.
+
+    Returns:
+        A row a trial, best first: trial, seeds (how many it has a value from), diverged (how many
+        it has none from, having diverged or failed), mean, std (of one run; missing for one seed),
+        difference (mean of the trial's values minus the best one's from the same seeds), low and
+        high (its 95 % interval; missing for fewer than `LEAST_SEEDS`), verdict (one of the above).
+        A trial that diverged from some seed comes after all that never did.
+    """
+    values = repeats.pivot(index="seed", columns="trial", values="value")
+    ended = repeats[repeats["state"] != "complete"]
+    frame = pd.DataFrame(
+        {
+            "seeds": values.count(),
+            "diverged": ended[ended["state"].isin(("diverged", "failed"))].groupby("trial").size(),
+            "mean": values.mean(),
+            "std": values.std(),
+        }
+    )
+    frame["diverged"] = frame["diverged"].fillna(0).astype("int64")
+    frame = frame[frame["seeds"] + frame["diverged"] > 0].rename_axis("trial").reset_index()
+    frame["unstable"] = frame["diverged"] > 0
+    order = ["unstable", "mean", "trial"]
+    frame = frame.sort_values(order, ascending=[True, not OBJECTIVES[objective], True])
+    frame = frame.drop(columns="unstable").reset_index(drop=True)
+    best, *others = frame["trial"] if len(frame) else [None]
+    rows = [(0.0, np.nan, np.nan, BEST_VERDICT)] if len(frame) else []
+    rows += [_against(values[best], values[other]) for other in others]
+    against = pd.DataFrame(rows, columns=["difference", "low", "high", "verdict"])
+    return pd.concat([frame, against], axis=1)
+
+
+def _against(best: pd.Series[float], other: pd.Series[float]) -> tuple[float, float, float, str]:
+    """The mean difference over the seeds both have, its interval, and what that comes to."""
+    differences = np.asarray((other - best).dropna(), dtype=np.float64)
+    if len(differences) < LEAST_SEEDS:
+        mean = float(differences.mean()) if len(differences) else np.nan
+        return mean, np.nan, np.nan, TOO_FEW
+    low, high = interval(differences)
+    verdict = TIED if low <= 0 <= high else WORSE
+    return float(differences.mean()), low, high, verdict
+
+
+def interval(values: NDArray[np.float64]) -> tuple[float, float]:
+    """The 95 % percentile bootstrap interval of the mean of N values; the same at each call."""
+    draws = np.random.default_rng(0).integers(0, len(values), (_RESAMPLES, len(values)))
+    low, high = np.quantile(values[draws].mean(axis=1), [0.025, 0.975])
+    return float(low), float(high)

@@ -1,0 +1,96 @@
+"""The report as one page of HTML that needs neither a server nor a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import resources
+from typing import Any
+
+import jinja2
+import pandas as pd
+import plotly.graph_objects as go
+import plotly.io
+
+from sweeps.report import figures
+from sweeps.report.as_study import as_study, plots
+from sweeps.report.frames import StudyFrames
+from sweeps.report.ranking import rank, second_column, second_values
+from sweeps.report.render import confirmed_line, headlines, short, tables, winner_line
+from sweeps.report.summary import searched_columns, summarize
+from trainer.metrics import RUNNING_LOSS
+from trainer.record import BEST
+
+_HEIGHT = 420
+
+
+def to_page(frames: StudyFrames) -> str:
+    """The page of a study, whatever state it is in."""
+    summary = summarize(frames)
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    template = environment.from_string(_text("page.html"))
+    return template.render(
+        summary=summary,
+        headlines=headlines(summary),
+        winner=winner_line(summary),
+        confirmed=confirmed_line(summary),
+        tables=list(tables(summary)),
+        trials=_trials(frames),
+        figures=[_html(figure, at) for at, figure in enumerate(_figures(frames))],
+        plotly=plotly.offline.get_plotlyjs(),
+        style=_text("page.css"),
+        script=_text("page.js"),
+    )
+
+
+def _figures(frames: StudyFrames) -> Iterator[go.Figure]:
+    """In the order in which they are looked at."""
+    ranked = rank(frames)
+    for metric in dict.fromkeys((frames.objective, RUNNING_LOSS)):
+        yield figures.curves(frames, ranked, metric)
+    if len(ranked):
+        yield figures.rates(frames, ranked)
+    if (figure := figures.decays(frames, ranked)) is not None:
+        yield figure
+    if frames.second and len(ranked):
+        column = second_column(frames.second)
+        both = ranked.assign(**{column: ranked["trial"].map(second_values(frames))})
+        yield figures.both_objectives(frames, both, summarize(frames).front)
+    study = as_study(frames, ranked, searched_columns(frames.trials))
+    yield from plots(study, frames.objective)
+    if (figure := figures.timeline(frames)) is not None:
+        yield figure
+
+
+def _html(figure: go.Figure, at: int) -> str:
+    figure.update_layout(
+        template="plotly",
+        height=_HEIGHT,
+        margin={"l": 60, "r": 20, "t": 50, "b": 50},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        autosize=True,
+        width=None,
+    )
+    text: str = plotly.io.to_html(
+        figure,
+        include_plotlyjs=False,
+        full_html=False,
+        div_id=f"figure-{at}",
+        config={"displaylogo": False, "responsive": True},
+    )
+    return text
+
+
+def _trials(frames: StudyFrames) -> dict[str, Any]:
+    """Every trial as a row of cells: what is shown, and the full value that it is sorted by."""
+    names = ["trial", "state", BEST + frames.objective, "best_epoch", "epochs", "reused_epochs"]
+    names += [*searched_columns(frames.trials), "seconds"]
+    rows = [
+        [(short(value), "" if pd.isna(value) else value) for value in row]
+        for row in frames.trials[list(dict.fromkeys(names))].itertuples(index=False)
+    ]
+    return {"columns": list(dict.fromkeys(names)), "rows": rows}
+
+
+def _text(name: str) -> str:
+    return (resources.files("sweeps.report") / name).read_text(encoding="utf-8")

@@ -1,0 +1,75 @@
+import math
+
+import numpy as np
+import pytest
+from studies import frames_of, repeats_of
+
+from sweeps.report.confirmed import BEST_VERDICT, TIED, TOO_FEW, WORSE, compare, interval
+from sweeps.report.render import confirmed_line
+from sweeps.report.summary import summarize
+
+
+def repeated(*values):
+    """Repeats from the values of each trial, from seed 1 on."""
+    return repeats_of(
+        *[
+            (trial, 1 + at, value)
+            for trial, own in enumerate(values)
+            for at, value in enumerate(own)
+        ]
+    )
+
+
+def test_trials_are_compared_over_the_seeds_that_both_have():
+    """A difference that all seeds share is sure, however much the seeds differ."""
+    frame = compare(repeated([1.0, 5.0, 9.0, 2.0], [1.1, 5.2, 9.1, 2.1, 77.0]), "val_loss")
+    assert frame["trial"].tolist() == [0, 1]
+    assert frame["seeds"].tolist() == [4, 5]
+    assert frame["difference"].tolist() == [0, pytest.approx(0.125)]
+    assert frame["verdict"].tolist() == [BEST_VERDICT, WORSE]
+    assert 0.1 <= frame["low"][1] < 0.125 < frame["high"][1] <= 0.2
+
+
+def test_a_difference_that_goes_both_ways_is_a_tie():
+    """More is better where the objective says so."""
+    repeats = repeated([0.5, 0.6, 0.7], [0.6, 0.6, 0.65])
+    frame = compare(repeats, "val_accuracy")
+    assert frame["trial"].tolist() == [1, 0]
+    assert frame["verdict"].tolist() == [BEST_VERDICT, TIED]
+    assert compare(repeats, "val_loss")["trial"].tolist() == [0, 1]
+
+
+def test_two_seeds_are_too_few_and_one_that_diverged_comes_last():
+    """No interval is made up; a mean of the luckier seeds does not win."""
+    frame = compare(repeated([1.0, 2.0], [1.5, 2.0], [0.1, math.nan]), "val_loss")
+    assert frame["trial"].tolist() == [0, 1, 2]
+    assert frame["diverged"].tolist() == [0, 0, 1]
+    assert frame["verdict"].tolist() == [BEST_VERDICT, TOO_FEW, TOO_FEW]
+    assert frame[["low", "high"]].isna().all().all()
+    assert compare(repeats_of(), "val_loss").empty
+
+
+def test_the_interval_holds_the_mean_about_as_often_as_it_says():
+    """With 20 values; with 5 it is too narrow, as its docstring says."""
+    draws = np.random.default_rng(1).normal(size=(300, 20))
+    held = np.mean([low <= 0 <= high for low, high in map(interval, draws)])
+    assert 0.88 <= held <= 0.98
+
+
+def test_the_winner_is_the_best_one_confirmed():
+    """From three seeds on; and the line says which are tied with it."""
+    trials = [("complete", [1.0, 2.0], {}), ("complete", [1.1, 2.0], {"lr": 0.1})]
+    twice = frames_of(*trials, repeats=[(0, 1, 2.0), (0, 2, 2.0), (1, 1, 1.0), (1, 2, 1.0)])
+    assert summarize(twice).winner.trial == 0
+    assert "too few to compare by" in confirmed_line(summarize(twice))
+    thrice = [(trial, seed, 2.0 - trial) for trial in (0, 1) for seed in (1, 2, 3)]
+    summary = summarize(frames_of(*trials, repeats=thrice))
+    assert summary.winner.trial == 1
+    assert confirmed_line(summary) == (
+        "confirmed: from 3 other seeds trial 1 has a mean val_loss of 1 (standard deviation 0); "
+        "no other is tied with it"
+    )
+    alike = [(trial, seed, float(seed)) for trial in (0, 1) for seed in (1, 2, 3)]
+    assert confirmed_line(summarize(frames_of(*trials, repeats=alike))).endswith(
+        "; trial 1 tied with it"
+    )
