@@ -42,7 +42,7 @@ def test_a_best_value_at_an_end_of_the_space_widens_it(lr, gamma, expected):
 def test_ranges_of_one_optimizer_are_its_own():
     """What stands under [when.optimizer.NAME] goes before the rest."""
     space = SPACE | {"when": {"optimizer": {"SGD": {"lr": {"grid": [0.02, 0.05, 0.1, 0.2, 0.5]}}}}}
-    ((seen, change),) = advised(steady(1.0, lr=0.02), space=space)
+    ((seen, change),) = advised(steady(1.0, lr=0.02, gamma=0.5), space=space)
     assert seen == "The winner's lr, 0.02, is the lowest that the space has."
     assert change.startswith("lr = { low = 0.002, high = 0.5")
 
@@ -80,11 +80,8 @@ def test_epochs_that_made_nothing_better_can_be_spared():
 
 def test_a_parameter_that_explains_nothing_is_fixed():
     """Not before twenty trials have shown it."""
-    trials = [
-        steady(1 + lr, lr=float(lr), gamma=gamma / 10)
-        for lr in range(1, 7)
-        for gamma in (1, 2, 3, 4)
-    ]
+    points = [(lr, gamma / 10) for lr in range(1, 7) for gamma in (1, 2, 3, 4)]
+    trials = [steady(1 + lr, lr=float(lr), gamma=gamma) for lr, gamma in points]
     assert any(change.startswith("gamma = ") for _, change in advised(*trials))
     assert not any(change.startswith("gamma = ") for _, change in advised(*trials[:16]))
     assert not any(change.startswith("lr = ") for _, change in advised(*trials))
@@ -114,7 +111,7 @@ def test_a_pruned_trial_that_is_as_good_as_the_best_blames_the_pruner():
 
 def test_what_is_advised_can_be_written_into_a_space():
     """Each change of a space is a line that a file may have."""
-    trials = [steady(1.0 + n / 9, lr=0.001, optimizer="AdamW") for n in range(10)]
+    trials = [steady(1.0 + n / 9, lr=0.001, gamma=0.5, optimizer="AdamW") for n in range(10)]
     trials += [("diverged", [9.0], {"optimizer": "Adam", "lr": lr}) for lr in (0.02, 0.1)]
     trials += [steady(9.0, optimizer="Adam", lr=0.01)]
     changes = [change for _, change in advised(*trials, space=SPACE)]

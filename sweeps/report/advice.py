@@ -100,6 +100,7 @@ def _diverging(frames: StudyFrames, ranked: pd.DataFrame) -> Iterable[str]:
             low, high = border / _BEYOND**2, border / _BEYOND
         else:
             low, high = kept.min(), kept.max()
+            low = low if low < high else high / _BEYOND
         yield f"{said} Next: [when.optimizer.{_key(str(optimizer))}] lr = {_range(low, high)}"
 
 
@@ -192,7 +193,8 @@ def _wider(name: str, values: list[float], *, down: bool) -> str:
     if low > 0 and high / low > _BEYOND:
         return _range(low / _BEYOND, high) if down else _range(low, high * _BEYOND)
     reach = (high - low) / 2
-    least, most = _NATURAL["low"].get(name, -math.inf), _NATURAL["high"].get(name, math.inf)
+    least = low / _BEYOND if low > 0 else _NATURAL["low"].get(name, -math.inf)
+    most = _NATURAL["high"].get(name, math.inf)
     low, high = (max(low - reach, least), high) if down else (low, min(high + reach, most))
     if all(isinstance(it, int) for it in values):
         return f"{{ low = {int(low)}, high = {int(high)} }}"
