@@ -31,7 +31,7 @@ def command(
     from rich.console import Console
 
     from sweeps.repeats import ConfirmConfig, confirm
-    from sweeps.report.render import render_study
+    from sweeps.report.publish import conclude
     from sweeps.session import Places
     from sweeps.view import open_view
 
@@ -47,7 +47,7 @@ def command(
     console = Console()
     with open_view(console) as view:
         done = confirm(config, places, view)
-    render_study(study, tracking_uri, console)
+    conclude(study, tracking_uri, console)
     if not done:
         console.print("The time is up; the same command goes on from here.")
     return 0

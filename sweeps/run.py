@@ -129,7 +129,7 @@ def sweep(
     from sweeps.estimate import estimate
     from sweeps.repeats import ConfirmConfig
     from sweeps.repeats import confirm as confirm_best
-    from sweeps.report.render import render_study
+    from sweeps.report.publish import conclude
     from sweeps.session import Places, run_sweep
     from sweeps.view import open_view
     from trainer.record import CheckpointRule
@@ -200,7 +200,7 @@ def sweep(
     except KeyboardInterrupt:
         console.print("Stopped; the same command goes on from here.")
         raise
-    render_study(config.study, tracking_uri, console)
+    conclude(config.study, tracking_uri, console)
     if not done:
         console.print("The time is up; the same command goes on from here.")
     return 0

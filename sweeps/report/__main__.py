@@ -1,4 +1,4 @@
-"""`python -m sweeps.report`: what a study found, as a table, CSV, JSON or Markdown."""
+"""`python -m sweeps.report`: what a study found, as a table, a page, or data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from sweeps import options as sweep_options
 from sweeps.errors import SweepError
 from trainer import options
 
@@ -20,7 +19,14 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command()
 def report(
-    study: sweep_options.Study = None,
+    study: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Name of the study; given more than once, studies are compared.",
+            show_default="the newest",
+            metavar="NAME",
+        ),
+    ] = None,
     format: Annotated[
         Literal["table", "markdown", "html", "csv", "parquet", "json"],
         typer.Option(
@@ -29,56 +35,50 @@ def report(
         ),
     ] = "table",
     frame: Annotated[
-        Literal["trials", "curves"] | None,
+        Literal["trials", "curves", "summary"] | None,
         typer.Option(
-            help="For csv and parquet: a row a trial; a row a trial and epoch; or a row a study.",
+            help="For csv and parquet: a row a trial; a row a trial and epoch; a row a study.",
             show_default="trials",
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Write to FILE.", show_default="stdout", metavar="FILE"),
+        typer.Option(
+            "--out", "-o", help="Write to FILE; -: stdout.", show_default="stdout", metavar="FILE"
+        ),
     ] = None,
     tracking_uri: options.TrackingUri = None,
 ) -> int:
     """Show what a study found. It need not have ended."""
-    if frame is not None and format != "csv":
-        raise SweepError(f"--frame must go with --format csv, but got --format {format}.")
+    if frame is not None and format not in ("csv", "parquet"):
+        raise SweepError(
+            f"--frame must go with --format csv or parquet, but got --format {format}."
+        )
+    if format == "parquet" and out is None and sys.stdout.isatty():
+        raise SweepError("--format parquet must go into a file: give -o FILE.")
 
-    from rich.console import Console
-
+    from sweeps.report.formats import formatted
     from sweeps.report.frames import load_study
-    from sweeps.report.render import markdown, render_table, to_json
-    from sweeps.report.summary import summarize
 
     if out == Path("-"):
         out = None
-    frames = load_study(study, tracking_uri)
-    if format == "csv":
-        text = (frames.curves if frame == "curves" else frames.trials).to_csv(index=False)
-    elif format == "json":
-        text = to_json(frames)
-    elif format == "markdown":
-        text = markdown(summarize(frames))
-    else:
-        console = Console(force_terminal=out is None and sys.stdout.isatty())
-        with console.capture() as captured:
-            render_table(summarize(frames), console)
-        text = captured.get()
+    names: list[str | None] = [*dict.fromkeys(study)] if study else [None]
+    studies = [load_study(name, tracking_uri) for name in names]
+    colours = out is None and sys.stdout.isatty()
+    content = formatted(studies, format, frame or "trials", colours=colours)
     if out is None:
-        _print(text)
+        _print(content)
     else:
-        write(out, text)
+        write(out, content)
     return 0
 
 
-def write(path: Path, text: str) -> None:
+def write(path: Path, content: bytes) -> None:
     """Write the file, and say so; it is whole or as it was.
 
     Raises:
         SweepError: the file cannot be written.
     """
-    content = text.encode()
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         try:
@@ -92,9 +92,10 @@ def write(path: Path, text: str) -> None:
     print(f"wrote {path} ({len(content):,} bytes)")
 
 
-def _print(text: str) -> None:
+def _print(content: bytes) -> None:
     try:
-        print(text, end="", flush=True)
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
     except BrokenPipeError:  # the reader, `head` say, has enough; Python would flush again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

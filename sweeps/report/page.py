@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import resources
 from typing import Any
 
@@ -10,8 +10,10 @@ import jinja2
 import pandas as pd
 import plotly.graph_objects as go
 import plotly.io
+import plotly.offline
 
 from sweeps.report import figures
+from sweeps.report.across import across, progress
 from sweeps.report.as_study import as_study, plots
 from sweeps.report.frames import StudyFrames
 from sweeps.report.ranking import rank, second_column, second_values
@@ -26,16 +28,44 @@ _HEIGHT = 420
 def to_page(frames: StudyFrames) -> str:
     """The page of a study, whatever state it is in."""
     summary = summarize(frames)
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    template = environment.from_string(_text("page.html"))
-    return template.render(
-        summary=summary,
-        headlines=headlines(summary),
-        winner=winner_line(summary),
-        confirmed=confirmed_line(summary),
-        tables=list(tables(summary)),
+    return _page(
+        title=f"Study {frames.name}",
+        facts=headlines(summary),
+        winner=summary.winner,
+        won=[winner_line(summary), confirmed_line(summary)],
+        notes=summary.notes,
+        advice=[sentence.split(" Next: ") for sentence in summary.advice],
+        tables=tables(summary),
+        figures=_figures(frames),
         trials=_trials(frames),
-        figures=[_html(figure, at) for at, figure in enumerate(_figures(frames))],
+    )
+
+
+def across_page(studies: Sequence[StudyFrames]) -> str:
+    """The page that compares several studies.
+
+    Raises:
+        SweepError: they cannot be compared.
+    """
+    return _page(
+        title=f"{len(studies)} studies",
+        facts=[],
+        winner=None,
+        won=[],
+        notes=[],
+        advice=[],
+        tables=[("Beside each other", across(studies).T.reset_index().map(short))],
+        figures=(progress(studies, by) for by in ("epochs", "seconds")),
+        trials=None,
+    )
+
+
+def _page(figures: Iterable[go.Figure], tables: Iterable[Any], **content: Any) -> str:
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    return environment.from_string(_text("page.html")).render(
+        **content,
+        figures=[_html(figure, at) for at, figure in enumerate(figures)],
+        tables=list(tables),
         plotly=plotly.offline.get_plotlyjs(),
         style=_text("page.css"),
         script=_text("page.js"),

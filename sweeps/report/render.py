@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from string import ascii_uppercase
 from typing import Any
 
 import pandas as pd
@@ -13,8 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from sweeps.progress import duration
+from sweeps.report.across import across
 from sweeps.report.confirmed import LEAST_SEEDS, TIED
-from sweeps.report.frames import StudyFrames, load_study
+from sweeps.report.frames import StudyFrames
 from sweeps.report.notes import share
 from sweeps.report.summary import Summary, summarize
 from sweeps.search.objectives import SECOND_OBJECTIVES
@@ -25,11 +27,6 @@ from trainer.references import is_reference
 
 JSON_FORMAT = 1
 """Raised with any change that a reader of the JSON would trip over."""
-
-
-def render_study(study: str | None, tracking_uri: str | None, console: Console) -> None:
-    """Print the summary of a study; arguments and errors are those of `load_study`."""
-    render_table(summarize(load_study(study, tracking_uri)), console)
 
 
 def render_table(summary: Summary, console: Console) -> None:
@@ -70,6 +67,32 @@ def render_table(summary: Summary, console: Console) -> None:
     for what, command in _next(summary):
         say(f"{what}:", "bold")
         say(f"  {command}", whole=True)
+
+
+def render_across(studies: Sequence[StudyFrames], console: Console) -> None:
+    """Print how several studies compare."""
+    rows = across(studies)
+    for letter, name in zip(ascii_uppercase, rows["study"], strict=False):
+        console.print(f"{letter}  {name}", highlight=False, markup=False, soft_wrap=True)
+    console.print()
+    target = f"to reach {short(rows['target'].iloc[0])}"
+    headers = ("", "trials", f"best {rows['objective'].iloc[0]}", "epochs", "time", target, "")
+    table = Table(*headers, box=None, padding=(0, 1, 0, 0), header_style="dim")
+    for letter, row in zip(ascii_uppercase, rows.to_dict("records"), strict=False):
+        table.add_row(
+            letter,
+            str(row["trials"]),
+            short(row["best"]),
+            f"{row['trained_epochs']} trained, {row['reused_epochs']} reused",
+            _time(row["seconds"]),
+            "" if pd.isna(row["epochs_to_target"]) else f"{row['epochs_to_target']} epochs",
+            _time(row["seconds_to_target"]),
+        )
+    console.print(table, highlight=False, markup=False)
+
+
+def _time(seconds: float) -> str:
+    return "" if pd.isna(seconds) else duration(seconds)
 
 
 def markdown(summary: Summary) -> str:

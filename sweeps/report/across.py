@@ -1,0 +1,115 @@
+"""Several studies beside each other: what each reached, and what it took to get there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from sweeps.errors import SweepError
+from sweeps.report.figures import UNITS
+from sweeps.report.frames import StudyFrames
+from sweeps.report.summary import summarize
+from trainer.metrics import OBJECTIVES
+from trainer.record import COMPLETE, DIVERGED, FAILED, PRUNED
+
+_STATES = (COMPLETE, PRUNED, DIVERGED, FAILED)
+
+
+def across(studies: Sequence[StudyFrames]) -> pd.DataFrame:
+    """A row a study.
+
+    Columns, in this order:
+        study, objective: str.
+        asked, trials, complete, pruned, diverged, failed: how many; int64.
+        winner: number of the best trial; Int64. best: its value; float64.
+        epochs, trained_epochs, reused_epochs: asked of the trainer over all trials; trained; had
+            been trained for another trial or study; int64.
+        seconds: from the first start to the last end; float64.
+        target: the best value that all of the studies reached; float64.
+        epochs_to_target, seconds_to_target: trained and passed until the study reached it; Int64
+            and float64.
+
+    Raises:
+        SweepError: they are not judged by the same metric.
+    """
+    objectives = {it.objective for it in studies}
+    if len(objectives) > 1:
+        raise SweepError(
+            f"Studies must be judged by the same metric to be compared, but got "
+            f"{', '.join(sorted(objectives))}."
+        )
+    more = OBJECTIVES[studies[0].objective]
+    paths = [best_so_far(it) for it in studies]
+    bests = [path["best"].iloc[-1] if len(path) else np.nan for path in paths]
+    target = (np.min if more else np.max)(bests)
+    rows = []
+    for frames, path in zip(studies, paths, strict=True):
+        summary = summarize(frames)
+        reached = path[(path["best"] >= target) if more else (path["best"] <= target)].head(1)
+        rows.append(
+            {
+                "study": frames.name,
+                "objective": frames.objective,
+                "asked": summary.asked,
+                "trials": summary.trials,
+                **{state: summary.counts.get(state, 0) for state in _STATES},
+                "winner": summary.winner.trial if summary.winner else None,
+                "best": summary.winner.value if summary.winner else np.nan,
+                "epochs": summary.epochs,
+                "trained_epochs": summary.trained_epochs,
+                "reused_epochs": summary.reused_epochs,
+                "seconds": summary.seconds,
+                "target": target,
+                "epochs_to_target": reached["epochs"].iloc[0] if len(reached) else None,
+                "seconds_to_target": reached["seconds"].iloc[0] if len(reached) else np.nan,
+            }
+        )
+    return pd.DataFrame(rows).astype(
+        {"winner": "Int64", "epochs_to_target": "Int64", "seconds": "float64"}
+    )
+
+
+def best_so_far(frames: StudyFrames) -> pd.DataFrame:
+    """How the best value of the objective came down, or up, as the study went on.
+
+    Returns:
+        A row an epoch, in the order in which they came: epochs (trained so far; those reused cost
+        none), seconds (since the first trial began) and best. Trials that diverged or failed cost
+        epochs and count for nothing.
+    """
+    trials = frames.trials.set_index("trial")
+    began = frames.curves["trial"].map(trials["started_at"])
+    came = frames.curves["ended_at"].where(frames.curves["ended_at"] > began, began)
+    rows = frames.curves.assign(came=came).sort_values(["came", "trial", "epoch"])
+    counts = ~rows["trial"].map(trials["state"]).isin((DIVERGED, FAILED))
+    values = rows[frames.objective].where(counts & np.isfinite(rows[frames.objective]))
+    best = values.cummax() if OBJECTIVES[frames.objective] else values.cummin()
+    passed = (rows["came"] - frames.trials["started_at"].min()).dt.total_seconds()
+    path = pd.DataFrame({"epochs": (~rows["reused"]).cumsum(), "seconds": passed, "best": best})
+    return path.dropna(subset="best").reset_index(drop=True)
+
+
+def progress(studies: Sequence[StudyFrames], by: str) -> go.Figure:
+    """The best value so far of each study, by "epochs" or "seconds"."""
+    figure = go.Figure()
+    for frames in studies:
+        path = best_so_far(frames)
+        path = path[path["best"].ne(path["best"].shift())]
+        figure.add_scatter(
+            x=path[by].tolist(),
+            y=path["best"].tolist(),
+            mode="lines+markers",
+            line={"shape": "hv"},
+            name=frames.name,
+        )
+    unit = "epochs trained" if by == "epochs" else "seconds since the first trial began"
+    figure.update_layout(
+        title=f"Best so far, by {unit}",
+        xaxis_title=unit,
+        yaxis_title=UNITS[studies[0].objective],
+        legend={"orientation": "h", "y": -0.25},
+    )
+    return figure

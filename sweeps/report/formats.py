@@ -1,0 +1,75 @@
+"""A report in each of its formats, as bytes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import pandas as pd
+from rich.console import Console
+
+from sweeps.errors import SweepError
+from sweeps.report.across import across
+from sweeps.report.frames import StudyFrames
+from sweeps.report.page import across_page, to_page
+from sweeps.report.render import markdown, render_across, render_table, to_json
+from sweeps.report.summary import summarize
+
+FORMATS = ("table", "markdown", "html", "csv", "parquet", "json")
+FRAMES = ("trials", "curves", "summary")
+
+
+def formatted(
+    studies: Sequence[StudyFrames], format: str, frame: str = "trials", *, colours: bool = False
+) -> bytes:
+    """The report of one study, or the comparison of several.
+
+    Args:
+        studies: one or more.
+        format: a name in `FORMATS`.
+        frame: a name in `FRAMES`; for csv and parquet.
+        colours: whether a table is for a terminal.
+
+    Raises:
+        SweepError: the studies cannot be compared.
+    """
+    if format == "parquet":
+        buffer = io.BytesIO()
+        chosen(studies, frame).to_parquet(buffer, index=False)
+        return buffer.getvalue()
+    return _text(studies, format, frame, colours).encode()
+
+
+def chosen(studies: Sequence[StudyFrames], frame: str) -> pd.DataFrame:
+    """The frame of that name; of several studies with a first column that names the study."""
+    if frame == "summary":
+        return across(studies)
+    frames = [it.curves if frame == "curves" else it.trials for it in studies]
+    if len(studies) == 1:
+        return frames[0]
+    named = zip(studies, frames, strict=True)
+    return pd.concat(
+        [rows.assign(study=it.name)[["study", *rows.columns]] for it, rows in named],
+        ignore_index=True,
+    )
+
+
+def _text(studies: Sequence[StudyFrames], format: str, frame: str, colours: bool) -> str:
+    first, *others = studies
+    if format == "csv":
+        return str(chosen(studies, frame).to_csv(index=False))
+    if format == "html":
+        return across_page(studies) if others else to_page(first)
+    if others and format in ("json", "markdown"):
+        raise SweepError(f"Several studies must go with another format, but got {format}.")
+    if format == "json":
+        return to_json(first)
+    if format == "markdown":
+        return markdown(summarize(first))
+    console = Console(force_terminal=colours)
+    with console.capture() as captured:
+        if others:
+            render_across(studies, console)
+        else:
+            render_table(summarize(first), console)
+    return captured.get()

@@ -1,0 +1,44 @@
+"""The page of a study among the artifacts of its run, where MLflow's own page shows it."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+
+from sweeps.report.frames import StudyFrames, load_study
+from sweeps.report.page import to_page
+from sweeps.report.render import render_table
+from sweeps.report.summary import summarize
+from trainer.connection import connect
+from trainer.paths import Paths
+
+PAGE = "report.html"
+
+
+def conclude(study: str | None, tracking_uri: str | None, console: Console) -> None:
+    """Show what a study found, and put its page into MLflow; errors are those of `load_study`."""
+    frames = load_study(study, tracking_uri)
+    render_table(summarize(frames), console)
+    line = publish(frames, tracking_uri or Paths.here().tracking_uri)
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def publish(frames: StudyFrames, tracking_uri: str) -> str:
+    """Put the page there, in place of an earlier one; a line for people.
+
+    Whatever keeps it from that is said in the line: a sweep that is done stays done.
+    """
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            page = Path(folder, PAGE)
+            page.write_text(to_page(frames), encoding="utf-8")
+            connect(tracking_uri).log_artifact(frames.run_id, str(page))
+    except Exception as error:  # MLflow's, a database's, a network's, a full disk's
+        reason = str(error).strip().partition("\n")[0]
+        return f"The page could not be put into MLflow: {type(error).__name__}: {reason}"
+    return (
+        "A page with figures is in MLflow, at the study's run; as a file:\n"
+        f"  python -m sweeps.report --study {frames.name} --format html -o {PAGE}"
+    )
