@@ -6,12 +6,15 @@ import signal
 import sys
 from collections.abc import Sequence
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sweeps import options as sweep_options
 from trainer import options
+
+if TYPE_CHECKING:
+    from sweeps.session import Places
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -112,6 +115,14 @@ def sweep(
         ),
     ] = 0,
     repeats: sweep_options.Repeats = 5,
+    promote: Annotated[
+        bool,
+        typer.Option(
+            "--promote/--no-promote",
+            help="Register the winner's weights as a model of MLflow.",
+            show_default="promote",
+        ),
+    ] = True,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Set a study of this name aside and begin anew.")
     ] = False,
@@ -200,10 +211,25 @@ def sweep(
     except KeyboardInterrupt:
         console.print("Stopped; the same command goes on from here.")
         raise
+    lines = _promoted(config.study, places) if done and promote else []
     conclude(config.study, tracking_uri, console)
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     if not done:
         console.print("The time is up; the same command goes on from here.")
     return 0
+
+
+def _promoted(study: str, places: Places) -> list[str]:
+    """Register the winner; what keeps it from that is said, and the sweep is done all the same."""
+    from sweeps.promote import promote, shown
+    from trainer.errors import TrainerError
+
+    try:
+        promotion = promote(study, places)
+    except TrainerError as error:
+        return [f"The winner is not registered as a model: {error}"]
+    return ["The winner as a model:", *(f"  {line}" for line in shown(promotion))]
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

@@ -9,6 +9,7 @@ import pytest
 import typer.main
 
 import sweeps.confirm
+import sweeps.promote
 import sweeps.report.__main__
 import sweeps.run
 import sweeps.space.__main__
@@ -23,6 +24,7 @@ COMMANDS = {
     "trainer": typer.main.get_command(trainer.__main__.app),
     "sweeps.run": typer.main.get_command(sweeps.run.app),
     "sweeps.confirm": typer.main.get_command(sweeps.confirm.app),
+    "sweeps.promote": typer.main.get_command(sweeps.promote.app),
     "sweeps.report": typer.main.get_command(sweeps.report.__main__.app),
     "sweeps.space": typer.main.get_command(sweeps.space.__main__.app),
 }

@@ -5,6 +5,7 @@ import resource
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -14,10 +15,12 @@ from studies import START, child, parent, tracker_in, trained
 
 from sweeps.errors import SweepError
 from sweeps.report.__main__ import main, write
+from sweeps.report.across import across
 from sweeps.report.frames import load_study
-from sweeps.report.render import render_study
+from sweeps.report.publish import PAGE, conclude, publish
 from sweeps.report.summary import summarize
 from trainer.config import TrainConfig
+from trainer.connection import connect
 from trainer.record import COMPLETE, DIVERGED, FAILED, PRUNED
 
 
@@ -120,11 +123,41 @@ def test_a_study_without_trials_can_be_shown(report, format):
         assert "No trial is complete or pruned yet, so none is ranked." in " ".join(text.split())
 
 
-def test_the_end_of_a_sweep_shows_the_study(report, uri):
-    """`render_study` prints what the command prints."""
+def test_the_end_of_a_sweep_shows_the_study_and_keeps_its_page(report, uri, tmp_path):
+    """What the command prints is printed, and the page lies with the study's run."""
     console = Console(file=io.StringIO(), width=80)
-    render_study("full", uri, console)
-    assert console.file.getvalue() == report("--study", "full")
+    conclude("full", uri, console)
+    shown = report("--study", "full")
+    assert console.file.getvalue().startswith(shown)
+    assert "report.html" in console.file.getvalue()
+    page = connect(uri).download_artifacts(load_study("full", uri).run_id, PAGE, str(tmp_path))
+    assert Path(page).read_text() == report("--study", "full", "--format", "html")
+
+
+def test_a_page_that_cannot_be_kept_is_said(uri, frames):
+    """The sweep is done all the same."""
+    lost = replace(frames, run_id="none")
+    assert publish(lost, uri).startswith("The page could not be put into MLflow: ")
+
+
+@pytest.mark.parametrize("kind", ["trials", "curves", "summary"])
+def test_parquet_read_back_equals_the_frame(report, frames, tmp_path, kind):
+    """With its types."""
+    path = tmp_path / "frame.parquet"
+    report("--study", "full", "--format", "parquet", "--frame", kind, "-o", str(path))
+    expected = across([frames]) if kind == "summary" else getattr(frames, kind)
+    pd.testing.assert_frame_equal(pd.read_parquet(path), expected, check_exact=True)
+
+
+def test_studies_are_compared_and_their_frames_are_told_apart(report):
+    """A row a study; of frames a first column names it."""
+    both = ("--study", "full", "--study", "empty")
+    assert "A  full\nB  empty\n" in report(*both)
+    rows = pd.read_csv(io.StringIO(report(*both, "--format", "csv")))
+    assert rows["study"].tolist() == ["full"] * 4
+    summary = pd.read_csv(io.StringIO(report(*both, "--format", "csv", "--frame", "summary")))
+    assert summary["study"].tolist() == ["full", "empty"]
+    assert summary["trials"].tolist() == [4, 0]
 
 
 @pytest.mark.parametrize("format", ["table", "csv", "json", "markdown"])
@@ -161,7 +194,7 @@ def test_half_a_file_is_never_left(tmp_path):
     for before in ([], ["study.csv"]):
         full = pytest.raises(SweepError, match=r"study\.csv must be .* but: File too large\.$")
         with full, small_files():
-            write(path, "halfway")
+            write(path, b"halfway")
         assert [it.name for it in tmp_path.iterdir()] == before
         path.write_text("old")
     assert path.read_text() == "old"
@@ -174,6 +207,7 @@ def test_errors_are_one_line_and_status_1(uri, tmp_path, capsys):
         ["--tracking-uri", f"sqlite:///{tmp_path / 'none.db'}"],
         ["--study", "full", "--tracking-uri", uri, "--out", str(tmp_path / "none" / "file")],
         ["--frame", "curves", "--format", "json", "--tracking-uri", uri],
+        ["--study", "full", "--study", "empty", "--format", "json", "--tracking-uri", uri],
     ):
         assert main(words) == 1
         streams = capsys.readouterr()
@@ -185,7 +219,10 @@ def test_errors_are_one_line_and_status_1(uri, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("flag", "choices"),
-    [("--format", ["table", "csv", "json", "markdown"]), ("--frame", ["trials", "curves"])],
+    [
+        ("--format", ["table", "csv", "json", "markdown", "html", "parquet"]),
+        ("--frame", ["trials", "curves", "summary"]),
+    ],
 )
 def test_an_unknown_choice_is_wrong_usage(flag, choices, capsys):
     """The error is one line that names the flag, what was got and the choices; status 2."""

@@ -7,7 +7,8 @@ import os
 import re
 import socket
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -60,11 +61,25 @@ def read_file(client: MlflowClient, run_id: str, path: str) -> str:
     Raises:
         TrackingError: the run has no such file, or it cannot be read.
     """
+    with _downloaded(client, run_id, path) as file:
+        return file.read_text("utf-8")
+
+
+def read_weights(client: MlflowClient, run_id: str, path: str) -> Any:
+    """What `torch.save` wrote into a file that is kept with a run; errors as of `read_file`."""
+    import torch
+
+    with _downloaded(client, run_id, path) as file:
+        return torch.load(file, map_location="cpu", weights_only=True)
+
+
+@contextmanager
+def _downloaded(client: MlflowClient, run_id: str, path: str) -> Iterator[Path]:
     from mlflow.exceptions import MlflowException
 
     with tempfile.TemporaryDirectory() as folder:
         try:
-            return Path(client.download_artifacts(run_id, path, folder)).read_text("utf-8")
+            yield Path(client.download_artifacts(run_id, path, folder))
         except (MlflowException, OSError) as error:
             reason = str(error).strip().partition("\n")[0].rstrip(".")
             raise TrackingError(

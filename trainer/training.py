@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from trainer.config import TrainConfig
 from trainer.data import Data, Part
@@ -19,7 +20,7 @@ from trainer.loss import find_loss
 from trainer.model import build_model
 from trainer.optim import build_optimizer, load_optimizer, set_rates
 from trainer.plan import Stage, channels_of, is_channels_last
-from trainer.transforms import Transform, statistics
+from trainer.transforms import Normalized, Transform, statistics
 
 
 class Training:
@@ -83,9 +84,23 @@ class Training:
 
     def validate(self) -> tuple[float, float]:
         """Mean loss over the validation data, and the share of it classified rightly."""
-        val = _resident(self._data.val, self._config.device)
-        batches = val.batches(None, VALIDATION_BATCH, self._transform.plain)
+        return self.measure(self._data.val)
+
+    def measure(self, part: Part) -> tuple[float, float]:
+        """The same over any part of a data set."""
+        batches = _resident(part, self._config.device).batches(
+            None, VALIDATION_BATCH, self._transform.plain
+        )
         return validate(self._model, self._optimizer, batches, self._loss)
+
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Take the model's weights alone, to be measured or used."""
+        self._model.load_state_dict(weights)
+
+    def network(self) -> nn.Module:
+        """The model, which takes inputs as they come from data, whatever is done to them here."""
+        mean, std = self._transform.mean, self._transform.std
+        return self._model if mean is None or std is None else Normalized(self._model, mean, std)
 
     def _batches(self, seed: int) -> Iterator[Batch]:
         train = _resident(self._data.train, self._config.device)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 CROP_SHARE = 8
@@ -44,6 +45,23 @@ class Transform:
         if self.mean is None or self.std is None:
             return images
         return (images - self.mean) / self.std
+
+
+class Normalized(nn.Module):
+    """A network that takes images as they are, and normalises them itself."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, inner: nn.Module, mean: Tensor, std: Tensor) -> None:
+        super().__init__()
+        self.inner = inner
+        self.register_buffer("mean", mean)
+        self.register_buffer("std", std)
+
+    def forward(self, images: Tensor) -> Any:
+        """What the network gives for images N x C x H x W (float32, 0 to 1)."""
+        return self.inner((images - self.mean) / self.std)
 
 
 def statistics(images: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:

@@ -44,7 +44,7 @@ def across(studies: Sequence[StudyFrames]) -> pd.DataFrame:
     more = OBJECTIVES[studies[0].objective]
     paths = [best_so_far(it) for it in studies]
     bests = [path["best"].iloc[-1] if len(path) else np.nan for path in paths]
-    target = (np.min if more else np.max)(bests)
+    target = pd.Series(bests).min() if more else pd.Series(bests).max()
     rows = []
     for frames, path in zip(studies, paths, strict=True):
         summary = summarize(frames)
@@ -80,6 +80,8 @@ def best_so_far(frames: StudyFrames) -> pd.DataFrame:
         none), seconds (since the first trial began) and best. Trials that diverged or failed cost
         epochs and count for nothing.
     """
+    if frames.curves.empty:
+        return pd.DataFrame({"epochs": [], "seconds": [], "best": []})
     trials = frames.trials.set_index("trial")
     began = frames.curves["trial"].map(trials["started_at"])
     came = frames.curves["ended_at"].where(frames.curves["ended_at"] > began, began)

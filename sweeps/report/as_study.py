@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -123,8 +122,10 @@ def _params(row: dict[Any, Any], distributions: dict[str, BaseDistribution]) -> 
 def _distribution(column: pd.Series[Any]) -> BaseDistribution:
     """What a column's values may have been drawn from."""
     values = column.dropna()
+    if values.empty:
+        return CategoricalDistribution([""])
     if pd.api.types.is_bool_dtype(values) or not pd.api.types.is_numeric_dtype(values):
-        return CategoricalDistribution(sorted(set(map(str, values))) or [json.dumps(None)])
+        return CategoricalDistribution(sorted(set(map(str, values))))
     low, high = values.min(), values.max()
     if pd.api.types.is_integer_dtype(values):
         return IntDistribution(int(low), int(high))

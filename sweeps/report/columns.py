@@ -6,7 +6,15 @@ from collections.abc import Iterable
 from dataclasses import fields
 
 from trainer.config import TrainConfig
-from trainer.metrics import EPOCH_METRICS, RUNNING_LOSS, TRAIN_LOSS, VAL_ACCURACY, VAL_LOSS
+from trainer.metrics import (
+    EPOCH_METRICS,
+    RUNNING_LOSS,
+    TEST_ACCURACY,
+    TEST_LOSS,
+    TRAIN_LOSS,
+    VAL_ACCURACY,
+    VAL_LOSS,
+)
 from trainer.record import BEST, BEST_EPOCH, BEST_METRICS
 
 CONFIG_COLUMNS = {
@@ -24,7 +32,7 @@ TRIAL_COLUMNS = {
     "state": "str",
     **dict.fromkeys((BEST + name for name in BEST_METRICS), "float64"),
     BEST_EPOCH: "Int64",
-    **dict.fromkeys(FINAL_METRICS, "float64"),
+    **dict.fromkeys((*FINAL_METRICS, TEST_LOSS, TEST_ACCURACY), "float64"),
     "epochs": "Int64",
     "trained_epochs": "Int64",
     "reused_epochs": "Int64",

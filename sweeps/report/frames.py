@@ -84,6 +84,8 @@ def load_trials(study: str | None = None, tracking_uri: str | None = None) -> pd
             float64; missing, like the next, while the trial runs and where it diverged or failed.
         best_epoch: the epoch with the best value of the objective, from 1; Int64.
         val_loss, val_accuracy, running_loss, train_loss: of the last epoch logged; float64.
+        test_loss, test_accuracy: of the best weights on the test images, measured once, when the
+            trial was promoted in a study of split "train"; float64, else missing.
         epochs: how many were logged; Int64.
         trained_epochs, reused_epochs: how many of those were first trained for this trial, and for
             another run; Int64.

@@ -14,7 +14,7 @@ from sweeps.report.command import train_command
 from sweeps.report.confirmed import LEAST_SEEDS
 from sweeps.report.frames import StudyFrames
 from sweeps.search.objectives import SECOND_OBJECTIVES, SECONDS
-from trainer.metrics import EPOCH_SECONDS, OBJECTIVES, VAL_ACCURACY
+from trainer.metrics import EPOCH_SECONDS, OBJECTIVES, TEST_ACCURACY, VAL_ACCURACY
 from trainer.record import BEST, BEST_EPOCH, COMPLETE, DIVERGED, FAILED, PRUNED
 
 
@@ -32,6 +32,7 @@ class Winner:
         epoch: the epoch that had it, from 1.
         epochs: how many it trained.
         val_accuracy: share of validation images classified rightly after that epoch, 0 to 1.
+        test_accuracy: the same of the test images; None where it was not measured.
         params: what was searched, by name: optimizer, lr, step_size, gamma, arguments of the
             optimizer, and whatever else was not the same for all trials.
         command: trains it again.
@@ -44,6 +45,7 @@ class Winner:
     epoch: int
     epochs: int
     val_accuracy: float
+    test_accuracy: float | None
     params: Mapping[str, Any]
     command: str
     run_id: str
@@ -144,6 +146,7 @@ def find_winner(
         epoch=epoch,
         epochs=int(row["epochs"]),
         val_accuracy=float(best[VAL_ACCURACY].iloc[0]),
+        test_accuracy=None if pd.isna(row[TEST_ACCURACY]) else float(row[TEST_ACCURACY]),
         params={str(name): it for name, it in row[[*searched]].dropna().to_dict().items()},
         command=train_command(row),
         run_id=row["run_id"],

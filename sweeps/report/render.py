@@ -21,7 +21,7 @@ from sweeps.report.notes import share
 from sweeps.report.summary import Summary, summarize
 from sweeps.search.objectives import SECOND_OBJECTIVES
 from sweeps.space import SEARCHED
-from trainer.metrics import VAL_ACCURACY
+from trainer.metrics import TEST_ACCURACY, VAL_ACCURACY
 from trainer.record import BEST, BEST_EPOCH
 from trainer.references import is_reference
 
@@ -162,6 +162,8 @@ def winner_line(summary: Summary) -> str:
     text = f"winner: trial {won.trial} ({won.state}), {summary.objective} {short(won.value)}"
     if summary.objective != VAL_ACCURACY:
         text += f", {VAL_ACCURACY} {short(won.val_accuracy)}"
+    if won.test_accuracy is not None:
+        text += f", {TEST_ACCURACY} {short(won.test_accuracy)}"
     return f"{text} after epoch {won.epoch}"
 
 

@@ -1,0 +1,293 @@
+"""`python -m sweeps.promote`: the weights of a study's winner as a registered model of MLflow."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import sys
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sweeps import options as sweep_options
+from sweeps.errors import SweepError
+from trainer import options
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow import MlflowClient
+
+    from sweeps.report.frames import StudyFrames
+    from sweeps.session import Places
+    from trainer.served import Served
+
+ALIAS = "champion"
+
+_SOURCE_TAG = "sweep.run_id"
+_WEIGHTS = "checkpoints/best.pt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promotion:
+    """A trial's weights in MLflow's registry.
+
+    Attributes:
+        name: of the registered model, which is that of the study.
+        version: that has the alias now.
+        trial: whose weights they are.
+        is_new: whether they had not been logged before.
+        test_accuracy: share of the test images that are classified rightly; None where the study
+            was trained on these, or has no classes.
+    """
+
+    name: str
+    version: str
+    trial: int
+    is_new: bool
+    test_accuracy: float | None
+
+    @property
+    def uri(self) -> str:
+        """What loads it, wherever the alias goes later."""
+        return f"models:/{self.name}@{ALIAS}"
+
+    def __str__(self) -> str:
+        done = "is now" if self.is_new else "is"
+        return f"{self.uri} {done} version {self.version}: trial {self.trial}"
+
+
+def promote(study: str | None, places: Places, trial: int | None = None) -> Promotion:
+    """Log the best weights of a trial once, and let the alias `champion` point to them.
+
+    The model is exported by torch.export, so that it is loaded without the code that made it. It
+    takes images N x C x H x W (float32, 0 to 1) and gives scores N x classes. Where the study was
+    trained on the training images, the test images are measured, once a trial.
+
+    Args:
+        study: its name; None: the newest.
+        places: where things are kept.
+        trial: None: the winner.
+
+    Raises:
+        UnknownStudy: there is no such study.
+        SweepError: the study has no such trial, or it has no weights, or these cannot be exported.
+        TrainerError: the data set cannot be had, or MLflow cannot be read.
+    """
+    from sweeps.report.frames import load_study
+    from trainer.connection import connect
+    from trainer.paths import Paths
+
+    uri = places.tracking_uri or Paths.here().tracking_uri
+    frames = load_study(study, uri)
+    row = _row(frames, trial)
+    client = connect(uri)
+    version = _version(client, frames.name, row["run_id"])
+    is_new = version is None
+    if version is None:
+        served = _served(client, row["run_id"], places.data or Paths.here().data)
+        _check(served, frames, row)
+        _measure(client, served, row)
+        version = _log(client, uri, served, frames, row)
+    client.set_registered_model_alias(frames.name, ALIAS, version)
+    measured = client.get_run(row["run_id"]).data.metrics.get("test_accuracy")
+    return Promotion(
+        name=frames.name,
+        version=version,
+        trial=int(row["trial"]),
+        is_new=is_new,
+        test_accuracy=measured,
+    )
+
+
+def _row(frames: StudyFrames, trial: int | None) -> pd.Series[Any]:
+    """The trial, as ranked: of others there are no best weights."""
+    from sweeps.report.ranking import rank
+    from sweeps.report.summary import summarize
+
+    ranked = rank(frames)
+    if trial is None:
+        winner = summarize(frames).winner
+        if winner is None:
+            raise SweepError(f"Study {frames.name!r} must have a winner, but has none yet.")
+        trial = winner.trial
+    chosen = ranked[ranked["trial"] == trial]
+    if chosen.empty:
+        raise SweepError(
+            f"trial must be a complete or pruned one of study {frames.name!r}, the best of which "
+            f"are {', '.join(map(str, ranked['trial'].head(5)))}, but got {trial}."
+        )
+    return chosen.iloc[0]
+
+
+def _version(client: MlflowClient, name: str, run_id: str) -> str | None:
+    """The version that these weights were logged as before."""
+    for version in client.search_model_versions(f"name='{name}'"):
+        if version.tags.get(_SOURCE_TAG) == run_id and version.status == "READY":
+            return str(version.version)
+    return None
+
+
+def _served(client: MlflowClient, run_id: str, folder: Any) -> Served:
+    from trainer.config import TrainConfig
+    from trainer.connection import read_file, read_weights
+    from trainer.served import Served
+
+    config = TrainConfig.from_json(read_file(client, run_id, "config.json"))
+    return Served(config, read_weights(client, run_id, _WEIGHTS), folder)
+
+
+def _check(served: Served, frames: StudyFrames, row: pd.Series[Any]) -> None:
+    """Refuse weights that do not give what was recorded of them."""
+    curves = frames.curves[frames.curves["trial"] == row["trial"]].set_index("epoch")
+    recorded = float(curves.loc[row["best_epoch"], "val_loss"])
+    loss, _ = served.validation()
+    if abs(loss - recorded) > 1e-3 * max(1.0, abs(recorded)):
+        raise SweepError(
+            f"The weights of trial {row['trial']} must give its val_loss, {recorded:.6g}, but give "
+            f"{loss:.6g}: the code or the data are no longer those that trained it, or its "
+            "optimizer keeps other weights for evaluation."
+        )
+
+
+def _measure(client: MlflowClient, served: Served, row: pd.Series[Any]) -> None:
+    """Log what the test images give, unless that was done before."""
+    from trainer.metrics import TEST_ACCURACY, TEST_LOSS
+
+    if TEST_LOSS in client.get_run(row["run_id"]).data.metrics:
+        return
+    if (measured := served.test()) is not None:
+        for name, value in zip((TEST_LOSS, TEST_ACCURACY), measured, strict=True):
+            client.log_metric(row["run_id"], name, value)
+
+
+def _log(
+    client: MlflowClient, uri: str, served: Served, frames: StudyFrames, row: pd.Series[Any]
+) -> str:
+    """Log the model with the trial's run, and register it; its version."""
+    import mlflow
+    import torch
+    from mlflow.exceptions import MlflowException
+    from mlflow.models import infer_signature
+
+    from sweeps.report.command import train_command
+
+    network, examples = served.network(), served.examples()
+    with torch.inference_mode():
+        scores = network(torch.from_numpy(examples)).numpy()
+    with _quiet(), _tracking(mlflow, uri):
+        try:
+            info = mlflow.pytorch.log_model(
+                network,
+                name="model",
+                run_id=row["run_id"],
+                signature=infer_signature(examples, scores),
+                input_example=examples,
+                pip_requirements=_requirements(),
+            )
+        except Exception as error:  # torch.export's and MLflow's, of many kinds
+            reason = str(error).strip().partition("\n")[0]
+            raise SweepError(
+                f"The network of trial {row['trial']} must be one that torch.export takes, but: "
+                f"{type(error).__name__}: {reason}. Its weights are in MLflow: {_WEIGHTS} of run "
+                f"{row['run_id']}."
+            ) from error
+        with contextlib.suppress(MlflowException):  # it is there already
+            client.create_registered_model(frames.name)
+        description = (
+            f"Trial {row['trial']} of study {frames.name}, epoch {row['best_epoch']}: "
+            f"{frames.objective} {row[f'best_{frames.objective}']:.6g}. Trained by: "
+            f"{train_command(row)}"
+        )
+        version = client.create_model_version(
+            frames.name,
+            info.model_uri,
+            run_id=row["run_id"],
+            tags=_tags(frames, row),
+            description=description,
+            model_id=info.model_id,
+        )
+    return str(version.version)
+
+
+def _tags(frames: StudyFrames, row: pd.Series[Any]) -> Mapping[str, str]:
+    return {
+        _SOURCE_TAG: row["run_id"],
+        "sweep.study": frames.name,
+        "sweep.trial": str(row["trial"]),
+        "sweep.epoch": str(row["best_epoch"]),
+    }
+
+
+def _requirements() -> list[str]:
+    """What loads the exported model; pinned, and never inferred, which would import it anew."""
+    from importlib.metadata import version
+
+    return [f"{name}=={version(name).partition('+')[0]}" for name in ("mlflow", "torch", "numpy")]
+
+
+@contextlib.contextmanager
+def _tracking(mlflow: Any, uri: str) -> Iterator[None]:
+    """MLflow's models are logged to wherever its global URI points."""
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what torch.export and MLflow tell of themselves."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def command(
+    study: sweep_options.Study = None,
+    trial: Annotated[
+        int | None, typer.Option(help="Its number.", show_default="the winner", metavar="N")
+    ] = None,
+    tracking_uri: options.TrackingUri = None,
+    data_dir: options.DataDir = None,
+) -> int:
+    """Register the best weights of a trial as a model of MLflow, and call it champion."""
+    from sweeps.session import Places
+
+    promotion = promote(study, Places(tracking_uri=tracking_uri, data=data_dir), trial)
+    print("\n".join(shown(promotion)))
+    return 0
+
+
+def shown(promotion: Promotion) -> list[str]:
+    """Lines for people: what it is, and how to use it."""
+    accuracy = promotion.test_accuracy
+    measured = "" if accuracy is None else f", test_accuracy {accuracy:.6g}"
+    return [
+        f"{promotion}{measured}",
+        f"  mlflow.pytorch.load_model({promotion.uri!r})",
+        f"  mlflow models serve -m {promotion.uri} --env-manager local -p 5001",
+    ]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; its exit status."""
+    return options.run(app, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
