@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from sweeps.report.columns import REPEAT_COLUMNS
+from sweeps.report.runs import Run
 from trainer.metrics import OBJECTIVES
 from trainer.record import BEST
 from trainer.tags import CONFIRMS_TAG, REUSED_TAG, STATE_TAG, TRAINED_TAG
@@ -22,16 +22,16 @@ BEST_VERDICT, TIED, WORSE, TOO_FEW = "best", "tied with the best", "worse", "too
 _RESAMPLES = 10_000
 
 
-def read_repeats(runs: Sequence[Any], objective: str) -> pd.DataFrame:
+def read_repeats(runs: Sequence[Run], objective: str) -> pd.DataFrame:
     """The repeats that these runs of MLflow show; see `sweeps.report.frames.StudyFrames`."""
     rows = [
         {
-            "trial": int(run.data.tags[CONFIRMS_TAG]),
-            "seed": int(run.data.params["seed"]),
-            "state": run.data.tags[STATE_TAG],
-            "value": run.data.metrics.get(BEST + objective, np.nan),
-            "epochs": sum(int(run.data.tags.get(tag, 0)) for tag in (TRAINED_TAG, REUSED_TAG)),
-            "run_id": run.info.run_id,
+            "trial": int(run.tags[CONFIRMS_TAG]),
+            "seed": int(run.params["seed"]),
+            "state": run.tags[STATE_TAG],
+            "value": float(run.metrics.get(BEST + objective, np.nan)),
+            "epochs": sum(int(run.tags.get(tag, 0)) for tag in (TRAINED_TAG, REUSED_TAG)),
+            "run_id": run.id,
         }
         for run in runs
     ]

@@ -13,7 +13,9 @@ import pandas as pd
 
 from sweeps.errors import SweepError, UnknownStudy
 from sweeps.report.confirmed import read_repeats
+from sweeps.report.database import UnknownTables, open_database
 from sweeps.report.reading import read_curves, read_trials, trial_of
+from sweeps.report.runs import Run, client_points, client_runs
 from trainer.connection import connect, read_file, search_runs, without_password
 from trainer.errors import TrackingError, unknown
 from trainer.paths import Paths
@@ -135,7 +137,7 @@ def load_study(study: str | None = None, tracking_uri: str | None = None) -> Stu
             "python -m sweeps.run"
         )
     try:
-        return read_study(connect(uri), study, _view(uri, database))
+        return read_study(connect(uri), study, _view(uri, database), database)
     except (MlflowException, SQLAlchemyError) as error:
         reason = str(error).partition("\n")[0]
         shown = without_password(uri)
@@ -143,9 +145,18 @@ def load_study(study: str | None = None, tracking_uri: str | None = None) -> Stu
 
 
 def read_study(
-    client: MlflowClient, study: str | None = None, view: str = "mlflow ui"
+    client: MlflowClient,
+    study: str | None = None,
+    view: str = "mlflow ui",
+    database: Path | None = None,
 ) -> StudyFrames:
     """The study named `study` as `client` shows it (None: the newest).
+
+    Args:
+        client: of MLflow.
+        study: its name.
+        view: the command or address that shows it in a browser.
+        database: MLflow's SQLite file, where that is what the client reads.
 
     Raises:
         UnknownStudy: there is no such study, or none at all.
@@ -159,10 +170,8 @@ def read_study(
     parent = parents[0 if study is None else names.index(study)]
     tags = parent.data.tags
     objective = tags[OBJECTIVE_TAG]
-    group = f"tags.`{GROUP_TAG}` = '{tags[GROUP_TAG]}'"
-    found = list(search_runs(client, parent.info.experiment_id, group))
-    runs = sorted((run for run in found if TRIAL_TAG in run.data.tags), key=trial_of)
-    curves = read_curves(client, runs)
+    found, curves = _epochs(client, parent.info.experiment_id, tags[GROUP_TAG], database)
+    runs = sorted((run for run in found if TRIAL_TAG in run.tags), key=trial_of)
     return StudyFrames(
         name=tags[STUDY_TAG],
         objective=objective,
@@ -173,8 +182,25 @@ def read_study(
         view=view,
         trials=read_trials(runs, curves),
         curves=curves,
-        repeats=read_repeats([it for it in found if CONFIRMS_TAG in it.data.tags], objective),
+        repeats=read_repeats([it for it in found if CONFIRMS_TAG in it.tags], objective),
     )
+
+
+def _epochs(
+    client: MlflowClient, experiment_id: str, group: str, database: Path | None
+) -> tuple[list[Run], pd.DataFrame]:
+    """All runs of a study, and the curves of its trials; from the file where it is a known one."""
+    if database is not None:
+        try:
+            with open_database(database) as opened:
+                found = opened.runs(experiment_id, GROUP_TAG, group)
+                trials = [run for run in found if TRIAL_TAG in run.tags]
+                return found, read_curves(trials, opened.points(trials))
+        except UnknownTables:
+            pass
+    found = list(client_runs(client, experiment_id, f"tags.`{GROUP_TAG}` = '{group}'"))
+    trials = [run for run in found if TRIAL_TAG in run.tags]
+    return found, read_curves(trials, client_points(client, trials))
 
 
 def _parents(client: MlflowClient) -> list[Any]:

@@ -1,62 +1,69 @@
-"""Reading MLflow's runs: each trial becomes a row, and so does each of its epochs."""
+"""Frames of MLflow's runs: each trial becomes a row, and so does each of its epochs."""
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from sweeps.report.columns import CONFIG_COLUMNS, CURVE_COLUMNS, FINAL_METRICS, TRIAL_COLUMNS
+from sweeps.report.runs import NAMES, Run
 from sweeps.space import SEARCHED
 from trainer.metrics import EPOCH_METRICS
 from trainer.record import RUNNING
 from trainer.tags import EPOCH_ENDED_AT, EPOCH_REUSED, EPOCH_WORKER, STATE_TAG, TRIAL_TAG
 
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
+_LARGEST = sys.float_info.max  # what MLflow keeps of an infinity
 
 
-def trial_of(run: Any) -> int:
-    """The number of the trial that one of MLflow's runs shows."""
-    return int(run.data.tags[TRIAL_TAG])
+def trial_of(run: Run) -> int:
+    """The number of the trial that a run shows."""
+    return int(run.tags[TRIAL_TAG])
 
 
-def read_curves(client: MlflowClient, runs: Sequence[Any]) -> pd.DataFrame:
-    """The curves of these runs; see `sweeps.report.frames.load_curves`."""
-    points = [
-        (trial_of(run), point.step, name, point.timestamp, _value(point.value))
-        for run in runs
-        # the time first: an epoch's values arrive at once, so what is read later is there too
-        for name in (EPOCH_ENDED_AT, EPOCH_REUSED, EPOCH_WORKER, *EPOCH_METRICS)
-        if name in run.data.metrics
-        for point in client.get_metric_history(run.info.run_id, name)
-    ]
-    long = pd.DataFrame(points, columns=["trial", "epoch", "name", "timestamp", "value"])
+def read_curves(runs: Sequence[Run], points: NDArray[Any]) -> pd.DataFrame:
+    """The curves of these runs; see `sweeps.report.frames.load_curves`.
+
+    Args:
+        runs: of trials.
+        points: all values of their epochs, N of `sweeps.report.runs.POINT`.
+    """
     # an epoch that was trained again has two values; the later one counts
-    long = long.sort_values("timestamp", kind="stable")
-    long = long.drop_duplicates(["trial", "epoch", "name"], keep="last")
-    wide = long.pivot(index=["trial", "epoch"], columns="name", values="value")
-    frame = wide.reindex(columns=[*EPOCH_METRICS, EPOCH_REUSED, EPOCH_WORKER, EPOCH_ENDED_AT])
-    frame = frame.dropna(subset=EPOCH_ENDED_AT).reset_index().set_axis(list(CURVE_COLUMNS), axis=1)
+    points = points[np.argsort(points["timestamp"], kind="stable")]
+    trials = np.array([trial_of(run) for run in runs], dtype=np.int64)
+    epochs = trials[points["run"]] << 32 | points["epoch"]
+    known, place = np.unique(epochs, return_inverse=True)
+    table = np.full((len(NAMES), len(known)), np.nan)
+    table[points["name"], place] = points["value"]
+    far = np.abs(table) >= _LARGEST
+    table[far] = np.copysign(np.inf, table[far])
+    frame = pd.DataFrame(dict(zip(NAMES, table, strict=True)))
+    frame.insert(0, "trial", known >> 32)
+    frame.insert(1, "epoch", known & 0xFFFFFFFF)
+    frame = frame[frame[EPOCH_ENDED_AT].notna()].reset_index(drop=True)
+    order = ["trial", "epoch", *EPOCH_METRICS, EPOCH_REUSED, EPOCH_WORKER, EPOCH_ENDED_AT]
+    frame = frame[order].set_axis(list(CURVE_COLUMNS), axis=1)
     frame["reused"] = frame["reused"] == 1
     microseconds = (frame["ended_at"] * 1e6).round().astype("int64")
     frame["ended_at"] = pd.to_datetime(microseconds, unit="us", utc=True)
     return frame.astype(CURVE_COLUMNS)
 
 
-def read_trials(runs: Sequence[Any], curves: pd.DataFrame) -> pd.DataFrame:
+def read_trials(runs: Sequence[Run], curves: pd.DataFrame) -> pd.DataFrame:
     """The trials that these runs, in order, show; see `sweeps.report.frames.load_trials`."""
     rows = [
-        {name: _value(value) for name, value in run.data.metrics.items()}
+        {name: _value(value) for name, value in run.metrics.items()}
         | {
             "trial": trial_of(run),
-            "state": run.data.tags[STATE_TAG],
+            "state": run.tags[STATE_TAG],
             "seconds": _seconds(run),
-            "started_at": pd.Timestamp(run.info.start_time, unit="ms", tz="UTC"),
-            "run_id": run.info.run_id,
+            "started_at": pd.Timestamp(run.started_at, unit="ms", tz="UTC"),
+            "run_id": run.id,
         }
         for run in runs
     ]
@@ -68,11 +75,11 @@ def read_trials(runs: Sequence[Any], curves: pd.DataFrame) -> pd.DataFrame:
     frame["reused_epochs"] = by_trial["reused"].sum().reindex(frame.index, fill_value=0)
     frame["trained_epochs"] = frame["epochs"] - frame["reused_epochs"]
     frame = frame.reset_index().astype(TRIAL_COLUMNS)
-    params = _params([run.data.params for run in runs])
+    params = _params([run.params for run in runs])
     return pd.concat([frame[["trial", "state"]], params, frame.iloc[:, 2:]], axis=1)
 
 
-def _params(params: Sequence[dict[str, str]]) -> pd.DataFrame:
+def _params(params: Sequence[Mapping[str, str]]) -> pd.DataFrame:
     """A column for each parameter: the searched ones, the rest of the config, then arguments."""
     texts = pd.DataFrame(params, dtype="object")
     names = dict.fromkeys((*SEARCHED, "epochs", *CONFIG_COLUMNS, *sorted(map(str, texts))))
@@ -103,12 +110,11 @@ def _parsed(texts: pd.Series[Any]) -> pd.Series[Any]:
         return texts.astype("str")
 
 
-def _value(stored: float) -> float:
-    """MLflow keeps an infinity as the largest number there is."""
-    return math.copysign(math.inf, stored) if abs(stored) >= sys.float_info.max else stored
+def _value(value: float) -> float:
+    return math.copysign(math.inf, value) if abs(value) >= _LARGEST else value
 
 
-def _seconds(run: Any) -> float:
-    if run.data.tags[STATE_TAG] == RUNNING or run.info.end_time is None:
+def _seconds(run: Run) -> float:
+    if run.tags[STATE_TAG] == RUNNING or run.ended_at is None:
         return math.nan
-    return float(run.info.end_time - run.info.start_time) / 1000
+    return (run.ended_at - run.started_at) / 1000

@@ -1,0 +1,134 @@
+"""MLflow's SQLite file read directly, which is the one place that knows its tables.
+
+MLflow's client takes 3.5 ms a run and metric: 6 minutes for 10,000 trials. Nothing is ever written
+here; a file whose tables are not the known ones is left to the client.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweeps.report.runs import NAMES, POINT, Run
+
+_TABLES = {
+    "runs": {"run_uuid", "status", "start_time", "end_time", "lifecycle_stage", "experiment_id"},
+    "tags": {"key", "value", "run_uuid"},
+    "params": {"key", "value", "run_uuid"},
+    "metrics": {"key", "value", "timestamp", "run_uuid", "step", "is_nan"},
+    "latest_metrics": {"key", "value", "run_uuid", "is_nan"},
+}
+_PATIENCE_SECONDS = 30.0  # for a writer to finish
+
+
+class UnknownTables(Exception):
+    """The file's tables are not those of MLflow 3, or cannot be read without being written to."""
+
+
+class Database:
+    """A connection to MLflow's file, on which nothing changes meanwhile.
+
+    Args:
+        connection: that reads only.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def runs(self, experiment_id: str, tag: str, value: str) -> list[Run]:
+        """Every run of the experiment that has the tag, as MLflow's client gives them."""
+        self._connection.execute("DROP TABLE IF EXISTS temp.chosen")
+        self._connection.execute(
+            "CREATE TEMP TABLE chosen AS SELECT runs.run_uuid, status, start_time, end_time "
+            "FROM runs JOIN tags ON tags.run_uuid = runs.run_uuid "
+            "WHERE lifecycle_stage = 'active' AND experiment_id = ? "
+            "AND tags.key = ? AND tags.value = ?",
+            (int(experiment_id), tag, value),
+        )
+        rows = self._connection.execute("SELECT * FROM chosen ORDER BY rowid").fetchall()
+        params, tags, metrics = (self._of_each(table, len(rows)) for table in _VALUES)
+        return [
+            Run(
+                id=id,
+                status=status,
+                started_at=began,
+                ended_at=ended,
+                params=params[at],
+                tags=tags[at],
+                metrics={name: float(value) for name, value in metrics[at].items()},
+            )
+            for at, (id, status, began, ended) in enumerate(rows)
+        ]
+
+    def points(self, runs: Sequence[Run]) -> NDArray[Any]:
+        """Every value of every epoch of these runs: N of `POINT`."""
+        self._fill("wanted", [run.id for run in runs])
+        self._fill("named", NAMES)
+        rows = self._connection.execute(
+            "SELECT wanted.at, named.at, step, timestamp, metrics.value, is_nan "
+            "FROM wanted CROSS JOIN metrics ON metrics.run_uuid = wanted.name "
+            "CROSS JOIN named ON named.name = metrics.key"
+        )
+        read = np.fromiter(rows, dtype=[*POINT.descr, ("is_nan", "?")])
+        points = np.empty(len(read), POINT)
+        for name in POINT.names or ():
+            points[name] = read[name]
+        points["value"][read["is_nan"]] = np.nan
+        return points
+
+    def _fill(self, table: str, names: Iterable[str]) -> None:
+        """A table of names and their positions, for as long as the connection lives."""
+        self._connection.execute(f"DROP TABLE IF EXISTS temp.{table}")
+        self._connection.execute(f"CREATE TEMP TABLE {table} (name PRIMARY KEY, at)")
+        self._connection.executemany(
+            f"INSERT INTO {table} VALUES (?, ?)", ((name, at) for at, name in enumerate(names))
+        )
+
+    def _of_each(self, query: str, count: int) -> list[dict[str, Any]]:
+        """Keys and values of a table for each of the chosen runs."""
+        found: list[dict[str, Any]] = [{} for _ in range(count)]
+        for at, key, value in self._connection.execute(query):
+            found[at - 1][key] = value
+        return found
+
+
+_VALUES = [
+    f"SELECT chosen.rowid, key, {value} FROM chosen JOIN {table} USING (run_uuid)"
+    for table, value in (
+        ("params", "value"),
+        ("tags", "value"),
+        ("latest_metrics", "CASE WHEN is_nan THEN 'nan' ELSE value END"),
+    )
+]
+
+
+@contextmanager
+def open_database(path: Path) -> Iterator[Database]:
+    """MLflow's file, read only.
+
+    Raises:
+        UnknownTables: it is to be read through MLflow's client.
+    """
+    uri = f"file:{quote(str(path.resolve()))}?mode=ro"
+    try:
+        connection = sqlite3.connect(uri, uri=True, timeout=_PATIENCE_SECONDS)
+    except sqlite3.Error as error:
+        raise UnknownTables(str(error)) from error
+    try:
+        for table, columns in _TABLES.items():
+            there = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
+            if not columns <= there:
+                raise UnknownTables(f"{table} lacks {', '.join(sorted(columns - there))}")
+        connection.execute("BEGIN")
+        yield Database(connection)
+    except sqlite3.Error as error:
+        raise UnknownTables(str(error)) from error
+    finally:
+        connection.close()

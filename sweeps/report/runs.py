@@ -1,0 +1,102 @@
+"""MLflow's runs as values, and every value that their epochs were logged with."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.connection import search_runs
+from trainer.metrics import EPOCH_METRICS
+from trainer.tags import EPOCH_ENDED_AT, EPOCH_REUSED, EPOCH_WORKER
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+NAMES = (EPOCH_ENDED_AT, EPOCH_REUSED, EPOCH_WORKER, *EPOCH_METRICS)
+"""The metrics of an epoch; the time first: what is asked of a server later is then there too."""
+
+POINT = np.dtype(
+    [("run", "i4"), ("name", "i2"), ("epoch", "i4"), ("timestamp", "i8"), ("value", "f8")]
+)
+"""A value of an epoch: positions in the runs and in `NAMES`, and milliseconds since 1970."""
+
+_REQUESTS = 8  # at once
+_QUIET_REQUESTS = 500  # that are soon done
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """One of MLflow's runs.
+
+    Attributes:
+        id: MLflow's.
+        status: MLflow's.
+        started_at: milliseconds since 1970; `ended_at` likewise, None while it runs.
+        params, tags: as texts.
+        metrics: the last value of each.
+    """
+
+    id: str
+    status: str
+    started_at: int
+    ended_at: int | None
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+    metrics: Mapping[str, float]
+
+
+def client_runs(client: MlflowClient, experiment_id: str, query: str) -> Iterable[Run]:
+    """Every run of the experiment that fits the query, by MLflow's public client."""
+    for run in search_runs(client, experiment_id, query):
+        info, data = run.info, run.data
+        yield Run(
+            id=info.run_id,
+            status=info.status,
+            started_at=info.start_time,
+            ended_at=info.end_time,
+            params=data.params,
+            tags=data.tags,
+            metrics=data.metrics,
+        )
+
+
+def client_points(client: MlflowClient, runs: Sequence[Run]) -> NDArray[Any]:
+    """Every value of every epoch, by MLflow's public client: a request a run and metric.
+
+    Several are under way at once, and where they are many a bar shows how far they are.
+
+    Returns:
+        N of `POINT`.
+    """
+    wanted = [
+        (at, place, name)
+        for at, run in enumerate(runs)
+        for place, name in enumerate(NAMES)
+        if name in run.metrics
+    ]
+
+    def ask(request: tuple[int, int, str]) -> list[tuple[int, int, int, int, float]]:
+        at, place, name = request
+        history = client.get_metric_history(runs[at].id, name)
+        return [(at, place, point.step, point.timestamp, point.value) for point in history]
+
+    with ThreadPoolExecutor(_REQUESTS) as threads:
+        answers = _tracked(threads.map(ask, wanted), len(wanted))
+        points = [point for answer in answers for point in answer]
+    return np.array(points, dtype=POINT)
+
+
+def _tracked(answers: Iterable[Any], count: int) -> Iterable[Any]:
+    if count < _QUIET_REQUESTS or not sys.stderr.isatty():
+        return answers
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    return track(answers, "reading MLflow", count, console=console, transient=True)
