@@ -23,7 +23,16 @@ from sweeps.report.runs import NAMES
 from trainer.config import TrainConfig
 from trainer.connection import connect
 from trainer.record import params_of
-from trainer.tags import GROUP_TAG, RUN_TAG, STATE_TAG, STUDY_TAG, TRIAL_TAG
+from trainer.tags import (
+    EPOCH_ENDED_AT,
+    EPOCH_REUSED,
+    EPOCH_WORKER,
+    GROUP_TAG,
+    RUN_TAG,
+    STATE_TAG,
+    STUDY_TAG,
+    TRIAL_TAG,
+)
 
 START = 1_760_000_000_000
 READ = """
@@ -75,10 +84,11 @@ def make(folder: Path, trials: int, epochs: int) -> str:
         for key, value in params_of(TrainConfig(lr=0.001 * (1 + trial % 50))).items():
             add("params", key=key, value=value, run_uuid=id)
         for epoch in range(1, epochs + 1):
+            whole = {EPOCH_ENDED_AT: START / 1e3 + epoch, EPOCH_REUSED: 0.0, EPOCH_WORKER: 7.0}
             for at, key in enumerate(NAMES):
                 row = {
                     "key": key,
-                    "value": 1.0 / (trial + epoch + at + 1) if at else START / 1e3 + epoch,
+                    "value": whole.get(key, 1.0 / (trial + epoch + at + 1)),
                     "timestamp": START + 10 * trial + epoch,
                     "run_uuid": id,
                     "step": epoch,

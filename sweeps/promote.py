@@ -6,9 +6,11 @@ import contextlib
 import io
 import logging
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,6 +22,7 @@ from trainer import options
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel
 
     from sweeps.report.frames import StudyFrames
     from sweeps.session import Places
@@ -91,7 +94,7 @@ def promote(study: str | None, places: Places, trial: int | None = None) -> Prom
         served = _served(client, row["run_id"], places.data or Paths.here().data)
         _check(served, frames, row)
         _measure(client, served, row)
-        version = _log(client, uri, served, frames, row)
+        version = _log(client, served, frames, row)
     client.set_registered_model_alias(frames.name, ALIAS, version)
     measured = client.get_run(row["run_id"]).data.metrics.get("test_accuracy")
     return Promotion(
@@ -131,7 +134,7 @@ def _version(client: MlflowClient, name: str, run_id: str) -> str | None:
     return None
 
 
-def _served(client: MlflowClient, run_id: str, folder: Any) -> Served:
+def _served(client: MlflowClient, run_id: str, folder: Path) -> Served:
     from trainer.config import TrainConfig
     from trainer.connection import read_file, read_weights
     from trainer.served import Served
@@ -164,53 +167,85 @@ def _measure(client: MlflowClient, served: Served, row: pd.Series[Any]) -> None:
             client.log_metric(row["run_id"], name, value)
 
 
-def _log(
-    client: MlflowClient, uri: str, served: Served, frames: StudyFrames, row: pd.Series[Any]
-) -> str:
-    """Log the model with the trial's run, and register it; its version."""
-    import mlflow
-    import torch
+def _log(client: MlflowClient, served: Served, frames: StudyFrames, row: pd.Series[Any]) -> str:
+    """Log the model with the trial's run, and register it; its version.
+
+    By the client alone: `mlflow.pytorch.log_model` would log to whatever MLflow's global URI and
+    experiment are.
+    """
+    from mlflow.entities import LoggedModelOutput
     from mlflow.exceptions import MlflowException
-    from mlflow.models import infer_signature
 
     from sweeps.report.command import train_command
+
+    run = client.get_run(row["run_id"])
+    tags = _tags(frames, row)
+    model = client.create_logged_model(
+        run.info.experiment_id,
+        name="model",
+        source_run_id=run.info.run_id,
+        tags=dict(tags),
+        params=run.data.params,
+    )
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "model")
+            _save(served, path, model, row)
+            client.log_model_artifacts(model.model_id, str(path))
+        client.finalize_logged_model(model.model_id, "READY")
+    except BaseException:  # an interrupt, too, leaves no half of it
+        client.delete_logged_model(model.model_id)
+        raise
+    epoch = int(row["best_epoch"])
+    client.log_outputs(run.info.run_id, [LoggedModelOutput(model.model_id, step=epoch)])
+    with contextlib.suppress(MlflowException):  # it is there already
+        client.create_registered_model(frames.name)
+    version = client.create_model_version(
+        frames.name,
+        f"models:/{model.model_id}",
+        run_id=run.info.run_id,
+        tags=dict(tags),
+        description=(
+            f"Trial {row['trial']} of study {frames.name}, epoch {epoch}: "
+            f"{frames.objective} {row[f'best_{frames.objective}']:.6g}. Trained by: "
+            f"{train_command(row)}"
+        ),
+        model_id=model.model_id,
+    )
+    return str(version.version)
+
+
+def _save(served: Served, path: Path, model: LoggedModel, row: pd.Series[Any]) -> None:
+    """Write the network as MLflow keeps it: exported, with signature, example and requirements."""
+    import mlflow
+    import torch
+    from mlflow.models import Model, infer_signature
 
     network, examples = served.network(), served.examples()
     with torch.inference_mode():
         scores = network(torch.from_numpy(examples)).numpy()
-    with _quiet(), _tracking(mlflow, uri):
-        try:
-            info = mlflow.pytorch.log_model(
+    about = Model(
+        artifact_path=model.artifact_location,
+        run_id=model.source_run_id,
+        model_id=model.model_id,
+    )
+    try:
+        with _quiet():
+            mlflow.pytorch.save_model(
                 network,
-                name="model",
-                run_id=row["run_id"],
+                str(path),
+                mlflow_model=about,
                 signature=infer_signature(examples, scores),
                 input_example=examples,
                 pip_requirements=_requirements(),
             )
-        except Exception as error:  # torch.export's and MLflow's, of many kinds
-            reason = str(error).strip().partition("\n")[0]
-            raise SweepError(
-                f"The network of trial {row['trial']} must be one that torch.export takes, but: "
-                f"{type(error).__name__}: {reason}. Its weights are in MLflow: {_WEIGHTS} of run "
-                f"{row['run_id']}."
-            ) from error
-        with contextlib.suppress(MlflowException):  # it is there already
-            client.create_registered_model(frames.name)
-        description = (
-            f"Trial {row['trial']} of study {frames.name}, epoch {row['best_epoch']}: "
-            f"{frames.objective} {row[f'best_{frames.objective}']:.6g}. Trained by: "
-            f"{train_command(row)}"
-        )
-        version = client.create_model_version(
-            frames.name,
-            info.model_uri,
-            run_id=row["run_id"],
-            tags=_tags(frames, row),
-            description=description,
-            model_id=info.model_id,
-        )
-    return str(version.version)
+    except Exception as error:  # torch.export's and MLflow's, of many kinds
+        reason = str(error).strip().partition("\n")[0]
+        raise SweepError(
+            f"The network of trial {row['trial']} must be one that torch.export takes, but: "
+            f"{type(error).__name__}: {reason}. Its weights are in MLflow: {_WEIGHTS} of run "
+            f"{row['run_id']}."
+        ) from error
 
 
 def _tags(frames: StudyFrames, row: pd.Series[Any]) -> Mapping[str, str]:
@@ -227,17 +262,6 @@ def _requirements() -> list[str]:
     from importlib.metadata import version
 
     return [f"{name}=={version(name).partition('+')[0]}" for name in ("mlflow", "torch", "numpy")]
-
-
-@contextlib.contextmanager
-def _tracking(mlflow: Any, uri: str) -> Iterator[None]:
-    """MLflow's models are logged to wherever its global URI points."""
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(uri)
-    try:
-        yield
-    finally:
-        mlflow.set_tracking_uri(before)
 
 
 @contextlib.contextmanager

@@ -53,6 +53,7 @@ def test_the_command_trains_and_prints_a_line_an_epoch(
     assert sorted(path.name for path in artifacts.rglob("*.*")) == [
         "best.pt",
         "config.json",
+        "environment.json",
         "last.pt",
     ]
 

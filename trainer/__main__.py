@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from trainer import options
+
+if TYPE_CHECKING:
+    from trainer.reproduce import Logged
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -54,6 +58,21 @@ def train(
         str | None,
         typer.Option(help="tutorial: its first listing; other options go before it."),
     ] = None,
+    from_run: Annotated[
+        str | None,
+        typer.Option(
+            help="Train with the config of this run of MLflow; other options go before it.",
+            metavar="RUN_ID",
+        ),
+    ] = None,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify",
+            help="Train it anew, log nothing, and say of each epoch whether it is the same to the "
+            "bit.",
+        ),
+    ] = False,
     checkpoints: options.Checkpoints = "best,last",
     tracking_uri: options.TrackingUri = None,
     stages: options.Stages = None,
@@ -70,13 +89,23 @@ def train(
     from trainer.metrics import VAL_LOSS, EpochResult, best
     from trainer.paths import Paths
     from trainer.record import DIVERGED, CheckpointRule
+    from trainer.reproduce import read_run
     from trainer.store import StageStore
     from trainer.tracking import MlflowTracker
 
+    paths = Paths.here()
+    folder = data_dir or paths.data
+    uri = tracking_uri or paths.tracking_uri
     if preset is not None and preset not in PRESETS:
         raise ConfigError(unknown("preset", preset, PRESETS))
+    if preset is not None and from_run is not None:
+        raise ConfigError("--preset and --from-run must not be given together.")
+    if verify and from_run is None:
+        raise ConfigError("--verify must come with --from-run RUN_ID.")
+    logged = None if from_run is None else read_run(from_run, uri)
+    base = TrainConfig(**PRESETS.get(preset or "", {})) if logged is None else logged.config
     config = options.train_config(
-        TrainConfig(**PRESETS.get(preset or "", {})),
+        base,
         settings,
         optimizer=optimizer,
         lr=lr,
@@ -104,11 +133,12 @@ def train(
     )
     config = replace(config, device=resolve_device(config.device))
     rule = CheckpointRule.parse(checkpoints)
-    paths = Paths.here()
-    folder = data_dir or paths.data
+    if verify and logged is not None:
+        if config != base:
+            raise ConfigError("--verify must have the run's own config; leave other options away.")
+        return _verify(logged, folder)
     prepare(config.dataset, folder, config.image_size)
     store = StageStore(stages or paths.stages)
-    uri = tracking_uri or paths.tracking_uri
     tracker = MlflowTracker(uri, "trainer", paths.artifacts("trainer"), store)
 
     def show(result: EpochResult) -> None:
@@ -132,6 +162,29 @@ def train(
     print(f"epochs: {len(record.results)}, of them reused: {record.reused_epochs}")
     print(f"MLflow run {tracker.run_id(record.id)} in experiment 'trainer'; to see it: mlflow ui")
     return 0
+
+
+def _verify(logged: Logged, folder: Path) -> int:
+    """Train the run anew, a line an epoch; 1 where a number differs."""
+    from trainer.reproduce import changes, verify
+
+    count, differing = len(logged.epochs), 0
+    for compared in verify(logged, folder):
+        differing += bool(compared.differences)
+        what = "  ".join(
+            f"{name} {then!r} -> {now!r}" for name, (then, now) in compared.differences.items()
+        )
+        said = f"differs: {what}" if what else "the same to the bit"
+        print(f"epoch {compared.epoch}/{count}  {said}", flush=True)
+    if not differing:
+        print(f"Run {logged.run_id}: {count} of {count} epochs are the same to the bit.")
+        return 0
+    print(f"Run {logged.run_id}: {differing} of {count} epochs differ.")
+    found = changes(logged, folder)
+    print("Not as it was then:" if found else "What determines the numbers is as it was then.")
+    for line in found:
+        print(f"  {line}")
+    return 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:

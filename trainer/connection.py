@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 import socket
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -53,6 +55,24 @@ def search_runs(client: MlflowClient, experiment_id: str, query: str) -> Iterabl
         token = page.token
         if not token:
             return
+
+
+def has_run(client: MlflowClient, run_id: str) -> bool:
+    """Whether there is a run of that id."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return False
+        raise
+    return True
+
+
+def unbounded(value: float) -> float:
+    """A metric's value as it was logged: MLflow keeps an infinity as the largest number."""
+    return math.copysign(math.inf, value) if abs(value) >= sys.float_info.max else value
 
 
 def read_file(client: MlflowClient, run_id: str, path: str) -> str:

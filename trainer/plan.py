@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -126,6 +127,17 @@ def digest(state: Mapping[str, Any]) -> str:
     total = hashlib.sha256()
     _feed(total, state)
     return total.hexdigest()
+
+
+def environment(config: TrainConfig, data: Data) -> dict[str, Any]:
+    """All that determines a run's numbers beside the rates, as JSON values: its first key's facts.
+
+    And the validation data, and Python, by which code that users bring may behave differently.
+    """
+    return _constants(config, data) | {
+        "val": data.val.digest,
+        "python": sys.version.partition(" ")[0],
+    }
 
 
 def _constants(config: TrainConfig, data: Data) -> dict[str, Any]:

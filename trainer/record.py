@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,9 @@ PRUNED = "pruned"
 DIVERGED = "diverged"
 FAILED = "failed"
 INTERRUPTED = "interrupted"
+
+ENVIRONMENT_FILE = "environment.json"
+"""Kept with each run: all that determines its numbers."""
 
 FINAL_STATES = (COMPLETE, PRUNED, DIVERGED, FAILED)
 
@@ -133,6 +137,9 @@ def record_of(
     tags: Mapping[str, str] | None = None,
 ) -> RunRecord:
     """The record of a training run that has not trained yet."""
+    from trainer.plan import environment  # needs torch
+
+    made_by = json.dumps(environment(config, data), indent=2, sort_keys=True)
     return RunRecord(
         id=id,
         group=group or id,
@@ -141,7 +148,7 @@ def record_of(
         started_at=started_at,
         params=params_of(config),
         tags=tags or {},
-        files={"config.json": config.to_json()},
+        files={"config.json": config.to_json(), ENVIRONMENT_FILE: made_by},
         dataset=(data.name, data.digest),
     )
 

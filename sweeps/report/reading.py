@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sweeps.report.columns import CONFIG_COLUMNS, CURVE_COLUMNS, FINAL_METRICS, TRIAL_COLUMNS
 from sweeps.report.runs import NAMES, Run
 from sweeps.space import SEARCHED
+from trainer.connection import unbounded
 from trainer.metrics import EPOCH_METRICS
 from trainer.record import RUNNING
 from trainer.tags import EPOCH_ENDED_AT, EPOCH_REUSED, EPOCH_WORKER, STATE_TAG, TRIAL_TAG
@@ -57,7 +58,7 @@ def read_curves(runs: Sequence[Run], points: NDArray[Any]) -> pd.DataFrame:
 def read_trials(runs: Sequence[Run], curves: pd.DataFrame) -> pd.DataFrame:
     """The trials that these runs, in order, show; see `sweeps.report.frames.load_trials`."""
     rows = [
-        {name: _value(value) for name, value in run.metrics.items()}
+        {name: unbounded(value) for name, value in run.metrics.items()}
         | {
             "trial": trial_of(run),
             "state": run.tags[STATE_TAG],
@@ -108,10 +109,6 @@ def _parsed(texts: pd.Series[Any]) -> pd.Series[Any]:
         return texts.astype("float64")
     except ValueError:
         return texts.astype("str")
-
-
-def _value(value: float) -> float:
-    return math.copysign(math.inf, value) if abs(value) >= _LARGEST else value
 
 
 def _seconds(run: Run) -> float:

@@ -1,0 +1,173 @@
+"""The best trials of a study trained again from other seeds, outside its ranking."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from sweeps import Places, SweepConfig, load_trials, sweep
+from sweeps.confirm import main
+from sweeps.errors import SweepError, UnknownStudy
+from sweeps.journal import journal_storage
+from sweeps.repeats import ConfirmConfig, confirm
+from sweeps.report.frames import StudyFrames, load_study
+from sweeps.report.ranking import rank
+from trainer.config import TrainConfig
+from trainer.connection import connect, read_file
+from trainer.errors import ConfigError
+from trainer.metrics import VAL_LOSS, best
+from trainer.stage import train_stage
+from trainer.store import StageStore
+
+EPOCHS = 3
+
+
+class Said:
+    """A view that remembers what it was told to say."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def show(self, progress: object) -> None:
+        """Nothing."""
+
+    def say(self, line: str) -> None:
+        """Remember it."""
+        self.lines.append(line)
+
+
+@pytest.fixture(scope="module")
+def studied(
+    tmp_path_factory: pytest.TempPathFactory, empty_database: Path, sample: Path
+) -> Iterator[Path]:
+    """A working folder with a study in which the pruner stopped trials; nothing is confirmed."""
+    folder = tmp_path_factory.mktemp("repeats")
+    shutil.copy(empty_database, folder)
+    train = TrainConfig(
+        dataset=str(sample), limit=50, batch_size=5, epochs=EPOCHS, device="cpu", seed=4
+    )
+    config = SweepConfig(train=train, study="s", trials=9, executor="inline", sampler="random")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        sweep(config, progress=False)
+        yield folder
+
+
+@pytest.fixture
+def folder(studied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, which is the working folder."""
+    shutil.copytree(studied, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def settings(top: int = 2, repeats: int = 3, **more: object) -> ConfirmConfig:
+    """What is to be confirmed, in this process."""
+    fields = {"study": "s", "top": top, "repeats": repeats, "executor": "inline"}
+    return ConfirmConfig(**(fields | more))
+
+
+def results(folder: Path) -> int:
+    """How many epochs are stored."""
+    return len(list((folder / "mlruns" / "stages" / "results").rglob("*.json")))
+
+
+def read() -> StudyFrames:
+    """The study, as MLflow has it."""
+    return load_study("s")
+
+
+def test_each_of_the_best_is_trained_from_the_same_other_seeds_to_its_end(folder: Path) -> None:
+    """Their values are those of the trial's config under that seed; the ranking stays as it was."""
+    before = load_trials("s")
+    top = rank(read()).head(2)
+    assert confirm(settings(), Places(), Said())
+    frames = read()
+    pd.testing.assert_frame_equal(frames.trials, before)
+    assert set(frames.repeats["trial"]) == set(top["trial"])
+    assert frames.repeats.groupby("trial")["seed"].agg(list).tolist() == [[5, 6, 7]] * 2
+    store = StageStore(folder / "elsewhere")
+    for row in frames.repeats.to_dict("records"):
+        trial = before.set_index("trial").loc[row["trial"]]
+        config = TrainConfig(
+            dataset=trial["dataset"],
+            limit=50,
+            batch_size=5,
+            epochs=EPOCHS,
+            device="cpu",
+            seed=row["seed"],
+            optimizer=trial["optimizer"],
+            lr=trial["lr"],
+            step_size=int(trial["step_size"]),
+            gamma=trial["gamma"],
+        )
+        alone = [train_stage(config, it, store, folder).result for it in range(1, EPOCHS + 1)]
+        if row["state"] == "complete":
+            assert row["epochs"] == EPOCHS
+            assert row["value"] == best(alone, VAL_LOSS).val_loss
+
+
+def test_a_trial_that_was_stopped_is_trained_to_its_end(folder: Path) -> None:
+    """Its repeats have all epochs, though it has not."""
+    stopped = read().trials.query("state == 'pruned'")
+    assert len(stopped)
+    assert confirm(settings(top=9, repeats=1), Places(), Said())
+    repeats = read().repeats
+    again = repeats[repeats["trial"].isin(stopped["trial"]) & (repeats["state"] == "complete")]
+    assert len(again)
+    assert set(again["epochs"]) == {EPOCHS}
+
+
+def test_what_is_confirmed_is_not_trained_again_and_more_seeds_are_added(folder: Path) -> None:
+    """The same call trains nothing; a larger one trains the difference; Optuna hears nothing."""
+    assert confirm(settings(repeats=2), Places(), Said())
+    repeats, stored = read().repeats, results(folder)
+    said = Said()
+    assert confirm(settings(repeats=2), Places(), said)
+    pd.testing.assert_frame_equal(read().repeats, repeats)
+    assert results(folder) == stored
+    assert confirm(settings(repeats=3), Places(), Said())
+    grown = read().repeats
+    assert len(grown) == 6
+    kept = grown[grown["seed"].isin(repeats["seed"])].reset_index(drop=True)
+    pd.testing.assert_frame_equal(kept, repeats)
+    storage = journal_storage(folder / "mlruns" / "studies" / "s.journal")
+    (study,) = storage.get_all_studies()
+    assert len(storage.get_all_trials(study._study_id)) == 9
+
+
+def test_what_the_time_cut_off_goes_on(folder: Path) -> None:
+    """Nothing is begun after the time; the same call without it ends where one call would."""
+    assert not confirm(settings(timeout=1e-9), Places(), Said())
+    assert confirm(settings(), Places(), Said())
+    assert read().repeats["state"].isin(("complete", "diverged")).all()
+    assert len(read().repeats) == 6
+
+
+def test_the_command_says_how_sure_it_is(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Mean, deviation, difference, interval and verdict; the page in MLflow has them too."""
+    assert main(["--top", "2", "--repeats", "3", "--executor", "inline"]) == 0
+    printed = capsys.readouterr().out
+    assert "confirmed: from 3 other seeds trial" in printed
+    assert "Trained again from other seeds, by mean" in printed
+    page = read_file(connect(f"sqlite:///{folder}/mlflow.db"), read().run_id, "report.html")
+    assert "Trained again from other seeds, by mean" in page
+
+
+def test_what_cannot_be_confirmed_is_refused(folder: Path) -> None:
+    """Numbers that cannot be; a study that is not there; one that has nothing to confirm."""
+    for name in ("top", "repeats"):
+        with pytest.raises(ConfigError, match=f"{name} must be at least 1"):
+            settings(**{name: 0})
+    with pytest.raises(UnknownStudy, match="Unknown study 't'"):
+        confirm(replace(settings(), study="t"), Places(), Said())
+    train = TrainConfig(dataset=read().trials["dataset"][0], limit=50, device="cpu")
+    late = SweepConfig(train=train, study="late", trials=1, executor="inline", timeout=1e-9)
+    sweep(late, progress=False)
+    with pytest.raises(SweepError, match="must have a complete or pruned trial"):
+        confirm(replace(settings(), study="late"), Places(), Said())
