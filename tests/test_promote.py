@@ -44,8 +44,9 @@ def folder(
         train = TrainConfig(
             dataset=str(sample), split="train", limit=60, epochs=2, normalize=True, device="cpu"
         )
+        points = [f"optimizer=SGD,lr={lr},step_size=1,gamma=0.5" for lr in (0.002, 0.005, 0.01)]
         config = SweepConfig(
-            train=train, study=STUDY, trials=3, sampler="random", executor="inline"
+            train=train, study=STUDY, trials=3, enqueue=tuple(points), executor="inline"
         )
         sweep(config, places_in(folder), progress=False)
         yield folder
