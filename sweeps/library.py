@@ -14,10 +14,12 @@ from sweeps.guard import check_guard
 from sweeps.progress import Progress, View
 from sweeps.purity import brought
 from sweeps.report.frames import load_study
+from sweeps.report.publish import publish
 from sweeps.report.ranking import Winner
 from sweeps.report.summary import summarize
 from sweeps.session import Places, run_sweep
 from sweeps.view import open_view
+from trainer.paths import Paths
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,7 +46,7 @@ def sweep(
     places: Places = Places(),  # noqa: B008 - frozen
     progress: bool = True,
 ) -> SweepResult:
-    """Run a sweep, or go on with it, as `python -m sweeps.run` does.
+    """Run a sweep, or go on with it, as `python -m sweeps.run --no-promote` does.
 
     The same call again goes on where it was stopped, by Ctrl-C too; when all trials are there it
     trains nothing. A script must call it under `if __name__ == "__main__":` where processes are
@@ -63,6 +65,7 @@ def sweep(
     with open_view(Console()) if progress else _silence() as view:
         done = run_sweep(config, places, view)
     frames = load_study(config.study, places.tracking_uri)
+    publish(frames, places.tracking_uri or Paths.here().tracking_uri)
     return SweepResult(
         study=config.study,
         done=done,

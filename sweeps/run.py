@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -201,16 +199,11 @@ def sweep(
     if dry_run:
         console.print(estimate(config, places), highlight=False, soft_wrap=True)
         return 0
-    signal.signal(signal.SIGTERM, _interrupt)
     console.print(f"study {config.study}", highlight=False)
-    try:
-        with open_view(console) as view:
-            done = run_sweep(config, places, view)
-            if done and best is not None:
-                done = confirm_best(best, places, view)
-    except KeyboardInterrupt:
-        console.print("Stopped; the same command goes on from here.")
-        raise
+    with open_view(console) as view:
+        done = run_sweep(config, places, view)
+        if done and best is not None:
+            done = confirm_best(best, places, view)
     lines = _promoted(config.study, places) if done and promote else []
     conclude(config.study, tracking_uri, console)
     for line in lines:
@@ -230,10 +223,6 @@ def _promoted(study: str, places: Places) -> list[str]:
     except TrainerError as error:
         return [f"The winner is not registered as a model: {error}"]
     return ["The winner as a model:", *(f"  {line}" for line in shown(promotion))]
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def main(argv: Sequence[str] | None = None) -> int:

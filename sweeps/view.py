@@ -54,13 +54,17 @@ class LiveView:
 
 @contextmanager
 def open_view(console: Console) -> Iterator[View]:
-    """The view that fits the console."""
-    if not console.is_terminal:
-        yield PlainView(console)
-        return
-    opening = Spinner("dots", "opening the data, the study and MLflow")
-    with Live(opening, console=console, refresh_per_second=4, transient=True) as live:
-        yield LiveView(live)
+    """The view that fits the console; where an interrupt ends it, it says how to go on."""
+    try:
+        if console.is_terminal:
+            opening = Spinner("dots", "opening the data, the study and MLflow")
+            with Live(opening, console=console, refresh_per_second=4, transient=True) as live:
+                yield LiveView(live)
+        else:
+            yield PlainView(console)
+    except KeyboardInterrupt:
+        console.print("Stopped; the same command goes on from here.")
+        raise
 
 
 def _headline(progress: Progress) -> str:

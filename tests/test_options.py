@@ -1,3 +1,4 @@
+import signal
 from collections.abc import Callable
 from typing import Annotated
 
@@ -99,6 +100,13 @@ def test_a_command_ends_with_a_status_and_at_most_one_error(
     assert bool(printed.err) == bool(said)
     if status == 1:
         assert printed.err == said
+
+
+def test_sigterm_is_an_interrupt_as_long_as_a_command_runs() -> None:
+    """Whoever ends it politely gets what Ctrl-C gets; the handler of before is back afterwards."""
+    before = signal.getsignal(signal.SIGTERM)
+    assert options.run(app_of(lambda: signal.raise_signal(signal.SIGTERM)), []) == 130
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_help_is_done_and_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -108,7 +108,7 @@ def test_a_study_of_one_objective_has_no_front():
 
 
 def test_optimizers_are_compared_with_their_numbers_of_trials():
-    """Every trial counts in n, only complete and pruned ones in best and median."""
+    """Every trial counts in n, only complete and pruned ones in their values."""
     summary = summarize(
         frames_of(
             ("complete", [3.0], {}),
@@ -128,6 +128,7 @@ def test_optimizers_are_compared_with_their_numbers_of_trials():
             "failed": [0, 0, 1],
             "best": [2.0, 3.0, math.nan],
             "median": [2.0, 4.0, math.nan],
+            "spread": [0.0, 1.0, math.nan],
         }
     )
     pd.testing.assert_frame_equal(summary.by_optimizer, expected)

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 import pandas as pd
 from rich.console import Console
 
-from sweeps.errors import SweepError
 from sweeps.report.across import across
 from sweeps.report.frames import StudyFrames
 from sweeps.report.page import across_page, to_page
-from sweeps.report.render import markdown, render_across, render_table, to_json
+from sweeps.report.render import markdown, markdown_across, render_across, render_table, to_json
 from sweeps.report.summary import summarize
 
 FORMATS = ("table", "markdown", "html", "csv", "parquet", "json")
@@ -60,12 +59,10 @@ def _text(studies: Sequence[StudyFrames], format: str, frame: str, colours: bool
         return str(chosen(studies, frame).to_csv(index=False))
     if format == "html":
         return across_page(studies) if others else to_page(first)
-    if others and format in ("json", "markdown"):
-        raise SweepError(f"Several studies must go with another format, but got {format}.")
     if format == "json":
-        return to_json(first)
+        return to_json(studies)
     if format == "markdown":
-        return markdown(summarize(first))
+        return markdown_across(studies) if others else markdown(summarize(first))
     console = Console(force_terminal=colours)
     with console.capture() as captured:
         if others:

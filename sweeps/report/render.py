@@ -102,9 +102,7 @@ def markdown(summary: Summary) -> str:
         parts += ["## Winner", f"{winner_line(summary)}: {_settings(summary.winner.params)}"]
         parts += [line] if (line := confirmed_line(summary)) else []
     for title, frame in tables(summary):
-        cells = frame.map(lambda text: text.replace("|", "\\|"))
-        rows = [frame.columns, ["---"] * len(frame.columns), *cells.to_numpy()]
-        parts += [f"## {title}", "\n".join(f"| {' | '.join(row)} |" for row in rows)]
+        parts += [f"## {title}", _markdown_table(frame)]
     if summary.notes:
         parts += ["## Notes", "\n".join(f"- {note}" for note in summary.notes)]
     if summary.advice:
@@ -114,17 +112,44 @@ def markdown(summary: Summary) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def to_json(frames: StudyFrames) -> str:
-    """The summary and both frames as JSON; what is no finite number is null in it."""
-    content = {
-        "format": JSON_FORMAT,
-        "study": frames.name,
-        "objective": frames.objective,
-        "summary": asdict(summarize(frames)),
-        "trials": frames.trials,
-        "curves": frames.curves,
-    }
-    return json.dumps(_jsonable(content), indent=1, allow_nan=False) + "\n"
+def markdown_across(studies: Sequence[StudyFrames]) -> str:
+    """How several studies compare, as Markdown; a column a study.
+
+    Raises:
+        SweepError: they cannot be compared.
+    """
+    facts = across(studies).set_index("study").T.reset_index(names="").map(short)
+    return f"# {len(studies)} studies\n\n{_markdown_table(facts)}\n"
+
+
+def _markdown_table(texts: pd.DataFrame) -> str:
+    cells = texts.map(lambda text: text.replace("|", "\\|"))
+    rows = [texts.columns, ["---"] * len(texts.columns), *cells.to_numpy()]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def to_json(studies: Sequence[StudyFrames]) -> str:
+    """Summary and both frames of a study as JSON; what is no finite number is null in it.
+
+    Of several studies: their comparison, and a list of them.
+
+    Raises:
+        SweepError: the studies cannot be compared.
+    """
+    each = [
+        {
+            "study": frames.name,
+            "objective": frames.objective,
+            "summary": asdict(summarize(frames)),
+            "trials": frames.trials,
+            "curves": frames.curves,
+        }
+        for frames in studies
+    ]
+    content = each[0] if len(each) == 1 else {"across": across(studies), "studies": each}
+    return (
+        json.dumps(_jsonable({"format": JSON_FORMAT} | content), indent=1, allow_nan=False) + "\n"
+    )
 
 
 def _jsonable(value: Any) -> Any:
@@ -150,6 +175,12 @@ def headlines(summary: Summary) -> Iterable[str]:
     yield f"trials: {summary.trials} of {summary.asked} asked for" + (counts and f": {counts}")
     reused = share(summary.reused_epochs, summary.epochs)
     yield f"epochs: {summary.epochs} asked for, {summary.trained_epochs} trained; reused {reused}"
+    if summary.spared_epochs or summary.reused_epochs:
+        yield (
+            f"saved: {summary.spared_epochs} epochs ({duration(summary.spared_seconds)} of "
+            f"training) as trials were stopped, {summary.reused_epochs} "
+            f"({duration(summary.reused_seconds)}) by reuse"
+        )
     if summary.seconds is not None:
         yield f"wall time: {duration(summary.seconds)}"
 

@@ -23,8 +23,8 @@ from sweeps.report.ranking import (
     second_column,
 )
 from sweeps.space import SEARCHED
-from trainer.metrics import OBJECTIVES
-from trainer.record import BEST, BEST_EPOCH
+from trainer.metrics import EPOCH_SECONDS, OBJECTIVES
+from trainer.record import BEST, BEST_EPOCH, DIVERGED, PRUNED
 
 __all__ = ["Summary", "summarize", "train_command"]
 
@@ -53,10 +53,15 @@ class Summary:
         front: with two objectives, the ranked trials that no other beats in both, best first; rows
             as those of `top`, with the second objective after the first. Without a second: no rows.
         by_optimizer: a row an optimizer, best first: n (its trials), how many of them are complete,
-            pruned, diverged and failed, and best and median value over the complete and pruned.
+            pruned, diverged and failed; best and median value over the complete and pruned, and
+            their spread (from the first quartile to the third).
         epochs: how many were asked of the trainer, over all trials.
         trained_epochs: how many of those were trained.
         reused_epochs: how many of those had been trained for another trial or study.
+        spared_epochs: how many more there would have been, had no trial been stopped.
+        reused_seconds: of training, that the reused ones first took.
+        spared_seconds: of training, that those would have taken, each as long as its trial's others
+            took on average.
         seconds: from the first start to the last end, pauses between included; None before that.
         view: the command or address that shows the study in a browser.
         notes: sentences to read before the winner is believed.
@@ -80,6 +85,9 @@ class Summary:
     epochs: int
     trained_epochs: int
     reused_epochs: int
+    spared_epochs: int
+    reused_seconds: float
+    spared_seconds: float
     seconds: float | None
     view: str
     notes: tuple[str, ...]
@@ -97,6 +105,7 @@ def summarize(frames: StudyFrames) -> Summary:
     shown = ["trial", "state", BEST + frames.objective, BEST_EPOCH, "epochs", *searched]
     both = [*shown[:3], *([second_column(frames.second)] if frames.second else []), *shown[3:]]
     reused = int(curves["reused"].sum())
+    spared = _spared(frames)
     return Summary(
         study=frames.name,
         objective=frames.objective,
@@ -114,6 +123,9 @@ def summarize(frames: StudyFrames) -> Summary:
         epochs=len(curves),
         trained_epochs=len(curves) - reused,
         reused_epochs=reused,
+        spared_epochs=int(spared.sum()),
+        reused_seconds=float(curves.loc[curves["reused"], EPOCH_SECONDS].sum()),
+        spared_seconds=float((spared * curves.groupby("trial")[EPOCH_SECONDS].mean()).sum()),
         seconds=_seconds(frames),
         view=frames.view,
         notes=tuple(notes_on(frames, winner)),
@@ -129,6 +141,12 @@ def searched_columns(trials: pd.DataFrame) -> list[str]:
     others += arguments(trials.columns)
     varied = [name for name in others if trials[name].nunique(dropna=False) > 1]
     return list(dict.fromkeys((*searched, *varied)))
+
+
+def _spared(frames: StudyFrames) -> pd.Series[int]:
+    """Epochs that a trial did not train, as it was stopped; by trial, of those that have any."""
+    stopped = frames.trials[frames.trials["state"].isin((PRUNED, DIVERGED))].set_index("trial")
+    return stopped["asked_epochs"] - stopped["epochs"].astype("int64")
 
 
 def _seconds(frames: StudyFrames) -> float | None:
