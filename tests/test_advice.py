@@ -30,11 +30,12 @@ def steady(value, **params):
         (0.02, 0.5, []),
         (0.001, 0.5, ['lr = { low = 0.0001, high = 0.1, grid = "1-2-5" }']),
         (0.1, 0.5, ['lr = { low = 0.001, high = 1, grid = "1-2-5" }']),
-        (0.02, 0.9, ["gamma = { low = 0.1, high = 1 }"]),
+        (0.02, 0.9, ["gamma = { low = 0.1, high = 1, step = 0.1 }"]),
+        (0.02, 0.1, ["gamma = { low = 0.01, high = 0.9 }"]),  # no step of 0.1 leads further
     ],
 )
 def test_a_best_value_at_an_end_of_the_space_widens_it(lr, gamma, expected):
-    """By a decade where it is logarithmic; never beyond what a name can be."""
+    """By a decade where it is logarithmic, by steps where it has such; never beyond what can be."""
     changes = [change for _, change in advised(steady(1.0, lr=lr, gamma=gamma), space=SPACE)]
     assert changes == expected
 

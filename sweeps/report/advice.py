@@ -70,20 +70,21 @@ def _at_the_ends(frames: StudyFrames, winner: Winner, idle: Mapping[str, float])
     for name, value in winner.params.items():
         if isinstance(value, (bool, str)) or name in idle:
             continue
-        values = _values(_entry(frames.space, name, optimizer))
+        entry = _entry(frames.space, name, optimizer)
+        values = _values(entry)
         if len(values) < 2:
             continue
         low, high = values[0], values[-1]
         if value == low and not _ends(name, "low", low):
             yield (
                 f"The winner's {name}, {value:g}, is the lowest that the space has. "
-                f"Next: {name} = {_wider(name, values, down=True)}"
+                f"Next: {name} = {_wider(name, entry, down=True)}"
             )
         # the epochs are as far as step_size can go
         elif value == high and not _ends(name, "high", high) and name != "step_size":
             yield (
                 f"The winner's {name}, {value:g}, is the highest that the space has. "
-                f"Next: {name} = {_wider(name, values, down=False)}"
+                f"Next: {name} = {_wider(name, entry, down=False)}"
             )
 
 
@@ -187,18 +188,23 @@ def _range(low: float, high: float) -> str:
     return f"{{ low = {low:.4g}, high = {high:.4g}, {kind} }}"
 
 
-def _wider(name: str, values: list[float], *, down: bool) -> str:
-    """A range that goes further on one side."""
+def _wider(name: str, entry: Any, *, down: bool) -> str:
+    """A range that goes further on one side, by the steps of the old one, so that epochs recur."""
+    values = _values(entry)
     low, high = values[0], values[-1]
     if low > 0 and high / low > _BEYOND:
         return _range(low / _BEYOND, high) if down else _range(low, high * _BEYOND)
     reach = (high - low) / 2
     least = low / _BEYOND if low > 0 else _NATURAL["low"].get(name, -math.inf)
     most = _NATURAL["high"].get(name, math.inf)
-    low, high = (max(low - reach, least), high) if down else (low, min(high + reach, most))
+    by = min(reach, low - least if down else most - high)
+    step = float(entry.get("step") or 0) if isinstance(entry, Mapping) else 0.0
+    steps = math.floor(by / step + 1e-9) if step else 0
+    by = steps * step if steps else by
+    low, high = (low - by, high) if down else (low, high + by)
     if all(isinstance(it, int) for it in values):
-        return f"{{ low = {int(low)}, high = {int(high)} }}"
-    return f"{{ low = {low:.4g}, high = {high:.4g} }}"
+        low, high = int(low), int(high)
+    return f"{{ low = {low:.4g}, high = {high:.4g}{f', step = {step:g}' if steps else ''} }}"
 
 
 def _ends(name: str, side: str, value: float) -> bool:

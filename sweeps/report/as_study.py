@@ -87,6 +87,7 @@ def plots(study: optuna.Study, objective: str) -> list[go.Figure]:
         warnings.simplefilter("ignore")
         figures = [visualization.plot_optimization_history(study, target_name=objective)]
         figures[0].update_layout(title="Best value so far, by trial")
+        figures[0].update_traces(line_shape="hv", selector={"mode": "lines"})
         shared = set.intersection(*(set(trial.params) for trial in complete))
         if shared:
             order = [name for name in study.trials[0].params if name in shared] or sorted(shared)
