@@ -128,7 +128,7 @@ def test_optimizers_are_compared_with_their_numbers_of_trials():
             "failed": [0, 0, 1],
             "best": [2.0, 3.0, math.nan],
             "median": [2.0, 4.0, math.nan],
-            "spread": [0.0, 1.0, math.nan],
+            "spread": [math.nan, 1.0, math.nan],
         }
     )
     pd.testing.assert_frame_equal(summary.by_optimizer, expected)

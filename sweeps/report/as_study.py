@@ -15,8 +15,11 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.trial import TrialState, create_trial
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from plotly.colors import sample_colorscale
 
+from sweeps.report.figures import GOOD_TO_BAD, LINES
 from sweeps.report.frames import StudyFrames
 from trainer.metrics import OBJECTIVES
 from trainer.record import BEST
@@ -88,12 +91,8 @@ def plots(study: optuna.Study, objective: str) -> list[go.Figure]:
         figures = [visualization.plot_optimization_history(study, target_name=objective)]
         figures[0].update_layout(title="Best value so far, by trial")
         figures[0].update_traces(line_shape="hv", selector={"mode": "lines"})
-        shared = set.intersection(*(set(trial.params) for trial in complete))
-        if shared:
-            order = [name for name in study.trials[0].params if name in shared] or sorted(shared)
-            figure = visualization.plot_parallel_coordinate(study, order, target_name=objective)
-            figure.update_layout(title="Parallel coordinates; drag along an axis to select")
-            figures.append(figure)
+        if any(trial.params for trial in complete):
+            figures.append(_parallel(study, complete, objective))
         known = importances(study)
         if known:
             figure = visualization.plot_param_importances(study, target_name=objective)
@@ -103,6 +102,31 @@ def plots(study: optuna.Study, objective: str) -> list[go.Figure]:
             )
             figures.append(figure)
     return figures
+
+
+def _parallel(study: optuna.Study, complete: Sequence[FrozenTrial], objective: str) -> go.Figure:
+    """Optuna's parallel coordinates of the `LINES` best, as more hide each other; best on top."""
+    from optuna import visualization
+
+    more = study.direction == StudyDirection.MAXIMIZE
+    shown = optuna.create_study(direction=study.direction)
+    shown.add_trials(sorted(complete, key=lambda it: it.value or 0.0, reverse=more)[:LINES])
+    figure = visualization.plot_parallel_coordinate(shown, target_name=objective)
+    which = f" of the {LINES} best trials" if len(complete) > LINES else ""
+    figure.update_layout(title=f"Parallel coordinates{which}")
+    # Optuna's blues cannot be seen on black, nor its grey letters; heights are from 0 to 1
+    figure.update_annotations(font={"color": None})
+    figure.update_traces(marker={"colorscale": GOOD_TO_BAD, "reversescale": more}, selector=_BAR)
+    lines = list(figure.select_traces({"mode": "lines"}))
+    for line in lines:
+        share = 1 - line.y[0] if more else line.y[0]
+        line.line.color = sample_colorscale(GOOD_TO_BAD, [share])[0]
+    lines.sort(key=lambda line: line.y[0], reverse=not more)
+    figure.data = (*lines, *figure.select_traces(_BAR))
+    return figure
+
+
+_BAR = {"mode": "markers"}
 
 
 def _params(row: dict[Any, Any], distributions: dict[str, BaseDistribution]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from plotly.colors import qualitative
 from sweeps.report.frames import StudyFrames
 from sweeps.report.ranking import second_column
 from sweeps.search.objectives import SECONDS
-from trainer.metrics import RUNNING_LOSS, TRAIN_LOSS, VAL_ACCURACY, VAL_LOSS
+from trainer.metrics import OBJECTIVES, RUNNING_LOSS, TRAIN_LOSS, VAL_ACCURACY, VAL_LOSS
 from trainer.record import BEST, COMPLETE, DIVERGED, FAILED, PRUNED
 
 UNITS = {
@@ -28,8 +28,13 @@ UNITS = {
 LINES = 120
 """Curves that are drawn each by itself; of more trials the rest becomes a band."""
 
+GOOD_TO_BAD = [[0, "#d7301f"], [0.25, "#d98c1f"], [0.6, "#3b9ab2"], [1, "#7f8ea3"]]
+"""Colours from the best value to the worst, each of which can be seen on white and on black."""
+
 _BARS = 3000
+_EDGED = 500  # bars, of which each is wide enough for an edge
 _FADED = 0.35
+_DODGE = 0.04  # decades between optimizers side by side
 
 
 def colours(optimizers: Iterable[str]) -> dict[str, str]:
@@ -77,14 +82,18 @@ def curves(frames: StudyFrames, ranked: pd.DataFrame, metric: str) -> go.Figure:
 
 
 def rates(frames: StudyFrames, ranked: pd.DataFrame) -> go.Figure:
-    """What each trial reached over its learning rate; above the plot those that diverged."""
+    """What each trial reached over its learning rate; above the plot those that diverged.
+
+    Of more than `LINES` trials those of one rate lie side by side by optimizer, not on it.
+    """
     name, palette = BEST + frames.objective, colours(frames.trials["optimizer"])
     diverged = frames.trials[frames.trials["state"] == DIVERGED]
     figure = go.Figure()
-    for optimizer, colour in palette.items():
+    for at, (optimizer, colour) in enumerate(palette.items()):
         rows = ranked[ranked["optimizer"] == optimizer]
+        aside = 10 ** (_DODGE * (at - (len(palette) - 1) / 2)) if len(ranked) > LINES else 1.0
         figure.add_scatter(
-            x=rows["lr"].tolist(),
+            x=(rows["lr"] * aside).tolist(),
             y=rows[name].tolist(),
             mode="markers",
             marker={
@@ -100,7 +109,7 @@ def rates(frames: StudyFrames, ranked: pd.DataFrame) -> go.Figure:
         if lost.empty:
             continue
         figure.add_scatter(
-            x=lost["lr"].tolist(),
+            x=(lost["lr"] * aside).tolist(),
             y=[1.0] * len(lost),
             yaxis="y2",
             mode="markers",
@@ -109,7 +118,9 @@ def rates(frames: StudyFrames, ranked: pd.DataFrame) -> go.Figure:
             text=[_label(row["trial"], row) for _, row in lost.iterrows()],
             hovertemplate="%{text}<br>diverged<extra></extra>",
         )
-        figure.add_vline(x=lost["lr"].min(), line={"color": colour, "dash": "dot", "width": 1})
+        figure.add_vline(
+            x=lost["lr"].min() * aside, line={"color": colour, "dash": "dot", "width": 1}
+        )
     figure.update_layout(
         title="Result by learning rate; dotted: the lowest rate at which an optimizer diverged",
         xaxis={"title": "learning rate (log)", "type": "log", "exponentformat": "none"},
@@ -121,12 +132,11 @@ def rates(frames: StudyFrames, ranked: pd.DataFrame) -> go.Figure:
 
 
 def decays(frames: StudyFrames, ranked: pd.DataFrame) -> go.Figure | None:
-    """What trials reached by step_size and gamma; None where these were not searched."""
-    rows = ranked.dropna(subset=["step_size", "gamma"])
-    if rows.empty or len(rows[["step_size", "gamma"]].drop_duplicates()) < 2:
+    """The best that trials reached by step_size and gamma; None where these were not searched."""
+    rows = ranked.dropna(subset=["step_size", "gamma"]).drop_duplicates(["step_size", "gamma"])
+    if len(rows) < 2:
         return None
     name = BEST + frames.objective
-    rows = rows.iloc[::-1]  # the best on top
     figure = go.Figure(
         go.Scatter(
             x=rows["step_size"].tolist(),
@@ -135,8 +145,8 @@ def decays(frames: StudyFrames, ranked: pd.DataFrame) -> go.Figure | None:
             marker={
                 "color": rows[name].tolist(),
                 "size": 14,
-                "colorscale": "Viridis",
-                "reversescale": frames.objective != VAL_ACCURACY,
+                "colorscale": GOOD_TO_BAD,
+                "reversescale": OBJECTIVES[frames.objective],
                 "cmin": float(rows[name].quantile(0.05)),
                 "cmax": float(rows[name].quantile(0.95)),
                 "colorbar": {"title": {"text": frames.objective}},
@@ -147,7 +157,7 @@ def decays(frames: StudyFrames, ranked: pd.DataFrame) -> go.Figure | None:
         )
     )
     figure.update_layout(
-        title="Result by step_size and gamma",
+        title="Best result by step_size and gamma",
         xaxis_title="step_size (epochs between decays)",
         yaxis_title="gamma (factor of each decay)",
     )
@@ -198,7 +208,7 @@ def timeline(frames: StudyFrames) -> go.Figure | None:
             ended_at=("ended_at", "max"),
         )
     trials = frames.trials.set_index("trial")
-    palette = colours(trials["optimizer"])
+    palette, edge = colours(trials["optimizer"]), 0.5 if len(bars) <= _EDGED else 0
     figure = go.Figure()
     for optimizer, colour in palette.items():
         rows = bars[bars["trial"].map(trials["optimizer"]) == optimizer]
@@ -207,7 +217,7 @@ def timeline(frames: StudyFrames) -> go.Figure | None:
             base=rows["began"].tolist(),
             x=((rows["ended_at"] - rows["began"]).dt.total_seconds() * 1000).tolist(),
             y=[f"worker {worker}" for worker in rows["worker"]],
-            marker={"color": colour, "line": {"width": 0.5, "color": "rgba(127,127,127,0.5)"}},
+            marker={"color": colour, "line": {"width": edge, "color": "rgba(127,127,127,0.5)"}},
             name=optimizer,
             text=[f"trial {row.trial}, epoch {row.epoch}" for row in rows.itertuples()],
             textposition="none",

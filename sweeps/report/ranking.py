@@ -162,6 +162,7 @@ def by_optimizer(frames: StudyFrames, ranked: pd.DataFrame) -> pd.DataFrame:
     values = ranked.groupby("optimizer")[BEST + frames.objective]
     frame["best"] = values.max() if more else values.min()
     frame["median"] = values.median()
-    frame["spread"] = values.quantile(0.75) - values.quantile(0.25)
+    spread = values.quantile(0.75) - values.quantile(0.25)
+    frame["spread"] = spread.where(values.count() > 1)  # one trial has none
     frame = frame.rename_axis(columns=None).reset_index()
     return frame.sort_values("best", ascending=not more, kind="stable", ignore_index=True)
