@@ -28,7 +28,7 @@ from trainer.data import Data, prepare
 from trainer.errors import ConfigError
 from trainer.paths import Paths
 from trainer.plan import plan
-from trainer.record import CheckpointRule, record_of
+from trainer.record import BEST, BEST_EPOCH, CheckpointRule, record_of
 from trainer.stage import data_of
 from trainer.store import StageStore
 from trainer.tags import CONFIRMS_TAG, STUDY_TAG
@@ -43,7 +43,8 @@ class ConfirmConfig:
 
     Attributes:
         study: its name; None: the newest.
-        top: how many of its best complete and pruned trials.
+        top: how many of its best complete and pruned trials, of which no two have the same best
+            epoch.
         repeats: how many other seeds each is trained from, to its full number of epochs.
         executor, workers, timeout: as in `SweepConfig`.
 
@@ -219,8 +220,11 @@ class Repeats:
 
 
 def _sources(frames: StudyFrames, top: int, uri: str) -> list[Source]:
-    """The best trials with their configs, as MLflow has them."""
-    best = rank(frames).head(top)
+    """The best trials with their configs, as MLflow has them.
+
+    Of trials that share the epoch they were best at the first counts: they have the same weights.
+    """
+    best = rank(frames).drop_duplicates([BEST + frames.objective, BEST_EPOCH]).head(top)
     if best.empty:
         raise SweepError(
             f"Study {frames.name!r} must have a complete or pruned trial to be confirmed, but has "

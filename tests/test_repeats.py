@@ -112,6 +112,23 @@ def test_each_of_the_best_is_trained_from_the_same_other_seeds_to_its_end(folder
             assert row["value"] == best(alone, VAL_LOSS).val_loss
 
 
+def test_trials_that_share_their_best_epoch_are_confirmed_once(
+    empty_database: Path, sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They have the same weights by then, however they went on."""
+    shutil.copy(empty_database, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    train = TrainConfig(dataset=str(sample), limit=50, batch_size=5, epochs=2, device="cpu")
+    points = [(0.01, 0.1), (0.01, 0.2), (0.02, 0.1), (0.005, 0.1)]  # gamma acts after the end
+    words = tuple(f"optimizer=SGD,lr={lr},step_size=2,gamma={it}" for lr, it in points)
+    sweep(SweepConfig(train=train, study="s", trials=4, enqueue=words, executor="inline"))
+    ranked = rank(read()).set_index("trial")
+    assert ranked.loc[0, "best_val_loss"] == ranked.loc[1, "best_val_loss"]
+    assert confirm(settings(top=4, repeats=1), Places(), Said())
+    assert 0 in set(read().repeats["trial"])
+    assert 1 not in set(read().repeats["trial"])
+
+
 def test_a_trial_that_was_stopped_is_trained_to_its_end(folder: Path) -> None:
     """Its repeats have all epochs, though it has not."""
     stopped = read().trials.query("state == 'pruned'")
