@@ -36,14 +36,16 @@ from trainer.tags import (
 
 START = 1_760_000_000_000
 READ = """
-import json, resource, sys, time
+import json, sys, time
+from pathlib import Path
 from sweeps.report.frames import load_study, read_study
 from trainer.connection import connect
 connect(sys.argv[1]).search_experiments()
 began = time.perf_counter()
 study = load_study(None, sys.argv[1]) if sys.argv[2] == "file" else read_study(connect(sys.argv[1]))
 seconds = time.perf_counter() - began
-megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+status = Path('/proc/self/status').read_text()  # getrusage has the peak of whoever started us
+megabytes = int(status.partition('VmHWM:')[2].split()[0]) / 1e3
 print(json.dumps([seconds, megabytes, len(study.trials), len(study.curves)]))
 """
 
