@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import optuna
@@ -44,7 +44,7 @@ def as_study(frames: StudyFrames, ranked: pd.DataFrame, names: Sequence[str]) ->
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     maximize = OBJECTIVES[frames.objective]
-    study = optuna.create_study(direction="maximize" if maximize else "minimize")
+    study = _create(StudyDirection.MAXIMIZE if maximize else StudyDirection.MINIMIZE)
     distributions = {name: _distribution(frames.trials[name]) for name in names}
     values = ranked.set_index("trial")[BEST + frames.objective]
     rows = dict(
@@ -109,7 +109,7 @@ def _parallel(study: optuna.Study, complete: Sequence[FrozenTrial], objective: s
     from optuna import visualization
 
     more = study.direction == StudyDirection.MAXIMIZE
-    shown = optuna.create_study(direction=study.direction)
+    shown = _create(study.direction)
     shown.add_trials(sorted(complete, key=lambda it: it.value or 0.0, reverse=more)[:LINES])
     figure = visualization.plot_parallel_coordinate(shown, target_name=objective)
     which = f" of the {LINES} best trials" if len(complete) > LINES else ""
@@ -127,6 +127,23 @@ def _parallel(study: optuna.Study, complete: Sequence[FrozenTrial], objective: s
 
 
 _BAR = {"mode": "markers"}
+
+
+class _Study(optuna.Study):
+    """A study whose trials are not copied each time they are looked at, which Optuna does often."""
+
+    def _get_trials(
+        self,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+        use_cache: bool = False,
+    ) -> list[FrozenTrial]:
+        return super()._get_trials(False, states, use_cache)
+
+
+def _create(direction: StudyDirection) -> optuna.Study:
+    study = optuna.create_study(direction=direction)
+    return _Study(study.study_name, study._storage)
 
 
 def _params(row: dict[Any, Any], distributions: dict[str, BaseDistribution]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ LINES = 120
 GOOD_TO_BAD = [[0, "#d7301f"], [0.25, "#d98c1f"], [0.6, "#3b9ab2"], [1, "#7f8ea3"]]
 """Colours from the best value to the worst, each of which can be seen on white and on black."""
 
-_BARS = 3000
+_BARS = 2000
 _EDGED = 500  # bars, of which each is wide enough for an edge
 _FADED = 0.35
 _DODGE = 0.04  # decades between optimizers side by side
@@ -189,21 +189,21 @@ def both_objectives(frames: StudyFrames, both: pd.DataFrame, front: pd.DataFrame
 def timeline(frames: StudyFrames) -> go.Figure | None:
     """Which worker trained which trial when; marks at the start of trials that reused epochs.
 
-    Of more than 3,000 epochs those of one trial that a worker trained in a row are one bar.
+    Of more than `_BARS` epochs those of a worker that would be as thin as a line are one bar, that
+    of the first.
     """
     own = frames.curves[~frames.curves["reused"]].dropna(subset=["worker"])
     if own.empty:
         return None
     began = own["ended_at"] - pd.to_timedelta(own["epoch_seconds"], unit="s")
-    bars = own.assign(began=began).sort_values(["worker", "ended_at"])
+    bars = own.assign(began=began).sort_values(["worker", "began"])
     if len(bars) > _BARS:
-        switches = (bars["trial"] != bars["trial"].shift()) | (
-            bars["worker"] != bars["worker"].shift()
-        )
-        bars = bars.groupby(switches.cumsum()).agg(
+        passed = (bars["began"] - bars["began"].min()) / (bars["ended_at"].max() - began.min())
+        slots = (passed * _BARS / bars["worker"].nunique()).astype("int64")
+        bars = bars.groupby(["worker", slots], as_index=False).agg(
             worker=("worker", "first"),
             trial=("trial", "first"),
-            epoch=("epoch", "max"),
+            epoch=("epoch", "first"),
             began=("began", "min"),
             ended_at=("ended_at", "max"),
         )
