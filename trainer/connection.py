@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _PATIENCE_SECONDS = 10.0
+_CHATTY = (  # of each step of a new database, and of a model that is there at once
+    "alembic",
+    "mlflow.store.db.utils",
+    "mlflow.store.model_registry.abstract_store",
+)
 _SHOWN_AS = {"mlflow.experimentKind": "custom_model_development"}  # not as one of language models
 
 
@@ -34,9 +39,10 @@ def connect(uri: str) -> MlflowClient:
         _must_answer(uri)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     import mlflow
 
-    for name in ("alembic", "mlflow.store.db.utils"):  # they tell of each step of a new database
+    for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
     return mlflow.MlflowClient(tracking_uri=uri)
 
