@@ -45,7 +45,7 @@ def test_ranges_of_one_optimizer_are_its_own():
     space = SPACE | {"when": {"optimizer": {"SGD": {"lr": {"grid": [0.02, 0.05, 0.1, 0.2, 0.5]}}}}}
     ((seen, change),) = advised(steady(1.0, lr=0.02, gamma=0.5), space=space)
     assert seen == "The winner's lr, 0.02, is the lowest that the space has."
-    assert change.startswith("lr = { low = 0.002, high = 0.5")
+    assert change.startswith("[when.optimizer.SGD] lr = { low = 0.002, high = 0.5")
 
 
 def test_an_optimizer_that_diverges_gets_rates_below_that():

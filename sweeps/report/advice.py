@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -70,7 +71,7 @@ def _at_the_ends(frames: StudyFrames, winner: Winner, idle: Mapping[str, float])
     for name, value in winner.params.items():
         if isinstance(value, (bool, str)) or name in idle:
             continue
-        entry = _entry(frames.space, name, optimizer)
+        table, entry = _entry(frames.space, name, optimizer)
         values = _values(entry)
         if len(values) < 2:
             continue
@@ -78,13 +79,13 @@ def _at_the_ends(frames: StudyFrames, winner: Winner, idle: Mapping[str, float])
         if value == low and not _ends(name, "low", low):
             yield (
                 f"The winner's {name}, {value:g}, is the lowest that the space has. "
-                f"Next: {name} = {_wider(name, entry, down=True)}"
+                f"Next: {table}{name} = {_wider(name, entry, down=True)}"
             )
         # the epochs are as far as step_size can go
         elif value == high and not _ends(name, "high", high) and name != "step_size":
             yield (
                 f"The winner's {name}, {value:g}, is the highest that the space has. "
-                f"Next: {name} = {_wider(name, entry, down=False)}"
+                f"Next: {table}{name} = {_wider(name, entry, down=False)}"
             )
 
 
@@ -102,7 +103,7 @@ def _diverging(frames: StudyFrames, ranked: pd.DataFrame) -> Iterable[str]:
         else:
             low, high = kept.min(), kept.max()
             low = low if low < high else high / _BEYOND
-        yield f"{said} Next: [when.optimizer.{_key(str(optimizer))}] lr = {_range(low, high)}"
+        yield f"{said} Next: {_table(str(optimizer))}lr = {_range(low, high)}"
 
 
 def _idle(winner: Winner, importances: Mapping[str, float], trials: int) -> dict[str, float]:
@@ -165,10 +166,10 @@ def _pruned(frames: StudyFrames, ranked: pd.DataFrame, confirmed: pd.DataFrame) 
         )
 
 
-def _entry(space: Mapping[str, Any], name: str, optimizer: str) -> Any:
-    """What the space says of a name for an optimizer."""
+def _entry(space: Mapping[str, Any], name: str, optimizer: str) -> tuple[str, Any]:
+    """The head of the table that has a name for an optimizer ("": the top), and what it says."""
     cases = space.get("when", {}).get("optimizer", {}).get(optimizer, {})
-    return cases.get(name, space.get(name))
+    return (_table(optimizer), cases[name]) if name in cases else ("", space.get(name))
 
 
 def _values(entry: Any) -> list[float]:
@@ -211,5 +212,6 @@ def _ends(name: str, side: str, value: float) -> bool:
     return _NATURAL[side].get(name) == value
 
 
-def _key(name: str) -> str:
-    return name if name.isidentifier() else f'"{name}"'
+def _table(optimizer: str) -> str:
+    """The head of an optimizer's own table in a space."""
+    return f"[when.optimizer.{optimizer if optimizer.isidentifier() else json.dumps(optimizer)}] "
