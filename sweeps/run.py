@@ -215,14 +215,14 @@ def sweep(
 
 def _promoted(study: str, places: Places) -> list[str]:
     """Register the winner; what keeps it from that is said, and the sweep is done all the same."""
-    from sweeps.promote import promote, shown
+    from sweeps.champion import promote
     from trainer.errors import TrainerError
 
     try:
         promotion = promote(study, places)
     except TrainerError as error:
         return [f"The winner is not registered as a model: {error}"]
-    return ["The winner as a model:", *(f"  {line}" for line in shown(promotion))]
+    return ["The winner as a model:", *(f"  {line}" for line in promotion.lines)]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 from torch import nn
 
+from sweeps.progress import Progress
 from trainer.metrics import EpochResult
 from trainer.record import RunRecord
 
@@ -57,6 +58,20 @@ def result(epoch: int = 1, **changes: object) -> EpochResult:
         ended_at=1_700_000_000.5 + epoch,
     )
     return replace(plain, **changes)
+
+
+class Said:
+    """A view that remembers what it was told to say."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def show(self, progress: Progress) -> None:
+        """Nothing."""
+
+    def say(self, line: str) -> None:
+        """Remember it."""
+        self.lines.append(line)
 
 
 class Shown:

@@ -5,8 +5,8 @@ import pytest
 from studies import frames_of, repeats_of
 
 from sweeps.report.confirmed import BEST_VERDICT, TIED, TOO_FEW, WORSE, compare, interval
-from sweeps.report.render import confirmed_line
 from sweeps.report.summary import summarize
+from sweeps.report.wording import confirmed_line
 
 
 def repeated(*values):

@@ -8,10 +8,10 @@ from typing import Any
 import optuna
 import pytest
 from fresh import begin
+from samples import Said
 
 from sweeps.config import SweepConfig
 from sweeps.errors import UnknownStudy
-from sweeps.progress import Progress
 from sweeps.report.frames import load_study
 from sweeps.report.ranking import rank
 from sweeps.search.known import enqueue, known_points
@@ -28,29 +28,15 @@ SPACE = (
 )
 
 
-class Quiet:
-    """A view that keeps the lines it is to say."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def show(self, progress: Progress) -> None:
-        """Nothing."""
-
-    def say(self, line: str) -> None:
-        """Keep it."""
-        self.lines.append(line)
-
-
 @pytest.fixture
-def view() -> Quiet:
+def view() -> Said:
     """What sweeps said."""
-    return Quiet()
+    return Said()
 
 
 @pytest.fixture
 def sweep(
-    small: Small, view: Quiet, tmp_path: Path, tracking_uri: str, monkeypatch: pytest.MonkeyPatch
+    small: Small, view: Said, tmp_path: Path, tracking_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Any]:
     """Runs a sweep in the test's folder, in this process; the study's frames."""
     monkeypatch.chdir(tmp_path)
@@ -74,7 +60,7 @@ def sweep(
 
 
 def test_known_points_are_tried_first_and_once(
-    sweep: Callable[..., Any], view: Quiet, tmp_path: Path
+    sweep: Callable[..., Any], view: Said, tmp_path: Path
 ) -> None:
     """In their order, of every form; given again with more trials they are not tried again."""
     (tmp_path / "known.json").write_text('[{"optimizer": "Adam", "lr": 0.0005}, {"lr": 0.1}]')

@@ -6,12 +6,8 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,11 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from servers import answer, free_port
 from torch.nn import functional as F
 
 from sweeps import Places, SweepConfig, load_trials, sweep
+from sweeps.champion import promote
 from sweeps.errors import SweepError, UnknownStudy
-from sweeps.promote import main, promote
+from sweeps.promote import main
 from sweeps.report.frames import load_study
 from sweeps.report.summary import summarize
 from trainer.config import TrainConfig
@@ -190,8 +188,7 @@ def test_a_server_answers_with_the_scores_of_the_champion(
     images = images_of(sample, "test")[0][:3]
     with torch.no_grad():
         expected = loaded(folder)(images).numpy()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     words = ["models", "serve", "-m", f"models:/{STUDY}@champion", "--env-manager", "local"]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}"}
     with (
@@ -205,26 +202,9 @@ def test_a_server_answers_with_the_scores_of_the_champion(
         ) as server,
     ):
         try:
-            answer = asked(f"http://127.0.0.1:{port}/invocations", {"inputs": images.tolist()})
+            got = answer(f"http://127.0.0.1:{port}/invocations", {"inputs": images.tolist()})
         except Exception as error:
             raise AssertionError((folder / "serve.txt").read_text()) from error
         finally:
             os.killpg(server.pid, signal.SIGTERM)
-    np.testing.assert_allclose(np.array(answer["predictions"]), expected, rtol=1e-5, atol=1e-6)
-
-
-def asked(url: str, question: object) -> dict[str, Any]:
-    """What a server that is just being started answers in the end."""
-    body = json.dumps(question).encode()
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
-    deadline = time.monotonic() + 120
-    while True:
-        try:
-            with urllib.request.urlopen(request, timeout=60) as reply:
-                content: dict[str, Any] = json.load(reply)
-                return content
-        except urllib.error.URLError as error:
-            refused = isinstance(error.reason, ConnectionRefusedError)
-            if not refused or time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
+    np.testing.assert_allclose(np.array(got["predictions"]), expected, rtol=1e-5, atol=1e-6)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from samples import Said
 
 from sweeps import Places, SweepConfig, load_trials, sweep
 from sweeps.confirm import main
@@ -25,20 +26,6 @@ from trainer.stage import train_stage
 from trainer.store import StageStore
 
 EPOCHS = 3
-
-
-class Said:
-    """A view that remembers what it was told to say."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def show(self, progress: object) -> None:
-        """Nothing."""
-
-    def say(self, line: str) -> None:
-        """Remember it."""
-        self.lines.append(line)
 
 
 @pytest.fixture(scope="module")

@@ -1,23 +1,19 @@
 """`python -m sweeps.run` from end to end, and killed wherever it can be."""
 
-import json
 import math
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 from processes import Ended, finish, start, sweep
+from servers import answer, free_port
 
 from sweeps.report.frames import load_study
 from trainer.connection import connect, search_runs
@@ -133,8 +129,7 @@ def test_reported_epochs_and_stored_epochs_are_the_same_ones(
 
 def test_a_bare_mlflow_ui_shows_the_runs(undisturbed: tuple[Path, Ended]) -> None:
     """`mlflow ui`, started in the folder without a word, answers with parent and trials."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     small = {"MLFLOW_PORT": str(port), "MLFLOW_WORKERS": "1"}  # a free port, and not four workers
     small["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
     with subprocess.Popen(
@@ -157,23 +152,6 @@ def test_a_bare_mlflow_ui_shows_the_runs(undisturbed: tuple[Path, Ended]) -> Non
     parents = [tag["mlflow.parentRunId"] for tag in tags if "sweep.trial" in tag]
     assert parents == [parent["info"]["run_id"]] * TRIALS
     assert "of 14 trials" in str(parent["data"]["tags"])
-
-
-def answer(url: str, question: dict[str, object] | None = None) -> dict[str, Any]:
-    """What a server that is just being started answers in the end."""
-    body = None if question is None else json.dumps(question).encode()
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
-    deadline = time.monotonic() + 120
-    while True:
-        try:
-            with urllib.request.urlopen(request, timeout=120) as reply:
-                content: dict[str, Any] = json.load(reply)
-                return content
-        except urllib.error.URLError as error:
-            refused = isinstance(error.reason, ConnectionRefusedError)
-            if not refused or time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
 
 
 def test_the_same_command_again_trains_nothing_and_logs_nothing(

@@ -1,4 +1,4 @@
-"""Figures of a study: curves, rates, decays, the two objectives, and who trained what when."""
+"""Figures of a study: curves, rates, decays, and the two objectives."""
 
 from __future__ import annotations
 
@@ -31,8 +31,6 @@ LINES = 120
 GOOD_TO_BAD = [[0, "#d7301f"], [0.25, "#d98c1f"], [0.6, "#3b9ab2"], [1, "#7f8ea3"]]
 """Colours from the best value to the worst, each of which can be seen on white and on black."""
 
-_BARS = 2000
-_EDGED = 500  # bars, of which each is wide enough for an edge
 _FADED = 0.35
 _DODGE = 0.04  # decades between optimizers side by side
 
@@ -182,62 +180,6 @@ def both_objectives(frames: StudyFrames, both: pd.DataFrame, front: pd.DataFrame
         title="Both objectives",
         xaxis_title=UNITS[frames.second],
         yaxis_title=UNITS[frames.objective],
-    )
-    return figure
-
-
-def timeline(frames: StudyFrames) -> go.Figure | None:
-    """Which worker trained which trial when; marks at the start of trials that reused epochs.
-
-    Of more than `_BARS` epochs those of a worker that would be as thin as a line are one bar, that
-    of the first.
-    """
-    own = frames.curves[~frames.curves["reused"]].dropna(subset=["worker"])
-    if own.empty:
-        return None
-    began = own["ended_at"] - pd.to_timedelta(own["epoch_seconds"], unit="s")
-    bars = own.assign(began=began).sort_values(["worker", "began"])
-    if len(bars) > _BARS:
-        passed = (bars["began"] - bars["began"].min()) / (bars["ended_at"].max() - began.min())
-        slots = (passed * _BARS / bars["worker"].nunique()).astype("int64")
-        bars = bars.groupby(["worker", slots], as_index=False).agg(
-            worker=("worker", "first"),
-            trial=("trial", "first"),
-            epoch=("epoch", "first"),
-            began=("began", "min"),
-            ended_at=("ended_at", "max"),
-        )
-    trials = frames.trials.set_index("trial")
-    palette, edge = colours(trials["optimizer"]), 0.5 if len(bars) <= _EDGED else 0
-    figure = go.Figure()
-    for optimizer, colour in palette.items():
-        rows = bars[bars["trial"].map(trials["optimizer"]) == optimizer]
-        figure.add_bar(
-            orientation="h",
-            base=rows["began"].tolist(),
-            x=((rows["ended_at"] - rows["began"]).dt.total_seconds() * 1000).tolist(),
-            y=[f"worker {worker}" for worker in rows["worker"]],
-            marker={"color": colour, "line": {"width": edge, "color": "rgba(127,127,127,0.5)"}},
-            name=optimizer,
-            text=[f"trial {row.trial}, epoch {row.epoch}" for row in rows.itertuples()],
-            textposition="none",
-            hovertemplate="%{text}<extra></extra>",
-        )
-    reused = trials[trials["reused_epochs"] > 0]
-    figure.add_scatter(
-        x=reused["started_at"].tolist(),
-        y=["reused"] * len(reused),
-        mode="markers",
-        marker={"symbol": "diamond-open", "size": 9, "color": "gray"},
-        name="epochs reused",
-        text=[f"trial {it}: {n} epochs reused" for it, n in reused["reused_epochs"].items()],
-        hovertemplate="%{text}<extra></extra>",
-    )
-    figure.update_layout(
-        title="Who trained what, and when; diamonds: trials that took epochs from the store",
-        xaxis={"title": "time (UTC)", "type": "date"},
-        barmode="overlay",
-        yaxis={"type": "category"},
     )
     return figure
 

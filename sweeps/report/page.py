@@ -17,8 +17,9 @@ from sweeps.report.across import across, progress
 from sweeps.report.as_study import as_study, plots
 from sweeps.report.frames import StudyFrames
 from sweeps.report.ranking import rank, second_column, second_values
-from sweeps.report.render import confirmed_line, headlines, short, tables, winner_line
 from sweeps.report.summary import searched_columns, summarize
+from sweeps.report.timeline import timeline
+from sweeps.report.wording import confirmed_line, headlines, short, tables, winner_line
 from trainer.metrics import RUNNING_LOSS
 from trainer.record import BEST
 
@@ -87,7 +88,7 @@ def _figures(frames: StudyFrames) -> Iterator[go.Figure]:
         yield figures.both_objectives(frames, both, summarize(frames).front)
     study = as_study(frames, ranked, searched_columns(frames.trials))
     yield from plots(study, frames.objective)
-    if (figure := figures.timeline(frames)) is not None:
+    if (figure := timeline(frames)) is not None:
         yield figure
 
 

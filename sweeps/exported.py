@@ -1,0 +1,72 @@
+"""A network written to a folder as MLflow keeps models, to be loaded without the code it is of."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from mlflow.entities import LoggedModel
+    from torch import nn
+
+
+def save(network: nn.Module, examples: NDArray[np.float32], path: Path, model: LoggedModel) -> None:
+    """Write it, exported by torch.export, with signature, example and pinned requirements.
+
+    Args:
+        network: in evaluation mode, on the CPU.
+        examples: a batch that it takes.
+        path: of a folder that is not there yet.
+        model: of MLflow, whose files these are to be.
+
+    Raises:
+        Exception: whatever torch.export and MLflow raise of a network that they cannot export.
+    """
+    import mlflow
+    import torch
+    from mlflow.models import Model, infer_signature
+
+    with torch.inference_mode():
+        scores = network(torch.from_numpy(examples)).numpy()
+    about = Model(
+        artifact_path=model.artifact_location,
+        run_id=model.source_run_id,
+        model_id=model.model_id,
+    )
+    with _quiet():
+        mlflow.pytorch.save_model(
+            network,
+            str(path),
+            mlflow_model=about,
+            signature=infer_signature(examples, scores),
+            input_example=examples,
+            pip_requirements=_requirements(),
+        )
+
+
+def _requirements() -> list[str]:
+    """What loads the exported model; pinned, and never inferred, which would import it anew."""
+    from importlib.metadata import version
+
+    return [f"{name}=={version(name).partition('+')[0]}" for name in ("mlflow", "torch", "numpy")]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what torch.export and MLflow tell of themselves."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,143 @@
+"""What a summary says, in words: lines and tables of texts, as all formats for people have them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from sweeps.progress import duration
+from sweeps.report.confirmed import LEAST_SEEDS, TIED
+from sweeps.report.notes import share
+from sweeps.report.summary import Summary
+from sweeps.search.objectives import SECOND_OBJECTIVES
+from sweeps.space import SEARCHED
+from trainer.metrics import TEST_ACCURACY, VAL_ACCURACY
+from trainer.record import BEST, BEST_EPOCH
+from trainer.references import is_reference
+
+
+def headlines(summary: Summary) -> Iterable[str]:
+    """What the study is, and what it took."""
+    kind = "highest" if summary.maximize else "lowest"
+    yield f"study {summary.study}: the {kind} {summary.objective} of a trial's epochs wins"
+    if summary.second:
+        kind = "highest" if SECOND_OBJECTIVES[summary.second] else "lowest"
+        yield f"second objective: the {kind} {summary.second}"
+    counts = ", ".join(f"{n} {state}" for state, n in summary.counts.items())
+    yield f"trials: {summary.trials} of {summary.asked} asked for" + (counts and f": {counts}")
+    reused = share(summary.reused_epochs, summary.epochs)
+    yield f"epochs: {summary.epochs} asked for, {summary.trained_epochs} trained; reused {reused}"
+    if summary.spared_epochs or summary.reused_epochs:
+        yield (
+            f"saved: {summary.spared_epochs} epochs ({duration(summary.spared_seconds)} of "
+            f"training) as trials were stopped, {summary.reused_epochs} "
+            f"({duration(summary.reused_seconds)}) by reuse"
+        )
+    if summary.seconds is not None:
+        yield f"wall time: {duration(summary.seconds)}"
+
+
+def winner_line(summary: Summary) -> str:
+    """Which trial won; "" where none did yet."""
+    won = summary.winner
+    if won is None:
+        return ""
+    text = f"winner: trial {won.trial} ({won.state}), {summary.objective} {short(won.value)}"
+    if summary.objective != VAL_ACCURACY:
+        text += f", {VAL_ACCURACY} {short(won.val_accuracy)}"
+    if won.test_accuracy is not None:
+        text += f", {TEST_ACCURACY} {short(won.test_accuracy)}"
+    return f"{text} after epoch {won.epoch}"
+
+
+def confirmed_line(summary: Summary) -> str:
+    """How the winner does from other seeds, and which other trials do as well; "": not tried."""
+    if summary.confirmed.empty:
+        return ""
+    best = summary.confirmed.iloc[0]
+    spread = "" if pd.isna(best["std"]) else f" (standard deviation {_rounded(best['std'])})"
+    seeds = "1 other seed" if best["seeds"] == 1 else f"{best['seeds']} other seeds"
+    tied = summary.confirmed.loc[summary.confirmed["verdict"] == TIED, "trial"]
+    others = "no other is tied with it"
+    if len(tied):
+        which = "trial" if len(tied) == 1 else "trials"
+        others = f"{which} {', '.join(map(str, tied))} tied with it"
+    elif best["seeds"] < LEAST_SEEDS:
+        others = f"too few to compare by: --repeats {LEAST_SEEDS} or more"
+    return (
+        f"confirmed: from {seeds} trial {best['trial']} has a mean {summary.objective} of "
+        f"{_rounded(best['mean'])}{spread}; {others}"
+    )
+
+
+def settings_line(params: Mapping[str, Any]) -> str:
+    """Names and values of what a trial had."""
+    return "  ".join(f"{name}={short(value)}" for name, value in params.items())
+
+
+def tables(summary: Summary) -> Iterable[tuple[str, pd.DataFrame]]:
+    """Titles and frames of text."""
+    if len(summary.top):
+        count = f"{len(summary.top)} of {summary.ranked} complete and pruned trials"
+        yield f"Best {count}, by {summary.objective}", _listed(summary, summary.top)
+    if len(summary.confirmed):
+        yield "Trained again from other seeds, by mean", _compared(summary.confirmed)
+    if len(summary.front):
+        both = f"{summary.objective} and {summary.second}"
+        yield f"Beaten by no other in both {both}", _listed(summary, summary.front)
+    if len(summary.by_optimizer):
+        yield "By optimizer", summary.by_optimizer.map(_brief)
+
+
+def _listed(summary: Summary, trials: pd.DataFrame) -> pd.DataFrame:
+    """The trials; what not every trial has goes into one column, so that 80 columns do."""
+    texts = trials.map(_brief)
+    texts[BEST_EPOCH] += "/" + texts.pop("epochs")
+    names = {BEST + summary.objective: "best", BEST_EPOCH: "epoch", "step_size": "step"}
+    columns = list(texts.columns)
+    searched = [name for name in SEARCHED if name in columns]
+    plain = [*columns[: columns.index(BEST_EPOCH) + 1], *searched]
+    others = texts.drop(columns=plain).to_dict("records")
+    shown = texts[plain].rename(columns=names)
+    settings = [" ".join(f"{name}={it}" for name, it in row.items() if it) for row in others]
+    return shown.assign(settings=settings) if others[0] else shown
+
+
+def _compared(confirmed: pd.DataFrame) -> pd.DataFrame:
+    """The comparison with the best, an interval as one text."""
+    numbers = confirmed[["mean", "std", "difference"]].map(_rounded)
+    low, high = confirmed["low"].map(_rounded), confirmed["high"].map(_rounded)
+    counts = confirmed[["trial", "seeds", "diverged"]].astype("str")
+    shown = pd.concat([counts, numbers], axis=1)
+    shown["95 %"] = (low + " to " + high).where(confirmed["low"].notna(), "")
+    shown["verdict"] = confirmed["verdict"]
+    return shown.drop(columns=[] if confirmed["diverged"].any() else ["diverged"])
+
+
+def _rounded(value: float) -> str:
+    return "" if pd.isna(value) else f"{value:.4g}"
+
+
+def next_commands(summary: Summary) -> Iterable[tuple[str, str]]:
+    """What to do next, and by which command."""
+    yield "See every epoch of it", summary.view
+    if summary.winner is not None:
+        yield "Train the winner again", summary.winner.command
+
+
+def _brief(value: Any) -> str:
+    """As `short`, and of what users bring its last name, so that a table's columns stay narrow."""
+    text = short(value)
+    return text.rpartition(":")[2] if is_reference(text) else text
+
+
+def short(value: Any) -> str:
+    """Six digits, more where those would turn nearly 1 into 1; "" for what is missing."""
+    if value is None or pd.isna(value):
+        return ""
+    if not isinstance(value, float):
+        return str(value)
+    texts = (f"{value:.{digits}g}" for digits in range(6, 18))
+    return next(text for text in texts if float(text) != 1 or value == 1)
