@@ -82,6 +82,17 @@ def test_the_file_and_the_client_give_the_same_frames(database: Path) -> None:
     assert frames.repeats["value"].tolist() == [1.5]
 
 
+def test_runs_of_before_their_bookkeeping_moved_are_read(database: Path, tmp_path: Path) -> None:
+    """From the file and by the client: the names were others, the frames are the same."""
+    older = tmp_path / "mlflow.db"
+    shutil.copy(database, older)
+    with closing(sqlite3.connect(older)) as writer, writer:
+        for table in ("metrics", "latest_metrics"):
+            writer.execute(f"UPDATE {table} SET key = replace(key, 'system/', 'epoch/')")
+    assert_same(load_study("digits", f"sqlite:///{older}"), by_client(database))
+    assert_same(by_client(older), by_client(database))
+
+
 def test_reading_changes_nothing_and_makes_nothing(database: Path, tmp_path: Path) -> None:
     """Not a byte, not a file beside it, not even where it may be read only."""
     copy = tmp_path / "mlflow.db"

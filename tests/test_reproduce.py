@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from sweeps.report.frames import EXPERIMENT
 from trainer.__main__ import main
@@ -85,15 +86,18 @@ def test_a_number_that_differs_is_named_with_what_has_changed(
     other = math.nextafter(last.value, math.inf)
     client.log_metric(run_id, "val_loss", other, timestamp=last.timestamp + 1, step=2)
     recorded = json.loads(Path(client.download_artifacts(run_id, ENVIRONMENT_FILE)).read_text())
-    client.log_text(run_id, json.dumps(recorded | {"python": "2.7.18"}), ENVIRONMENT_FILE)
+    recorded["python"] = "2.7.18"
+    recorded["platform"]["torch"] = "0.1"
+    client.log_text(run_id, json.dumps(recorded), ENVIRONMENT_FILE)
     status, lines, _ = verified(run_id, tracking_uri, capsys)
     assert status == 1
     assert lines[0] == "epoch 1/2  the same to the bit"
     assert lines[1] == f"epoch 2/2  differs: val_loss {other!r} -> {last.value!r}"
     assert lines[2] == f"Run {run_id}: 1 of 2 epochs differ."
     assert lines[3] == "Not as it was then:"
-    assert lines[4].startswith("  python: 2.7.18 -> 3.")
-    assert len(lines) == 5
+    assert lines[4] == f"  platform.torch: 0.1 -> {torch.__version__}"
+    assert lines[5].startswith("  python: 2.7.18 -> 3.")
+    assert len(lines) == 6
 
 
 def test_a_run_is_the_base_of_another(

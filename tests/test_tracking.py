@@ -176,9 +176,9 @@ def test_a_run_in_mlflow_has_all_that_its_record_has(make_tracker: MakeTracker) 
     metrics = shown["metrics"]
     for name in EPOCH_METRICS:
         assert metrics.pop(name) == [(item.epoch, getattr(item, name)) for item in results]
-    assert metrics.pop("epoch/reused") == [(1, 1.0), (2, 0.0), (3, 0.0)]
-    assert metrics.pop("epoch/worker") == [(1, 7.0), (2, 7.0), (3, 7.0)]
-    assert metrics.pop("epoch/ended_at") == [(item.epoch, item.ended_at) for item in results]
+    assert metrics.pop("system/reused") == [(1, 1.0), (2, 0.0), (3, 0.0)]
+    assert metrics.pop("system/worker") == [(1, 7.0), (2, 7.0), (3, 7.0)]
+    assert metrics.pop("system/ended_at") == [(item.epoch, item.ended_at) for item in results]
     assert {name: [value for _, value in points] for name, points in metrics.items()} == {
         "best_epoch": [2.0],
         "best_val_loss": [2.2],

@@ -124,8 +124,8 @@ def changes(logged: Logged, folder: Path) -> list[str]:
     """What determines the numbers and is not as it was, each as "name: then -> now"."""
     if logged.environment is None:
         return ["the run did not record what determined its numbers"]
-    then, now = dict(logged.environment), environment(logged.config, data_of(logged.config, folder))
-    now = json.loads(json.dumps(now))
+    now = environment(logged.config, data_of(logged.config, folder))
+    then, now = _flat(logged.environment), _flat(json.loads(json.dumps(now)))
     return [
         f"{name}: {then.get(name)} -> {now.get(name)}"
         for name in sorted(then.keys() | now.keys())
@@ -146,6 +146,17 @@ def _epochs(points: Iterable[tuple[int, int, str, float]]) -> Iterator[dict[str,
     while len(values.get(epoch, ())) == len(NUMBERS):
         yield values[epoch]
         epoch += 1
+
+
+def _flat(facts: Mapping[str, Any], within: str = "") -> dict[str, Any]:
+    """Facts within facts as "outer.inner"."""
+    flat: dict[str, Any] = {}
+    for name, value in facts.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{within}{name}.")
+        else:
+            flat[f"{within}{name}"] = value
+    return flat
 
 
 def _same(one: float, other: float) -> bool:

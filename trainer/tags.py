@@ -14,7 +14,9 @@ DIVERGED_EPOCH_TAG = "sweep.diverged_epoch"
 DIVERGED_LR_TAG = "sweep.diverged_lr"
 REASON_TAG = "sweep.reason"
 
-EPOCH_REUSED = "epoch/reused"
-EPOCH_WORKER = "epoch/worker"
-EPOCH_ENDED_AT = "epoch/ended_at"
-"""Per epoch: 1 if first trained for another run; process id of its worker; seconds since 1970."""
+EPOCH_REUSED = "system/reused"
+EPOCH_WORKER = "system/worker"
+EPOCH_ENDED_AT = "system/ended_at"
+"""Per epoch: 1 if first trained for another run; process id of its worker; seconds since 1970.
+
+MLflow's pages show what begins with "system/" apart from a model's metrics."""

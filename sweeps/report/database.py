@@ -7,7 +7,7 @@ here; a file whose tables are not the known ones is left to the client.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeps.report.runs import NAMES, POINT, Run
+from sweeps.report.runs import PLACES, POINT, Run
 
 _TABLES = {
     "runs": {"run_uuid", "status", "start_time", "end_time", "lifecycle_stage", "experiment_id"},
@@ -69,8 +69,8 @@ class Database:
 
     def points(self, runs: Sequence[Run]) -> NDArray[Any]:
         """Every value of every epoch of these runs: N of `POINT`."""
-        self._fill("wanted", [run.id for run in runs])
-        self._fill("named", NAMES)
+        self._fill("wanted", {run.id: at for at, run in enumerate(runs)})
+        self._fill("named", PLACES)
         rows = self._connection.execute(
             "SELECT wanted.at, named.at, step, timestamp, metrics.value, is_nan "
             "FROM wanted CROSS JOIN metrics ON metrics.run_uuid = wanted.name "
@@ -83,13 +83,11 @@ class Database:
         points["value"][read["is_nan"]] = np.nan
         return points
 
-    def _fill(self, table: str, names: Iterable[str]) -> None:
+    def _fill(self, table: str, places: Mapping[str, int]) -> None:
         """A table of names and their positions, for as long as the connection lives."""
         self._connection.execute(f"DROP TABLE IF EXISTS temp.{table}")
         self._connection.execute(f"CREATE TEMP TABLE {table} (name PRIMARY KEY, at)")
-        self._connection.executemany(
-            f"INSERT INTO {table} VALUES (?, ?)", ((name, at) for at, name in enumerate(names))
-        )
+        self._connection.executemany(f"INSERT INTO {table} VALUES (?, ?)", places.items())
 
     def _of_each(self, query: str, count: int) -> list[dict[str, Any]]:
         """Keys and values of a table for each of the chosen runs."""

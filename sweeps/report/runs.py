@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 NAMES = (EPOCH_ENDED_AT, EPOCH_REUSED, EPOCH_WORKER, *EPOCH_METRICS)
 """The metrics of an epoch; the time first: what is asked of a server later is then there too."""
 
+PLACES = {name: place for place, name in enumerate(NAMES)}
+"""Where each of them stands in `NAMES`, under the names of older runs, too."""
+PLACES |= {name.replace("system/", "epoch/"): place for name, place in PLACES.items()}
+
 POINT = np.dtype(
     [("run", "i4"), ("name", "i2"), ("epoch", "i4"), ("timestamp", "i8"), ("value", "f8")]
 )
@@ -77,7 +81,7 @@ def client_points(client: MlflowClient, runs: Sequence[Run]) -> NDArray[Any]:
     wanted = [
         (at, place, name)
         for at, run in enumerate(runs)
-        for place, name in enumerate(NAMES)
+        for name, place in PLACES.items()
         if name in run.metrics
     ]
 
