@@ -110,6 +110,17 @@ def test_a_pruned_trial_that_is_as_good_as_the_best_blames_the_pruner():
     assert advised(*trials, repeats=worse) == []
 
 
+def test_a_trial_that_came_after_the_winner_was_confirmed_is_to_be_confirmed_too():
+    """It does not win by one seed against several."""
+    trials = [steady(1.0), steady(1.1), steady(0.9)]
+    repeats = [(trial, seed, 1 + seed / 10 + trial) for trial in (0, 1) for seed in range(5)]
+    ((seen, change),) = advised(*trials, repeats=repeats)
+    assert seen.startswith("Trial 2 has a better best_val_loss, 0.9, than the winner")
+    assert change == "python -m sweeps.confirm --study digits"
+    again = [(2, seed, 3.0) for seed in range(5)]
+    assert advised(*trials, repeats=[*repeats, *again]) == []
+
+
 def test_what_is_advised_can_be_written_into_a_space():
     """Each change of a space is a line that a file may have."""
     trials = [steady(1.0 + n / 9, lr=0.001, gamma=0.5, optimizer="AdamW") for n in range(10)]

@@ -63,6 +63,7 @@ def advice(
         )
     yield from _epochs(frames, ranked, winner)
     yield from _pruned(frames, ranked, confirmed)
+    yield from _unconfirmed(frames, ranked, winner, confirmed)
 
 
 def _at_the_ends(frames: StudyFrames, winner: Winner, idle: Mapping[str, float]) -> Iterable[str]:
@@ -163,6 +164,20 @@ def _pruned(frames: StudyFrames, ranked: pd.DataFrame, confirmed: pd.DataFrame) 
         yield (
             f"Trial {first['trial']} was pruned after epoch {first['epochs']} though its {name}, "
             f"{first[name]:.6g}, is better than the winner's. Next: --confirm 5"
+        )
+
+
+def _unconfirmed(
+    frames: StudyFrames, ranked: pd.DataFrame, winner: Winner, confirmed: pd.DataFrame
+) -> Iterable[str]:
+    """Whether a trial that came later is better than the winner, which other seeds confirmed."""
+    first, trials = ranked.iloc[0], set(confirmed["trial"])
+    if winner.trial in trials and first["trial"] not in trials:
+        name = BEST + frames.objective
+        yield (
+            f"Trial {first['trial']} has a better {name}, {first[name]:.6g}, than the winner, but "
+            "was not trained from other seeds. "
+            f"Next: python -m sweeps.confirm --study {frames.name}"
         )
 
 
