@@ -132,11 +132,6 @@ class Source:
 class Repeat(LiveTrial):
     """A trial on its way again. Optuna never hears of it, so nothing stops it but its own end."""
 
-    @property
-    def title(self) -> str:
-        """Which one it is, for people."""
-        return f"trial {self.number}, seed {self.config.seed},"
-
     def tell(self, study: optuna.Study) -> None:
         """It has ended."""
         self.ended_at = time.time()
@@ -209,7 +204,7 @@ class Repeats:
             number=source.number,
             handle=optuna.trial.create_trial(state=optuna.trial.TrialState.RUNNING),
             config=config,
-            label=config.label,
+            label=f"{config.label} seed={seed}",
             data=self._data,
             stages=plan(config, self._data),
             record=record,
