@@ -64,7 +64,7 @@ def test_the_best_so_far_never_gets_worse() -> None:
     for by in ("epochs", "seconds"):
         lines = progress([one, other], by).data
         assert [line.name for line in lines] == ["one", "other"]
-        assert list(lines[0].y) == [3.0, 2.0, 1.0]
+        assert list(lines[0].y) == [3.0, 2.0, 1.0, 1.0]  # as far as the study went
 
 
 def test_studies_of_other_metrics_are_not_compared() -> None:

@@ -99,7 +99,7 @@ def progress(studies: Sequence[StudyFrames], by: str) -> go.Figure:
     figure = go.Figure()
     for frames in studies:
         path = best_so_far(frames)
-        path = path[path["best"].ne(path["best"].shift())]
+        path = path[path["best"].ne(path["best"].shift()) | (path.index == len(path) - 1)]
         figure.add_scatter(
             x=path[by].tolist(),
             y=path["best"].tolist(),

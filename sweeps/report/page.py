@@ -13,13 +13,13 @@ import plotly.io
 import plotly.offline
 
 from sweeps.report import figures
-from sweeps.report.across import across, progress
+from sweeps.report.across import progress
 from sweeps.report.as_study import as_study, plots
 from sweeps.report.frames import StudyFrames
 from sweeps.report.ranking import rank, second_column, second_values
 from sweeps.report.summary import searched_columns, summarize
 from sweeps.report.timeline import timeline
-from sweeps.report.wording import confirmed_line, headlines, short, tables, winner_line
+from sweeps.report.wording import beside, confirmed_line, headlines, short, tables, winner_line
 from trainer.metrics import RUNNING_LOSS
 from trainer.record import BEST
 
@@ -55,7 +55,7 @@ def across_page(studies: Sequence[StudyFrames]) -> str:
         won=[],
         notes=[],
         advice=[],
-        tables=[("Beside each other", across(studies).T.reset_index().map(short))],
+        tables=[("Beside each other", beside(studies))],
         figures=(progress(studies, by) for by in ("epochs", "seconds")),
         trials=None,
     )

@@ -18,6 +18,7 @@ from sweeps.report.across import across
 from sweeps.report.frames import StudyFrames
 from sweeps.report.summary import Summary, summarize
 from sweeps.report.wording import (
+    beside,
     confirmed_line,
     headlines,
     next_commands,
@@ -120,8 +121,7 @@ def markdown_across(studies: Sequence[StudyFrames]) -> str:
     Raises:
         SweepError: they cannot be compared.
     """
-    facts = across(studies).set_index("study").T.reset_index(names="").map(short)
-    return f"# {len(studies)} studies\n\n{_markdown_table(facts)}\n"
+    return f"# {len(studies)} studies\n\n{_markdown_table(beside(studies))}\n"
 
 
 def _markdown_table(texts: pd.DataFrame) -> str:

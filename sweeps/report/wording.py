@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from sweeps.progress import duration
+from sweeps.report.across import across
 from sweeps.report.confirmed import LEAST_SEEDS, TIED
+from sweeps.report.frames import StudyFrames
 from sweeps.report.notes import share
 from sweeps.report.summary import Summary
 from sweeps.search.objectives import SECOND_OBJECTIVES
@@ -118,6 +120,15 @@ def _compared(confirmed: pd.DataFrame) -> pd.DataFrame:
 
 def _rounded(value: float) -> str:
     return "" if pd.isna(value) else f"{value:.4g}"
+
+
+def beside(studies: Sequence[StudyFrames]) -> pd.DataFrame:
+    """Texts of what several studies have come to, a column a study.
+
+    Raises:
+        SweepError: they cannot be compared.
+    """
+    return across(studies).set_index("study").T.reset_index(names="").map(short)
 
 
 def next_commands(summary: Summary) -> Iterable[tuple[str, str]]:
