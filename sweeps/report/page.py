@@ -17,7 +17,7 @@ from sweeps.report.across import progress
 from sweeps.report.as_study import as_study, plots
 from sweeps.report.frames import StudyFrames
 from sweeps.report.ranking import rank, second_column, second_values
-from sweeps.report.summary import searched_columns, summarize
+from sweeps.report.summary import Summary, searched_columns, summarize
 from sweeps.report.timeline import timeline
 from sweeps.report.wording import beside, confirmed_line, headlines, short, tables, winner_line
 from trainer.metrics import RUNNING_LOSS
@@ -37,7 +37,7 @@ def to_page(frames: StudyFrames) -> str:
         notes=summary.notes,
         advice=[sentence.split(" Next: ") for sentence in summary.advice],
         tables=tables(summary),
-        figures=_figures(frames),
+        figures=_figures(frames, summary),
         trials=_trials(frames),
     )
 
@@ -73,7 +73,7 @@ def _page(figures: Iterable[go.Figure], tables: Iterable[Any], **content: Any) -
     )
 
 
-def _figures(frames: StudyFrames) -> Iterator[go.Figure]:
+def _figures(frames: StudyFrames, summary: Summary) -> Iterator[go.Figure]:
     """In the order in which they are looked at."""
     ranked = rank(frames)
     for metric in dict.fromkeys((frames.objective, RUNNING_LOSS)):
@@ -85,7 +85,7 @@ def _figures(frames: StudyFrames) -> Iterator[go.Figure]:
     if frames.second and len(ranked):
         column = second_column(frames.second)
         both = ranked.assign(**{column: ranked["trial"].map(second_values(frames))})
-        yield figures.both_objectives(frames, both, summarize(frames).front)
+        yield figures.both_objectives(frames, both, summary.front)
     study = as_study(frames, ranked, searched_columns(frames.trials))
     yield from plots(study, frames.objective)
     if (figure := timeline(frames)) is not None:
