@@ -40,6 +40,16 @@ def test_a_best_value_at_an_end_of_the_space_widens_it(lr, gamma, expected):
     assert changes == expected
 
 
+@pytest.mark.parametrize(("step", "expected"), [({}, "25000"), ({"step": 2000}, "24000")])
+def test_a_range_of_whole_numbers_stays_one(step, expected):
+    """However large they are: 2e+04 would be another kind of number in the file."""
+    space = {"rank": {"low": 10_000, "high": 20_000, **step}}
+    trials = [steady(1.0, rank=20_000), steady(2.0, rank=12_000)]
+    ((_, change),) = advised(*trials, space=space)
+    stepped = f", step = {step['step']}" if step else ""
+    assert change == f"rank = {{ low = 10000, high = {expected}{stepped} }}"
+
+
 def test_ranges_of_one_optimizer_are_its_own():
     """What stands under [when.optimizer.NAME] goes before the rest."""
     space = SPACE | {"when": {"optimizer": {"SGD": {"lr": {"grid": [0.02, 0.05, 0.1, 0.2, 0.5]}}}}}

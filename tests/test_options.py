@@ -1,4 +1,5 @@
 import signal
+import threading
 from collections.abc import Callable
 from typing import Annotated
 
@@ -107,6 +108,15 @@ def test_sigterm_is_an_interrupt_as_long_as_a_command_runs() -> None:
     before = signal.getsignal(signal.SIGTERM)
     assert options.run(app_of(lambda: signal.raise_signal(signal.SIGTERM)), []) == 130
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_command_runs_in_any_thread() -> None:
+    """Signals are the main thread's affair."""
+    statuses: list[int] = []
+    thread = threading.Thread(target=lambda: statuses.append(options.run(app_of(lambda: 0), [])))
+    thread.start()
+    thread.join()
+    assert statuses == [0]
 
 
 def test_help_is_done_and_printed(capsys: pytest.CaptureFixture[str]) -> None:

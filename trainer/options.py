@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -183,9 +185,9 @@ def run(app: typer.Typer, argv: Sequence[str] | None) -> int:
 
     SIGTERM interrupts it as Ctrl-C does, so that it leaves as much whole.
     """
-    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        status = app(args=argv, standalone_mode=False)
+        with _sigterm_interrupts():
+            status = app(args=argv, standalone_mode=False)
     except typer.TyperException as error:  # wrong usage
         error.show()  # type: ignore[attr-defined] # typer does not type what it inherits
         return error.exit_code
@@ -195,9 +197,20 @@ def run(app: typer.Typer, argv: Sequence[str] | None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         print("interrupted", file=sys.stderr)
         return 130
+    return int(status or 0)
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """Within, SIGTERM is an interrupt; only the main thread gets any, or may say so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
     finally:
         signal.signal(signal.SIGTERM, before)
-    return int(status or 0)
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

@@ -171,9 +171,9 @@ def _unconfirmed(
     frames: StudyFrames, ranked: pd.DataFrame, winner: Winner, confirmed: pd.DataFrame
 ) -> Iterable[str]:
     """Whether a trial that came later is better than the winner, which other seeds confirmed."""
-    first, trials = ranked.iloc[0], set(confirmed["trial"])
-    if winner.trial in trials and first["trial"] not in trials:
-        name = BEST + frames.objective
+    name, first, trials = BEST + frames.objective, ranked.iloc[0], set(confirmed["trial"])
+    is_better = first[name] != winner.value  # as it is the first; others may share its best epoch
+    if is_better and winner.trial in trials and first["trial"] not in trials:
         yield (
             f"Trial {first['trial']} has a better {name}, {first[name]:.6g}, than the winner, but "
             "was not trained from other seeds. "
@@ -218,9 +218,10 @@ def _wider(name: str, entry: Any, *, down: bool) -> str:
     steps = math.floor(by / step + 1e-9) if step else 0
     by = steps * step if steps else by
     low, high = (low - by, high) if down else (low, high + by)
+    stepped = f", step = {step:g}" if steps else ""
     if all(isinstance(it, int) for it in values):
-        low, high = int(low), int(high)
-    return f"{{ low = {low:.4g}, high = {high:.4g}{f', step = {step:g}' if steps else ''} }}"
+        return f"{{ low = {int(low)}, high = {int(high)}{stepped} }}"
+    return f"{{ low = {low:.4g}, high = {high:.4g}{stepped} }}"
 
 
 def _ends(name: str, side: str, value: float) -> bool:
