@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,6 +80,7 @@ def promote(study: str | None, places: Places, trial: int | None = None) -> Prom
     """
     from sweeps.report.frames import load_study
     from trainer.connection import connect
+    from trainer.metrics import TEST_ACCURACY
     from trainer.paths import Paths
 
     uri = places.tracking_uri or Paths.here().tracking_uri
@@ -95,7 +95,7 @@ def promote(study: str | None, places: Places, trial: int | None = None) -> Prom
         _measure(client, served, row)
         version = _log(client, served, frames, row)
     client.set_registered_model_alias(frames.name, ALIAS, version)
-    measured = client.get_run(row["run_id"]).data.metrics.get("test_accuracy")
+    measured = client.get_run(row["run_id"]).data.metrics.get(TEST_ACCURACY)
     return Promotion(
         name=frames.name,
         version=version,
@@ -184,7 +184,7 @@ def _log(client: MlflowClient, served: Served, frames: StudyFrames, row: pd.Seri
         run.info.experiment_id,
         name="model",
         source_run_id=run.info.run_id,
-        tags=dict(tags),
+        tags=tags,
         params=run.data.params,
     )
     try:
@@ -212,7 +212,7 @@ def _log(client: MlflowClient, served: Served, frames: StudyFrames, row: pd.Seri
         frames.name,
         f"models:/{model.model_id}",
         run_id=run.info.run_id,
-        tags=dict(tags),
+        tags=tags,
         description=(
             f"Trial {row['trial']} of study {frames.name}, epoch {epoch}: "
             f"{frames.objective} {row[f'best_{frames.objective}']:.6g}. Trained by: "
@@ -223,7 +223,7 @@ def _log(client: MlflowClient, served: Served, frames: StudyFrames, row: pd.Seri
     return str(version.version)
 
 
-def _tags(frames: StudyFrames, row: pd.Series[Any]) -> Mapping[str, str]:
+def _tags(frames: StudyFrames, row: pd.Series[Any]) -> dict[str, str]:
     return {
         _SOURCE_TAG: row["run_id"],
         "sweep.study": frames.name,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -27,6 +27,7 @@ from trainer.record import BEST
 EVALUATOR = "PED-ANOVA"
 """How Optuna tells the importance of parameters unless it is told otherwise."""
 
+_BAR = {"mode": "markers"}  # the trace that is there for its colour bar alone
 _LEAST_TRIALS = 4
 _SPREAD = 10.0  # a highest value so many times the lowest is one of a log scale
 
@@ -79,8 +80,14 @@ def importances(study: optuna.Study) -> dict[str, float]:
             return {}
 
 
-def plots(study: optuna.Study, objective: str) -> list[go.Figure]:
-    """Optuna's: history, parallel coordinates and importance, as far as the trials allow."""
+def plots(study: optuna.Study, objective: str, known: Mapping[str, float]) -> list[go.Figure]:
+    """Optuna's: history, parallel coordinates and importance, as far as the trials allow.
+
+    Args:
+        study: what `as_study` made.
+        objective: what its trials are judged by.
+        known: what `importances` found of it.
+    """
     from optuna import visualization
 
     complete = study.get_trials(states=(TrialState.COMPLETE,))
@@ -93,7 +100,6 @@ def plots(study: optuna.Study, objective: str) -> list[go.Figure]:
         figures[0].update_traces(line_shape="hv", selector={"mode": "lines"})
         if any(trial.params for trial in complete):
             figures.append(_parallel(study, complete, objective))
-        known = importances(study)
         if known:
             figure = visualization.plot_param_importances(study, target_name=objective)
             figure.update_layout(
@@ -124,9 +130,6 @@ def _parallel(study: optuna.Study, complete: Sequence[FrozenTrial], objective: s
     lines.sort(key=lambda line: line.y[0], reverse=not more)
     figure.data = (*lines, *figure.select_traces(_BAR))
     return figure
-
-
-_BAR = {"mode": "markers"}
 
 
 class _Study(optuna.Study):

@@ -16,7 +16,7 @@ from sweeps.report import figures
 from sweeps.report.across import progress
 from sweeps.report.as_study import as_study, plots
 from sweeps.report.frames import StudyFrames
-from sweeps.report.ranking import rank, second_column, second_values
+from sweeps.report.ranking import rank, with_second
 from sweeps.report.summary import Summary, searched_columns, summarize
 from sweeps.report.timeline import timeline
 from sweeps.report.wording import beside, confirmed_line, headlines, short, tables, winner_line
@@ -83,11 +83,9 @@ def _figures(frames: StudyFrames, summary: Summary) -> Iterator[go.Figure]:
     if (figure := figures.decays(frames, ranked)) is not None:
         yield figure
     if frames.second and len(ranked):
-        column = second_column(frames.second)
-        both = ranked.assign(**{column: ranked["trial"].map(second_values(frames))})
-        yield figures.both_objectives(frames, both, summary.front)
+        yield figures.both_objectives(frames, with_second(frames, ranked), summary.front)
     study = as_study(frames, ranked, searched_columns(frames.trials))
-    yield from plots(study, frames.objective)
+    yield from plots(study, frames.objective, summary.importances)
     if (figure := timeline(frames)) is not None:
         yield figure
 

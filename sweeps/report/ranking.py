@@ -68,13 +68,15 @@ def rank(frames: StudyFrames) -> pd.DataFrame:
     return finite.sort_values([name, "trial"], ascending=ascending)
 
 
-def second_values(frames: StudyFrames) -> pd.Series[float]:
-    """What each trial has of the second objective, by trial, as `value_of` would find it."""
+def with_second(frames: StudyFrames, ranked: pd.DataFrame) -> pd.DataFrame:
+    """The ranked trials, and as `second_column` what `value_of` would find of each."""
     name = frames.second
     of_trials = frames.curves.groupby("trial")[EPOCH_SECONDS if name == SECONDS else name]
     if name == SECONDS:
-        return of_trials.sum()
-    return of_trials.max() if OBJECTIVES[name] else of_trials.min()
+        values = of_trials.sum()
+    else:
+        values = of_trials.max() if OBJECTIVES[name] else of_trials.min()
+    return ranked.assign(**{second_column(name): ranked["trial"].map(values)})
 
 
 def pareto_front(trials: pd.DataFrame, objectives: Mapping[str, bool]) -> pd.Series[bool]:
@@ -106,7 +108,7 @@ def find_front(frames: StudyFrames, ranked: pd.DataFrame) -> pd.DataFrame:
     if not frames.second:
         return ranked.head(0)
     first, second = BEST + frames.objective, second_column(frames.second)
-    both = ranked.assign(**{second: ranked["trial"].map(second_values(frames))})
+    both = with_second(frames, ranked)
     more = {first: OBJECTIVES[frames.objective], second: SECOND_OBJECTIVES[frames.second]}
     return both[pareto_front(both, more)]
 

@@ -24,7 +24,8 @@ def timeline(frames: StudyFrames) -> go.Figure | None:
     began = own["ended_at"] - pd.to_timedelta(own["epoch_seconds"], unit="s")
     bars = own.assign(began=began).sort_values(["worker", "began"])
     if len(bars) > _BARS:
-        passed = (bars["began"] - bars["began"].min()) / (bars["ended_at"].max() - began.min())
+        first, last = bars["began"].min(), bars["ended_at"].max()
+        passed = (bars["began"] - first) / (last - first)
         slots = (passed * _BARS / bars["worker"].nunique()).astype("int64")
         bars = bars.groupby(["worker", slots], as_index=False).agg(
             worker=("worker", "first"),
