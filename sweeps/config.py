@@ -43,6 +43,7 @@ class SweepConfig:
         sampler: a name in `SAMPLERS`.
         pruner: a name in `PRUNERS`; where none is given "percentile", or "none" with two objectives
             and with samplers that learn from complete trials only.
+        search_seed: of the samplers; `train.seed` is that of weights and data order alone.
         executor: "local" trains in worker processes, "inline" in this one.
         workers: how many train at once; 0 means one for every `train.threads` cores.
         timeout: seconds after which no further epoch is begun; None: no limit.
@@ -63,6 +64,7 @@ class SweepConfig:
     second: str = ""
     sampler: str = "tpe"
     pruner: str = ""
+    search_seed: int = 0
     executor: str = "local"
     workers: int = 0
     timeout: float | None = None
@@ -86,6 +88,8 @@ class SweepConfig:
         _check_search(self)
         if self.trials < 1:
             raise ConfigError(f"trials must be at least 1, but got {self.trials}.")
+        if self.search_seed < 0:
+            raise ConfigError(f"search_seed must be at least 0, but got {self.search_seed}.")
         if self.workers < 0:
             raise ConfigError(f"workers must be at least 1, or auto, but got {self.workers}.")
         if self.timeout is not None and not self.timeout > 0:
@@ -130,6 +134,7 @@ class SweepConfig:
             "objective": ",".join(self.objectives),
             "sampler": self.sampler,
             "pruner": self.pruner,
+            "search_seed": self.search_seed,
             "space": self.search_space.describe(self.train),
             **({"warm_start": self.warm_start} if self.warm_start else {}),
         }

@@ -78,6 +78,13 @@ def sweep(
             show_default="percentile",
         ),
     ] = "",
+    search_seed: Annotated[
+        int,
+        typer.Option(
+            help="Of the sampler: other trials, from the same weights and data order.",
+            show_default="0",
+        ),
+    ] = 0,
     known: Annotated[
         list[str] | None,
         typer.Option(
@@ -176,6 +183,7 @@ def sweep(
         second=second,
         sampler=sampler,
         pruner=pruner,
+        search_seed=search_seed,
         executor=executor,
         workers=sweep_options.parse_workers(workers),
         timeout=timeout,

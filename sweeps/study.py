@@ -83,7 +83,7 @@ def open_study(
         earlier = read_earlier(config, paths, elsewhere, attrs.get(LEARNS_FROM))
     set_aside = _set_aside(config.study, storage) if exists and config.fresh else None
     search = Search(
-        seed=config.train.seed,
+        seed=config.search_seed,
         conditional=config.search_space.conditional,
         points=config.grid or (),
     )

@@ -380,6 +380,25 @@ def test_a_sweep_of_a_grid_ends_with_its_points(
     assert sorted(map(str, params)) == sorted(map(str, made.config.grid or ()))
 
 
+def test_searches_of_two_seeds_differ_and_share_epochs(
+    tmp_path: Path, bench: Callable[..., Bench]
+) -> None:
+    """They try other trials over the same weights, so that what both train is trained once."""
+    space = tmp_path / "space.toml"
+    space.write_text('optimizer = ["SGD", "Adam"]\nlr = { low = 0.01, high = 0.1, grid = "1-2-5" }')
+    searches = [
+        bench(study=f"s{seed}", search_seed=seed, trials=6, sampler="random", space=str(space))
+        for seed in (1, 2)
+    ]
+    executors = [FaultyExecutor() for _ in searches]
+    for made, executor in zip(searches, executors, strict=True):
+        made.run(executor)
+    first, second = ([trial.params for trial in made.trials()] for made in searches)
+    assert first != second
+    assert any(params in first for params in second)
+    assert not set(executors[0].submitted) & set(executors[1].submitted)
+
+
 def test_values_that_cannot_be_together_fail_their_trial_once(
     bench: Callable[..., Bench], tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ from trainer.errors import ConfigError
     [
         ({"trials": 0}, ["trials", "at least 1", "0"]),
         ({"workers": -1}, ["workers", "-1"]),
+        ({"search_seed": -1}, ["search_seed", "at least 0", "-1"]),
         ({"timeout": 0.0}, ["timeout", "above 0"]),
         ({"objective": "val_los"}, ["objective", "'val_loss'"]),
         ({"sampler": "tp"}, ["sampler", "'tpe'"]),
@@ -60,6 +61,7 @@ def test_how_long_and_where_a_sweep_runs_does_not_name_its_study() -> None:
         {"train": TrainConfig(epochs=21)},
         {"train": TrainConfig(batch_size=32)},
         {"train": TrainConfig(seed=1)},
+        {"search_seed": 1},
         {"train": TrainConfig(limit=100)},
         {"train": TrainConfig(threads=2)},
         {"train": TrainConfig(dataset="digits")},

@@ -117,9 +117,7 @@ Limit = Annotated[
 ]
 BatchSize = Annotated[int | None, typer.Option(help="Images per batch.", show_default="64")]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the data.", show_default="20")]
-Seed = Annotated[
-    int | None, typer.Option(help="Of weights, data order and search.", show_default="0")
-]
+Seed = Annotated[int | None, typer.Option(help="Of weights and data order.", show_default="0")]
 Threads = Annotated[int | None, typer.Option(help="Threads of one worker.", show_default="1")]
 Device = Annotated[
     str | None,

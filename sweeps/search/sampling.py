@@ -45,7 +45,7 @@ class Search:
     """What a sampler is to search.
 
     Attributes:
-        seed: of the study.
+        seed: of the search.
         conditional: whether some parameters occur only with certain values of others.
         points: every point of the space, as parameters by name; for a grid only.
     """
