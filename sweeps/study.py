@@ -16,8 +16,8 @@ from sweeps.errors import StudyMismatch, SweepError, UnknownStudy
 from sweeps.journal import journal_storage
 from sweeps.lease import Lease
 from sweeps.search.earlier import read_earlier
-from sweeps.search.pruning import PRUNERS
-from sweeps.search.sampling import SAMPLERS, Search
+from sweeps.search.pruning import make_pruner
+from sweeps.search.sampling import Search, make_sampler
 from sweeps.search.warm import WarmSampler
 from trainer.paths import Paths
 
@@ -87,7 +87,7 @@ def open_study(
         conditional=config.search_space.conditional,
         points=config.grid or (),
     )
-    sampler = SAMPLERS[config.sampler](search)
+    sampler = make_sampler(config.sampler, config.sampler_args, search)
     if earlier is not None:
         sampler = WarmSampler(sampler, [*earlier.trials.values()])
     study = optuna.create_study(
@@ -95,7 +95,7 @@ def open_study(
         storage=storage,
         directions=config.directions,
         sampler=sampler,
-        pruner=PRUNERS[config.pruner](config.train.epochs),
+        pruner=make_pruner(config.pruner, config.pruner_args, config.train.epochs),
         load_if_exists=True,
     )
     _check_settings(study, config, data)

@@ -52,7 +52,7 @@ def test_other_settings_are_refused_with_their_difference(paths: Paths) -> None:
     other = SweepConfig(study="mine", pruner="none", train=TrainConfig(epochs=5))
     with pytest.raises(StudyMismatch) as caught:
         open_study(other, paths)
-    for words in ("pruner: percentile -> none", "epochs: 20 -> 5", "--study NAME", "--fresh"):
+    for words in ("pruner: PercentilePruner -> none", "epochs: 20 -> 5", "--study NAME", "--fresh"):
         assert words in str(caught.value)
 
 
@@ -61,7 +61,7 @@ def test_the_seed_of_the_weights_leaves_the_proposals_as_they_are(paths: Paths) 
 
     def proposals(search_seed: int, seed: int) -> list[dict[str, Any]]:
         train = TrainConfig(seed=seed)
-        config = SweepConfig(train=train, sampler="random", search_seed=search_seed)
+        config = SweepConfig(train=train, sampler="RandomSampler", search_seed=search_seed)
         study = open_study(config, paths).optuna
         for _ in range(5):
             config.search_space.suggest(study.ask(), train)

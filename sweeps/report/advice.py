@@ -154,7 +154,7 @@ def _pruned(frames: StudyFrames, ranked: pd.DataFrame, confirmed: pd.DataFrame) 
         numbers = ", ".join(map(str, stopped))
         yield (
             f"Trial {numbers} was pruned, but from other seeds nothing is better: the pruner "
-            "stops too early. Next: --pruner median, or --pruner hyperband"
+            "stops too early. Next: --pruner MedianPruner, or --pruner HyperbandPruner"
         )
         return
     first = ranked.iloc[0]

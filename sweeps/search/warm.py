@@ -49,6 +49,20 @@ class WarmSampler(BaseSampler):
         seen = self._seen(study)
         return self._sampler.sample_independent(seen, trial, param_name, param_distribution)
 
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """As the sampler does."""
+        self._sampler.before_trial(study, trial)
+
+    def after_trial(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        """As the sampler does."""
+        self._sampler.after_trial(study, trial, state, values)
+
     def _seen(self, study: Study) -> Study:
         return _SeenStudy(study, self._further)
 
