@@ -11,10 +11,11 @@ from functools import cached_property
 from typing import Any, Literal
 
 from sweeps.search.objectives import SECOND_OBJECTIVES
-from sweeps.search.pruning import NO_PRUNER, PERCENTILE, least_epochs, make_pruner
+from sweeps.search.pruning import FRUGAL_PRUNER, NO_PRUNER, least_epochs, make_pruner
 from sweeps.search.sampling import (
     COMPLETE_ONLY,
     EVERY_POINT,
+    FRUGAL,
     GRID,
     LEARN_FROM_OTHERS,
     ONE_OBJECTIVE_ONLY,
@@ -45,11 +46,13 @@ class SweepConfig:
         study: its name; made from the settings where none is given.
         objective: the metric trials are judged by, at its best epoch; a name in `OBJECTIVES`.
         second: what they are judged by beside it, a name in `SECOND_OBJECTIVES`; "": nothing.
-        sampler: a class of `optuna.samplers`, or `package.module:Class`.
+        sampler: FrugalSampler, a class of `optuna.samplers`, or `package.module:Class`; where none
+            is given FrugalSampler, or TPESampler with two objectives or a warm start.
         sampler_args: further arguments of that class, by name.
-        pruner: a class of `optuna.pruners`, `package.module:Class`, or "none", which NopPruner
-            means too; where none is given PercentilePruner, or "none" with two objectives and with
-            samplers that learn from complete trials only.
+        pruner: which trials get further epochs: FrugalPruner, PromotionPruner, a class of
+            `optuna.pruners`, `package.module:Class`, or "none", which NopPruner means too; where
+            none is given FrugalPruner, or "none" with two objectives and with samplers that learn
+            from complete trials only.
         pruner_args: further arguments of that class, by name.
         search_seed: of the samplers; `train.seed` is that of weights and data order alone.
         executor: "local" trains in worker processes, "inline" in this one.
@@ -70,7 +73,7 @@ class SweepConfig:
     study: str = ""
     objective: str = VAL_LOSS
     second: str = ""
-    sampler: str = TPE
+    sampler: str = ""
     sampler_args: Mapping[str, Any] = field(default_factory=dict)
     pruner: str = ""
     pruner_args: Mapping[str, Any] = field(default_factory=dict)
@@ -84,9 +87,12 @@ class SweepConfig:
     warm_start: str = ""
 
     def __post_init__(self) -> None:
+        if not self.sampler:
+            name = TPE if self.second or self.warm_start else FRUGAL
+            object.__setattr__(self, "sampler", name)
         if not self.pruner:
             full = bool(self.second) or self.sampler in COMPLETE_ONLY
-            object.__setattr__(self, "pruner", NO_PRUNER if full else PERCENTILE)
+            object.__setattr__(self, "pruner", NO_PRUNER if full else FRUGAL_PRUNER)
         elif self.pruner == "NopPruner":
             object.__setattr__(self, "pruner", NO_PRUNER)
         for name, allowed in (("objective", OBJECTIVES), ("executor", EXECUTORS)):

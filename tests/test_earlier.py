@@ -221,7 +221,7 @@ def test_which_trials_count_is_settled_at_the_first_start(folder: Folder) -> Non
     folder.run(folder.config("old", fresh=True), complete)
     opened = open_study(new, folder.paths)
     assert opened.optuna.user_attrs[LEARNS_FROM]["trials"] == list(range(12))
-    assert opened.learns == "The sampler learns from 12 trials of study old."
+    assert opened.earlier.note == "The sampler learns from 12 trials of study old."
     assert len(opened.optuna.get_trials()) == 2
     opened.lease.release()
     got += folder.run(new, complete)
@@ -234,7 +234,7 @@ def test_both_studies_can_be_in_a_storage_of_optunas(folder: Folder) -> None:
     folder.run(folder.config("journal"), complete)
     folder.run(folder.config("old"), complete, storage=url)
     opened = open_study(folder.config("new", warm_start="old"), folder.paths, url)
-    assert opened.learns == "The sampler learns from 1 trial of study old."
+    assert opened.earlier.note == "The sampler learns from 1 trial of study old."
     with pytest.raises(UnknownStudy, match="'journal'"):
         open_study(folder.config("newer", warm_start="journal"), folder.paths, url)
 

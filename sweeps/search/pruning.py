@@ -3,7 +3,7 @@
 Optuna's own successive halving writes down on a trial, each time it is asked, which rungs the trial
 has passed; asked again after a crash, it answers otherwise. The pruners here, which stand in for
 Optuna's, only read.
-What is reported after each epoch is the best value so far.
+What is reported after each epoch is its value; a trial is judged by the best of them so far.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ from optuna.pruners import BasePruner, NopPruner
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial
 
+from sweeps.search.allocation import PromotionPruner, at_least
 from sweeps.search.classes import Classes
+from sweeps.search.frugal import FrugalPruner
 
 NO_PRUNER = "none"
 """Stops no trial; Optuna's NopPruner is the same."""
 
+FRUGAL_PRUNER = "FrugalPruner"
 PERCENTILE = "PercentilePruner"
 
 KEPT = 25.0
@@ -56,8 +59,8 @@ class Halving(BasePruner):
     """
 
     def __init__(self, min_resource: int = FIRST_RUNG, reduction_factor: int = REDUCTION) -> None:
-        _at_least("min_resource", min_resource, 1)
-        _at_least("reduction_factor", reduction_factor, 2)
+        at_least("min_resource", min_resource, 1)
+        at_least("reduction_factor", reduction_factor, 2)
         self._first = min_resource
         self._reduction = reduction_factor
         self.least_epochs = min_resource + 1
@@ -73,9 +76,9 @@ class Halving(BasePruner):
         step = trial.last_step
         if step is None or not self._is_rung(step):
             return False
-        value = trial.intermediate_values[step]
+        value = _best_until(trial, step, direction)
         values = [value] + [
-            rival.intermediate_values[step]
+            _best_until(rival, step, direction)
             for rival in rivals
             if rival.number != trial.number and step in rival.intermediate_values
         ]
@@ -151,18 +154,17 @@ class Patient(BasePruner):
     """
 
     def __init__(self, patience: int = PATIENCE) -> None:
-        _at_least("patience", patience, 1)
+        at_least("patience", patience, 1)
         self._patience = patience
         self.least_epochs = patience + 2
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """Whether the best value of the trial is as old as that."""
-        step, values = trial.last_step, trial.intermediate_values
-        if step is None or step - self._patience not in values:
+        step = trial.last_step
+        if step is None or step - self._patience not in trial.intermediate_values:
             return False
-        before, now = values[step - self._patience], values[step]
-        more = study.direction == StudyDirection.MAXIMIZE
-        return now <= before if more else now >= before
+        before = _best_until(trial, step - self._patience, study.direction)
+        return _best_until(trial, step, study.direction) == before
 
 
 PRUNERS: Classes[BasePruner] = Classes(
@@ -173,6 +175,8 @@ PRUNERS: Classes[BasePruner] = Classes(
         "SuccessiveHalvingPruner": Halving,
         "HyperbandPruner": Hyperband,
         "PatientPruner": Patient,
+        FRUGAL_PRUNER: FrugalPruner,
+        "PromotionPruner": PromotionPruner,
         NO_PRUNER: NopPruner,
     },
     defaults={
@@ -198,6 +202,7 @@ def least_epochs(pruner: BasePruner) -> int:
     return pruner.least_epochs if isinstance(pruner, (Halving, Hyperband, Patient)) else 1
 
 
-def _at_least(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, but got {value}.")
+def _best_until(trial: FrozenTrial, step: int, direction: StudyDirection) -> float:
+    """The best value that a trial had reported by then."""
+    values = [value for at, value in trial.intermediate_values.items() if at <= step]
+    return max(values) if direction == StudyDirection.MAXIMIZE else min(values)

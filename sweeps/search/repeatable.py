@@ -22,13 +22,17 @@ class RepeatableSampler(BaseSampler):
 
     Args:
         make: a sampler from a seed.
-        seed: of the search.
+        seed: of the search; a number or a text.
     """
 
-    def __init__(self, make: Callable[[int], BaseSampler], seed: int) -> None:
+    def __init__(self, make: Callable[[int], BaseSampler], seed: object) -> None:
         self._make = make
         self._seed = seed
         self._current: tuple[int, BaseSampler] | None = None
+
+    def again(self, attempt: int) -> RepeatableSampler:
+        """One that draws otherwise, the same for the same attempt."""
+        return RepeatableSampler(self._make, f"{self._seed}/{attempt}")
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """As the trial's own sampler does."""

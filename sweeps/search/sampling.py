@@ -17,9 +17,12 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from sweeps.search.classes import Classes
+from sweeps.search.frugal import FrugalSampler
+from sweeps.search.outlook import Outlook
 from sweeps.search.repeatable import RepeatableSampler
 from sweeps.search.sequences import GridSampler, SettledSampler, SobolSampler
 
+FRUGAL = "FrugalSampler"
 TPE, GP, CMAES = "TPESampler", "GPSampler", "CmaEsSampler"
 NSGAII, NSGAIII = "NSGAIISampler", "NSGAIIISampler"
 GRID, BRUTE_FORCE = "GridSampler", "BruteForceSampler"
@@ -37,7 +40,7 @@ first one, which is random."""
 EVERY_POINT = (GRID, BRUTE_FORCE)
 """Those that try every point of a space, which must have an end of them."""
 
-ONE_OBJECTIVE_ONLY = (CMAES,)
+ONE_OBJECTIVE_ONLY = (CMAES, FRUGAL)
 TWO_OBJECTIVES_ONLY = (NSGAII, NSGAIII)
 """Those that search by one objective, or by two, and not by the other number."""
 
@@ -57,11 +60,13 @@ class Search:
         seed: of the search.
         conditional: whether some parameters occur only with certain values of others.
         points: every point of the space, as parameters by name; for a grid only.
+        outlook: of the study; None where nothing is to be suggested yet.
     """
 
     seed: int
     conditional: bool
     points: Sequence[Mapping[str, Any]] = ()
+    outlook: Outlook | None = None
 
 
 class _BruteForce(BruteForceSampler):
@@ -122,6 +127,7 @@ SAMPLERS: Classes[BaseSampler] = Classes(
     base=BaseSampler,
     optuna=optuna.samplers,
     own={
+        FRUGAL: FrugalSampler,
         GRID: GridSampler,
         "QMCSampler": SobolSampler,
         BRUTE_FORCE: _BruteForce,
@@ -134,7 +140,7 @@ SAMPLERS: Classes[BaseSampler] = Classes(
         NSGAII: {"population_size": POPULATION},
         NSGAIII: {"population_size": POPULATION},
     },
-    supplied=("seed", "points"),
+    supplied=("seed", "points", "outlook"),
 )
 
 
@@ -152,7 +158,9 @@ def make_sampler(name: str, args: Mapping[str, Any], search: Search) -> BaseSamp
     ):
         args = {"multivariate": True, "group": True, **args}
     make = SAMPLERS.maker(name, args)
-    sampler = make(seed=search.seed, points=search.points)  # raises before anything starts
-    if isinstance(sampler, SettledSampler):
+    sampler = make(
+        seed=search.seed, points=search.points, outlook=search.outlook
+    )  # raises before anything starts
+    if isinstance(sampler, (SettledSampler, FrugalSampler)):
         return sampler
     return RepeatableSampler(lambda seed: make(seed=seed), search.seed)
