@@ -135,6 +135,7 @@ SAMPLERS: Classes[BaseSampler] = Classes(
         NSGAIII: {"population_size": POPULATION},
     },
     supplied=("seed", "points"),
+    nicknames={"bayesian": TPE, "sobol": "QMCSampler"},
 )
 
 
