@@ -175,6 +175,22 @@ def test_with_the_least_epochs_a_pruner_can_stop_a_trial(name: str) -> None:
         assert not any(map(any, verdicts(made(name, least - 1), epochs=least - 1)))
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("percentile", "PercentilePruner"),
+        ("median", "MedianPruner"),
+        ("asha", "SuccessiveHalvingPruner"),
+        ("hyperband", "HyperbandPruner"),
+        ("patient", "PatientPruner"),
+    ],
+)
+def test_a_short_name_leads_to_the_class(old: str, new: str) -> None:
+    """What pruners were called here before, or are called elsewhere."""
+    with pytest.raises(ConfigError, match=f"Unknown pruner '{old}'; did you mean '{new}'"):
+        PRUNERS.find(old)
+
+
 @pytest.mark.parametrize("reduction", [2, 4])
 def test_arguments_reach_the_pruner(reduction: int) -> None:
     """By the names that they have in Optuna."""

@@ -396,6 +396,25 @@ def test_a_sampler_from_elsewhere_repeats_too() -> None:
     assert min(draws(1)) >= 0.5
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("tpe", "TPESampler"),
+        ("random", "RandomSampler"),
+        ("grid", "GridSampler"),
+        ("qmc", "QMCSampler"),
+        ("cmaes", "CmaEsSampler"),
+        ("gp", "GPSampler"),
+        ("nsgaii", "NSGAIISampler"),
+        ("bayes", "TPESampler"),
+    ],
+)
+def test_a_short_name_leads_to_the_class(old: str, new: str) -> None:
+    """What samplers were called here before, or are called elsewhere."""
+    with pytest.raises(ConfigError, match=f"Unknown sampler '{old}'; did you mean '{new}'"):
+        SAMPLERS.find(old)
+
+
 def test_cmaes_can_leave_optimizers_to_another_sampler() -> None:
     """A class that an argument wants is named as the sampler itself is."""
     search = Search(seed=3, conditional=False)

@@ -141,6 +141,7 @@ SAMPLERS: Classes[BaseSampler] = Classes(
         NSGAIII: {"population_size": POPULATION},
     },
     supplied=("seed", "points", "outlook"),
+    nicknames={"bayesian": TPE, "sobol": "QMCSampler"},
 )
 
 
