@@ -26,7 +26,7 @@ def test_the_winner_is_the_best_complete_trial():
     assert summary.winner.params == {"optimizer": "SGD", "lr": 0.1, "step_size": 5, "gamma": 0.1}
     assert summary.top["trial"].tolist() == [2, 1, 0]
     assert summary.ranked == 3
-    assert any(note.startswith("Trial 2 was pruned after epoch 1") for note in summary.advice)
+    assert any(it.seen.startswith("Trial 2 was pruned after epoch 1") for it in summary.advice)
 
 
 def test_without_a_complete_trial_the_best_pruned_one_wins():

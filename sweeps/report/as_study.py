@@ -108,7 +108,8 @@ def plots(study: optuna.Study, objective: str) -> list[go.Figure]:
 
 def importance_bars(known: Mapping[str, float], objective: str, trials: int) -> go.Figure:
     """What `importances` found of so many complete trials."""
-    names, shares = [*reversed(known)], [*reversed(known.values())]
+    names = list(known)[::-1]  # the first bar is drawn at the bottom
+    shares = [known[name] for name in names]
     texts = ["<0.01" if share < 0.01 else f"{share:.2f}" for share in shares]
     figure = go.Figure(go.Bar(x=shares, y=names, orientation="h", text=texts))
     figure.update_layout(

@@ -35,7 +35,7 @@ def to_page(frames: StudyFrames) -> str:
         winner=summary.winner,
         won=[winner_line(summary), confirmed_line(summary)],
         notes=summary.notes,
-        advice=[sentence.split(" Next: ") for sentence in summary.advice],
+        advice=summary.advice,
         tables=tables(summary),
         figures=_figures(frames, summary),
         trials=_trials(frames),

@@ -116,7 +116,7 @@ def pareto_front(trials: pd.DataFrame, objectives: Mapping[str, bool]) -> pd.Ser
     before[1:] = np.maximum.accumulate(best)[:-1]
     front = np.zeros(len(trials), bool)
     front[order] = ((second == best[group]) & ~(best <= before)[group]) if len(order) else False
-    return pd.Series(front, index=trials.index)
+    return pd.Series(front, index=trials.index, dtype="bool")
 
 
 def find_front(frames: StudyFrames, ranked: pd.DataFrame) -> pd.DataFrame:

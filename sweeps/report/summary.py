@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from sweeps.report.advice import advice
+from sweeps.report.advice import Advice
+from sweeps.report.advisor import advise
 from sweeps.report.as_study import as_study, importances
 from sweeps.report.columns import CONFIG_COLUMNS, arguments
 from sweeps.report.command import train_command
@@ -68,7 +69,7 @@ class Summary:
         notes: sentences to read before the winner is believed.
         importances: of each parameter among the complete trials, 0 to 1, most first; see
             `sweeps.report.as_study`.
-        advice: sentences on what to try next; see `sweeps.report.advice`.
+        advice: what to try next.
     """
 
     study: str
@@ -94,7 +95,7 @@ class Summary:
     view: str
     notes: tuple[str, ...]
     importances: Mapping[str, float]
-    advice: tuple[str, ...]
+    advice: tuple[Advice, ...]
 
 
 def summarize(frames: StudyFrames) -> Summary:
@@ -133,7 +134,7 @@ def summarize(frames: StudyFrames) -> Summary:
         view=frames.view,
         notes=tuple(notes_on(frames, winner)),
         importances=known,
-        advice=() if winner is None else tuple(advice(frames, ranked, winner, confirmed, known)),
+        advice=() if winner is None else advise(frames, ranked, winner, confirmed, known),
     )
 
 
