@@ -266,7 +266,7 @@ def test_a_pruned_trial_that_is_as_good_as_the_best_blames_the_pruner():
     trials = [steady(1.0), ("pruned", [0.9], {"lr": 0.1})]
     ((seen, change),) = advised(*trials)
     assert seen.startswith("Trial 1 was pruned after epoch 1 though its best_val_loss, 0.9")
-    assert change == "--confirm 5"
+    assert change == "python -m sweeps.confirm --study digits --top 5"
     repeats = [(trial, seed, 1 + seed / 10) for trial in (0, 1) for seed in range(5)]
     ((seen, change),) = advised(*trials, repeats=repeats)
     assert seen.startswith("Trial 1 was pruned, but from other seeds nothing is better")

@@ -97,7 +97,7 @@ def _pruned(frames: StudyFrames, ranked: pd.DataFrame, confirmed: pd.DataFrame) 
             seen=f"Trial {first['trial']} was pruned after epoch {first['epochs']} though its "
             f"{name}, {first[name]:.6g}, is better than the winner's.",
             evidence=(int(first["trial"]),),
-            flags={"--confirm": "5"},
+            command=f"python -m sweeps.confirm --study {frames.name} --top 5",
         )
 
 
