@@ -225,6 +225,18 @@ def test_a_parameter_that_explains_nothing_is_fixed():
     assert not any(change.startswith("gamma = ") for _, change in advised(*same))
 
 
+def test_the_rate_of_several_optimizers_is_never_fixed():
+    """Each has its own best one, however little rates tell of all trials together."""
+    values = [(lr, gamma / 10) for lr in (0.01, 0.02, 0.05, 0.1) for gamma in range(1, 9)]
+    trials = [
+        steady(1 + 5 * gamma + n / 1e6, lr=lr, gamma=gamma, optimizer=("SGD", "Adam")[n // 4 % 2])
+        for n, (lr, gamma) in enumerate(values)
+    ]
+    assert not any(change.startswith("lr = ") for _, change in advised(*trials))
+    alone = [(state, epochs, {**params, "optimizer": "SGD"}) for state, epochs, params in trials]
+    assert any(change.startswith("lr = ") for _, change in advised(*alone))
+
+
 def test_one_optimizer_among_the_best_is_searched_further():
     """By an argument of its own, where the others had as many trials that were not stopped."""
     best = [steady(1 + n / 9, optimizer="AdamW") for n in range(10)]

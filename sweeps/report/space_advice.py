@@ -120,12 +120,16 @@ def idle(
 ) -> dict[str, float]:
     """The numbers that hardly matter, with their importance.
 
-    Only those of which several values were trained to the end, none in most of the trials.
+    Only those of which several values were trained to the end, none in most of the trials. No rate
+    of several optimizers is among them, as each has its own best one.
     """
     complete = ranked[ranked["state"] == COMPLETE]
+    several = complete["optimizer"].nunique() > 1
     idle = {}
     for name, share in importances.items():
         if share >= _MATTERS or isinstance(winner.params.get(name, ""), str):
+            continue
+        if name == "lr" and several:
             continue
         counts = complete[name].value_counts()
         if len(counts) >= _ENOUGH_VALUES and 2 * counts.max() <= len(complete) >= _ENOUGH_TRIALS:
