@@ -32,6 +32,7 @@ GOOD_TO_BAD = [[0, "#d7301f"], [0.25, "#d98c1f"], [0.6, "#3b9ab2"], [1, "#7f8ea3
 """Colours from the best value to the worst, each of which can be seen on white and on black."""
 
 _FADED = 0.35
+_LEAST_POINTS = 4  # fewer show no pattern
 _DODGE = 0.04  # decades between optimizers side by side
 
 
@@ -130,9 +131,16 @@ def rates(frames: StudyFrames, ranked: pd.DataFrame) -> go.Figure:
 
 
 def decays(frames: StudyFrames, ranked: pd.DataFrame) -> go.Figure | None:
-    """The best that trials reached by step_size and gamma; None where these were not searched."""
-    rows = ranked.dropna(subset=["step_size", "gamma"]).drop_duplicates(["step_size", "gamma"])
-    if len(rows) < 2:
+    """The best that complete trials reached by step_size and gamma.
+
+    Trials that were stopped early are left out, as most of the schedule has not acted on them.
+
+    Returns:
+        None where these were not searched, or too few combinations were trained to the end.
+    """
+    complete = ranked[ranked["state"] == COMPLETE].dropna(subset=["step_size", "gamma"])
+    rows = complete.drop_duplicates(["step_size", "gamma"])
+    if len(rows) < _LEAST_POINTS:
         return None
     name = BEST + frames.objective
     figure = go.Figure(
@@ -155,7 +163,7 @@ def decays(frames: StudyFrames, ranked: pd.DataFrame) -> go.Figure | None:
         )
     )
     figure.update_layout(
-        title="Best result by step_size and gamma",
+        title=f"Best result by step_size and gamma, of {len(complete)} complete trials",
         xaxis_title="step_size (epochs between decays)",
         yaxis_title="gamma (factor of each decay)",
     )
