@@ -29,9 +29,10 @@ EXPERIMENT = "sweeps"
 
 OBJECTIVE_TAG = "sweep.objective"
 SECOND_TAG = "sweep.second_objective"
+COMPARE_TAG = "sweep.compare"
 TRIALS_TAG = "sweep.trials"
-"""Only on a study's own run: the metric its trials are judged by, what else they are judged by,
-where there is such, and how many were asked for."""
+"""Only on a study's own run: the metric its trials are judged by, what else they are judged by and
+the parameter whose values are compared, where there are such, and the target number of trials."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,6 +43,7 @@ class StudyFrames:
         name: of the study.
         objective: the metric trials are judged by, a name in `trainer.metrics.OBJECTIVES`.
         second: what else they are judged by, a name in `SECOND_OBJECTIVES`; "": nothing.
+        compare: the parameter whose values the study compares, a column of the trials; "": none.
         asked: how many trials were asked for.
         run_id: MLflow's id of the study's run, the parent of its trials' runs.
         space: what trials were searched in, as the study's `study.json` has it; {} where it has
@@ -57,6 +59,7 @@ class StudyFrames:
     name: str
     objective: str
     second: str = ""
+    compare: str = ""
     asked: int
     run_id: str
     space: Mapping[str, Any]
@@ -176,6 +179,7 @@ def read_study(
         name=tags[STUDY_TAG],
         objective=objective,
         second=tags.get(SECOND_TAG, ""),
+        compare=tags.get(COMPARE_TAG, ""),
         asked=int(tags[TRIALS_TAG]),
         run_id=parent.info.run_id,
         space=_space(client, parent.info.run_id),
