@@ -1,4 +1,4 @@
-"""Figures of a study: curves, rates, decays, and the two objectives."""
+"""Figures of a study: curves, decays, the two objectives, and what more trials can bring."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.colors import qualitative
+from plotly.colors import hex_to_rgb, qualitative
 
+from sweeps.report.comparison import Comparison
 from sweeps.report.frames import StudyFrames
 from sweeps.report.ranking import second_column
+from sweeps.report.scale import reach
 from sweeps.search.objectives import SECONDS
 from trainer.metrics import OBJECTIVES, RUNNING_LOSS, TRAIN_LOSS, VAL_ACCURACY, VAL_LOSS
 from trainer.record import BEST, COMPLETE, DIVERGED, FAILED, PRUNED
@@ -31,18 +33,23 @@ LINES = 120
 GOOD_TO_BAD = [[0, "#d7301f"], [0.25, "#d98c1f"], [0.6, "#3b9ab2"], [1, "#7f8ea3"]]
 """Colours from the best value to the worst, each of which can be seen on white and on black."""
 
+BELOW = {"orientation": "h", "y": -0.3}
+"""A legend that takes no width, of which a telephone has little."""
+
 _FADED = 0.35
-_DODGE = 0.04  # decades between optimizers side by side
+_BAND = 0.15  # opacity
 
 
-def colours(optimizers: Iterable[str]) -> dict[str, str]:
-    """A colour for each optimizer, the same in all figures."""
+def colours(values: Iterable[str]) -> dict[str, str]:
+    """A colour for each optimizer, or other value, the same in all figures."""
     palette = qualitative.D3
-    return {it: palette[at % len(palette)] for at, it in enumerate(sorted(set(optimizers)))}
+    # what users bring is shown by its last name in some figures, and has the same place there
+    order = sorted(set(values), key=lambda it: (it.rpartition(":")[2], it))
+    return {it: palette[at % len(palette)] for at, it in enumerate(order)}
 
 
 def curves(frames: StudyFrames, ranked: pd.DataFrame, metric: str) -> go.Figure:
-    """A line a trial over its epochs; pruned and diverged ones fade.
+    """A line a trial over its epochs; pruned and diverged ones fade, the latter out of the scale.
 
     Of more than `LINES` trials those of the best are drawn, and of all the middle eight tenths.
     """
@@ -69,63 +76,16 @@ def curves(frames: StudyFrames, ranked: pd.DataFrame, metric: str) -> go.Figure:
             opacity=0.9 if row["state"] == COMPLETE else _FADED,
             legendgroup=optimizer,
             showlegend=False,
-            hovertemplate=f"{_label(trial, row)}<br>epoch %{{x}}: %{{y:.5g}}<extra></extra>",
+            hovertemplate=f"{label(trial, row)}<br>epoch %{{x}}: %{{y:.5g}}<extra></extra>",
         )
     for optimizer in sorted(named):
         line = {"color": palette[optimizer], "width": 3}
         figure.add_scatter(x=[None], y=[None], line=line, name=optimizer, legendgroup=optimizer)
-    figure.update_layout(title=_first_words(metric) + " of each epoch", xaxis_title="epoch")
-    _scale(figure, metric, finite[metric])
-    return figure
-
-
-def rates(frames: StudyFrames, ranked: pd.DataFrame) -> go.Figure:
-    """What each trial reached over its learning rate; above the plot those that diverged.
-
-    Of more than `LINES` trials those of one rate lie side by side by optimizer, not on it.
-    """
-    name, palette = BEST + frames.objective, colours(frames.trials["optimizer"])
-    diverged = frames.trials[frames.trials["state"] == DIVERGED]
-    figure = go.Figure()
-    for at, (optimizer, colour) in enumerate(palette.items()):
-        rows = ranked[ranked["optimizer"] == optimizer]
-        aside = 10 ** (_DODGE * (at - (len(palette) - 1) / 2)) if len(ranked) > LINES else 1.0
-        figure.add_scatter(
-            x=(rows["lr"] * aside).tolist(),
-            y=rows[name].tolist(),
-            mode="markers",
-            marker={
-                "color": colour,
-                "size": 8,
-                "symbol": ["circle" if it == COMPLETE else "circle-open" for it in rows["state"]],
-            },
-            name=optimizer,
-            text=[_label(row["trial"], row) for _, row in rows.iterrows()],
-            hovertemplate="%{text}<br>%{y:.5g}<extra></extra>",
-        )
-        lost = diverged[diverged["optimizer"] == optimizer]
-        if lost.empty:
-            continue
-        figure.add_scatter(
-            x=(lost["lr"] * aside).tolist(),
-            y=[1.0] * len(lost),
-            yaxis="y2",
-            mode="markers",
-            marker={"color": colour, "symbol": "x", "size": 8},
-            name=f"{optimizer}, diverged",
-            text=[_label(row["trial"], row) for _, row in lost.iterrows()],
-            hovertemplate="%{text}<br>diverged<extra></extra>",
-        )
-        figure.add_vline(
-            x=lost["lr"].min() * aside, line={"color": colour, "dash": "dot", "width": 1}
-        )
-    figure.update_layout(
-        title="Result by learning rate; dotted: the lowest rate at which an optimizer diverged",
-        xaxis={"title": "learning rate (log)", "type": "log", "exponentformat": "none"},
-        yaxis={"domain": [0, 0.92]},
-        yaxis2={"domain": [0.94, 1], "visible": False, "range": [0, 2]},
-    )
-    _scale(figure, frames.objective, ranked[name])
+    title = _first_words(metric) + " of each epoch"
+    figure.update_layout(title=title, xaxis_title="epoch", legend=BELOW)
+    diverged = finite["trial"].map(trials["state"]).isin((DIVERGED, FAILED))
+    lines = (finite if diverged.all() else finite[~diverged]).groupby("trial")[metric]
+    scale(figure, metric, lines.max(), lines.min().min())
     return figure
 
 
@@ -134,7 +94,9 @@ def decays(frames: StudyFrames, ranked: pd.DataFrame) -> go.Figure | None:
     rows = ranked.dropna(subset=["step_size", "gamma"]).drop_duplicates(["step_size", "gamma"])
     if len(rows) < 2:
         return None
-    name = BEST + frames.objective
+    name, more = BEST + frames.objective, OBJECTIVES[frames.objective]
+    end = reach(rows[name], maximize=more)
+    near = rows.loc[rows[name] >= end if more else rows[name] <= end, name]
     figure = go.Figure(
         go.Scatter(
             x=rows["step_size"].tolist(),
@@ -144,13 +106,13 @@ def decays(frames: StudyFrames, ranked: pd.DataFrame) -> go.Figure | None:
                 "color": rows[name].tolist(),
                 "size": 14,
                 "colorscale": GOOD_TO_BAD,
-                "reversescale": OBJECTIVES[frames.objective],
-                "cmin": float(rows[name].quantile(0.05)),
-                "cmax": float(rows[name].quantile(0.95)),
+                "reversescale": more,
+                "cmin": float(near.quantile(0.05)),
+                "cmax": float(near.quantile(0.95)),
                 "colorbar": {"title": {"text": frames.objective}},
                 "line": {"width": 0},
             },
-            text=[_label(row["trial"], row) for _, row in rows.iterrows()],
+            text=[label(row["trial"], row) for _, row in rows.iterrows()],
             hovertemplate="%{text}<br>%{marker.color:.5g}<extra></extra>",
         )
     )
@@ -173,7 +135,7 @@ def both_objectives(frames: StudyFrames, both: pd.DataFrame, front: pd.DataFrame
             mode="markers",
             marker={"size": size, "symbol": "circle" if size == 7 else "circle-open"},
             name=name,
-            text=[_label(row["trial"], row) for _, row in rows.iterrows()],
+            text=[label(row["trial"], row) for _, row in rows.iterrows()],
             hovertemplate="%{text}<br>%{x:.5g}, %{y:.5g}<extra></extra>",
         )
     figure.update_layout(
@@ -181,6 +143,41 @@ def both_objectives(frames: StudyFrames, both: pd.DataFrame, front: pd.DataFrame
         xaxis_title=UNITS[frames.second],
         yaxis_title=UNITS[frames.objective],
     )
+    return figure
+
+
+def expected(frames: StudyFrames, comparison: Comparison) -> go.Figure:
+    """The best value that so many trials can be expected to reach, a line and a band a value."""
+    figure, curves = go.Figure(), comparison.expected.groupby("value")
+    palette = colours(comparison.values["value"])
+    for value, rows in curves:
+        red, green, blue = hex_to_rgb(palette[value])
+        figure.add_scatter(
+            x=[*rows["trials"], *rows["trials"][::-1]],
+            y=[*rows["high"], *rows["low"][::-1]],
+            fill="toself",
+            mode="none",
+            fillcolor=f"rgba({red},{green},{blue},{_BAND})",
+            hoverinfo="skip",
+            legendgroup=value,
+            showlegend=False,
+        )
+    for value, rows in curves:  # lines on top of all bands
+        figure.add_scatter(
+            x=rows["trials"].tolist(),
+            y=rows["expected"].tolist(),
+            mode="lines" if len(rows) > 1 else "markers",
+            line={"color": palette[value], "width": 2.5},
+            name=value,
+            legendgroup=value,
+            hovertemplate=f"{value}, %{{x}} trials: %{{y:.5g}}<extra></extra>",
+        )
+    figure.update_layout(
+        title=f"Expected best of each {comparison.parameter}",
+        xaxis_title="number of trials (bands: 95 %)",
+        legend=BELOW,
+    )
+    scale(figure, frames.objective, curves["expected"].max(), comparison.expected["low"].min())
     return figure
 
 
@@ -199,18 +196,24 @@ def _add_band(figure: go.Figure, values: Any) -> None:
     )
 
 
-def _scale(figure: go.Figure, metric: str, values: pd.Series[float]) -> None:
-    """A title, and no room for the worst tenth where it is far away from all others."""
+def scale(figure: go.Figure, metric: str, worst: pd.Series[float], best: float) -> None:
+    """Title the upright axis, and end it where losses can still be read.
+
+    Args:
+        figure: to be changed.
+        metric: what it shows; an accuracy is bounded anyway.
+        worst: the worst value of each line or point, none of a trial that diverged.
+        best: the best value of all.
+    """
     figure.update_layout(yaxis_title=UNITS[metric])
-    if metric == VAL_ACCURACY or values.empty:
+    if OBJECTIVES[metric] or worst.empty:
         return
-    low, middle, high = values.quantile([0, 0.5, 0.9])
-    if values.max() > high + 2 * (high - low) and middle < np.inf:
-        margin = 0.05 * (high - low) or 1.0
-        figure.update_layout(yaxis_range=[low - margin, high + 2 * margin])
+    end = reach(worst, maximize=False)
+    margin = 0.05 * (end - best) or 0.05 * abs(best) or 1.0
+    figure.update_layout(yaxis_range=[best - margin, end + margin])
 
 
-def _label(trial: int, row: pd.Series) -> str:
+def label(trial: int, row: pd.Series) -> str:
     """A trial, for people."""
     words: Sequence[str] = [
         f"{name}={row[name]:g}" if isinstance(row[name], (int, float)) else f"{name}={row[name]}"

@@ -15,11 +15,22 @@ import plotly.offline
 from sweeps.report import figures
 from sweeps.report.across import progress
 from sweeps.report.as_study import as_study, plots
+from sweeps.report.comparison import value_names
 from sweeps.report.frames import StudyFrames
 from sweeps.report.ranking import rank, with_second
+from sweeps.report.rates import rates
 from sweeps.report.summary import Summary, searched_columns, summarize
 from sweeps.report.timeline import timeline
-from sweeps.report.wording import beside, confirmed_line, headlines, short, tables, winner_line
+from sweeps.report.wording import (
+    beside,
+    comparison_lines,
+    comparison_tables,
+    confirmed_line,
+    headlines,
+    short,
+    tables,
+    winner_line,
+)
 from trainer.metrics import RUNNING_LOSS
 from trainer.record import BEST
 
@@ -34,6 +45,8 @@ def to_page(frames: StudyFrames) -> str:
         facts=headlines(summary),
         winner=summary.winner,
         won=[winner_line(summary), confirmed_line(summary)],
+        compared=list(comparison_lines(summary.comparison)) if summary.comparison else [],
+        compared_tables=list(comparison_tables(summary)),
         notes=summary.notes,
         advice=[sentence.split(" Next: ") for sentence in summary.advice],
         tables=tables(summary),
@@ -53,6 +66,8 @@ def across_page(studies: Sequence[StudyFrames]) -> str:
         facts=[],
         winner=None,
         won=[],
+        compared=[],
+        compared_tables=[],
         notes=[],
         advice=[],
         tables=[("Beside each other", beside(studies))],
@@ -76,10 +91,14 @@ def _page(figures: Iterable[go.Figure], tables: Iterable[Any], **content: Any) -
 def _figures(frames: StudyFrames, summary: Summary) -> Iterator[go.Figure]:
     """In the order in which they are looked at."""
     ranked = rank(frames)
+    if summary.comparison is not None and len(ranked):
+        yield figures.expected(frames, summary.comparison)
+        if frames.compare != "optimizer":
+            yield _rates(frames, ranked, frames.compare)
     for metric in dict.fromkeys((frames.objective, RUNNING_LOSS)):
         yield figures.curves(frames, ranked, metric)
     if len(ranked):
-        yield figures.rates(frames, ranked)
+        yield _rates(frames, ranked, "optimizer")
     if (figure := figures.decays(frames, ranked)) is not None:
         yield figure
     if frames.second and len(ranked):
@@ -88,6 +107,11 @@ def _figures(frames: StudyFrames, summary: Summary) -> Iterator[go.Figure]:
     yield from plots(study, frames.objective, summary.importances)
     if (figure := timeline(frames)) is not None:
         yield figure
+
+
+def _rates(frames: StudyFrames, ranked: pd.DataFrame, parameter: str) -> go.Figure:
+    values = frames.trials.set_index("trial")[parameter].dropna()
+    return rates(frames, ranked, value_names(values), parameter)
 
 
 def _html(figure: go.Figure, at: int) -> str:

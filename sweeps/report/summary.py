@@ -11,6 +11,7 @@ from sweeps.report.advice import advice
 from sweeps.report.as_study import as_study, importances
 from sweeps.report.columns import CONFIG_COLUMNS, arguments
 from sweeps.report.command import train_command
+from sweeps.report.comparison import Comparison, compare_values
 from sweeps.report.confirmed import compare
 from sweeps.report.frames import StudyFrames
 from sweeps.report.notes import notes_on
@@ -50,6 +51,7 @@ class Summary:
             epoch, number of epochs, and what `Winner.params` names.
         confirmed: how the trials compare that were trained again from other seeds, best first; see
             `sweeps.report.confirmed.compare`. No rows where none were.
+        comparison: how the values of the parameter compare that the study compares; None without.
         front: with two objectives, the ranked trials that no other beats in both, best first; rows
             as those of `top`, with the second objective after the first. Without a second: no rows.
         by_optimizer: a row an optimizer, best first: n (its trials), how many of them are complete,
@@ -80,6 +82,7 @@ class Summary:
     ranked: int
     top: pd.DataFrame
     confirmed: pd.DataFrame
+    comparison: Comparison | None
     front: pd.DataFrame
     by_optimizer: pd.DataFrame
     epochs: int
@@ -118,6 +121,7 @@ def summarize(frames: StudyFrames) -> Summary:
         ranked=len(ranked),
         top=ranked[shown].head(TOP).reset_index(drop=True),
         confirmed=confirmed,
+        comparison=compare_values(frames, ranked, searched),
         front=find_front(frames, ranked)[both].reset_index(drop=True),
         by_optimizer=by_optimizer(frames, ranked),
         epochs=len(curves),

@@ -9,6 +9,7 @@ import pandas as pd
 
 from sweeps.progress import duration
 from sweeps.report.across import across
+from sweeps.report.comparison import Comparison
 from sweeps.report.confirmed import LEAST_SEEDS, TIED
 from sweeps.report.frames import StudyFrames
 from sweeps.report.notes import share
@@ -74,6 +75,35 @@ def confirmed_line(summary: Summary) -> str:
     )
 
 
+def comparison_lines(comparison: Comparison) -> Iterable[str]:
+    """Title, answer, and each doubt."""
+    yield f"Comparison of {comparison.parameter}"
+    yield comparison.answer
+    yield from comparison.doubts
+
+
+def comparison_tables(summary: Summary) -> Iterable[tuple[str, pd.DataFrame]]:
+    """Titles and frames of text: the best configuration of each value, and how it does."""
+    if summary.comparison is None:
+        return
+    parameter, values = summary.comparison.parameter, summary.comparison.values
+    counts = ["n", "complete", "pruned", "diverged"]
+    best = values[["value", *counts, "trial", "best"]].map(short)
+    best["settings"] = [
+        "" if pd.isna(trial) else settings_line(params).replace("  ", " ")
+        for trial, params in zip(values["trial"], values["params"], strict=True)
+    ]
+    yield f"Best trial of each {parameter}", best.rename(columns={"value": parameter})
+    if not values["seeds"].any():
+        return
+    seeds = values[["value", "seeds"]].map(short)
+    seeds["mean (95 %)"] = _with_interval(values, "mean", "low", "high", digits=4)
+    ends = ("difference_low", "difference_high")
+    seeds["difference (95 %)"] = _with_interval(values, "difference", *ends, digits=3)
+    seeds["verdict"] = values["verdict"]
+    yield f"Its {summary.objective} from other seeds", seeds.rename(columns={"value": parameter})
+
+
 def settings_line(params: Mapping[str, Any]) -> str:
     """Names and values of what a trial had."""
     return "  ".join(f"{name}={short(value)}" for name, value in params.items())
@@ -84,7 +114,8 @@ def tables(summary: Summary) -> Iterable[tuple[str, pd.DataFrame]]:
     if len(summary.top):
         count = f"{len(summary.top)} of {summary.ranked} complete and pruned trials"
         yield f"Best {count}, by {summary.objective}", _listed(summary, summary.top)
-    if len(summary.confirmed):
+    compared = set() if summary.comparison is None else set(summary.comparison.values["trial"])
+    if not compared.issuperset(summary.confirmed["trial"]):
         yield "Trained again from other seeds, by mean", _compared(summary.confirmed)
     if len(summary.front):
         both = f"{summary.objective} and {summary.second}"
@@ -118,8 +149,16 @@ def _compared(confirmed: pd.DataFrame) -> pd.DataFrame:
     return shown.drop(columns=[] if confirmed["diverged"].any() else ["diverged"])
 
 
-def _rounded(value: float) -> str:
-    return "" if pd.isna(value) else f"{value:.4g}"
+def _with_interval(
+    values: pd.DataFrame, name: str, low: str, high: str, *, digits: int
+) -> pd.Series[str]:
+    texts = values[[name, low, high]].map(_rounded, digits=digits)
+    interval = " (" + texts[low] + " to " + texts[high] + ")"
+    return texts[name] + interval.where(values[low].notna(), "")
+
+
+def _rounded(value: float, digits: int = 4) -> str:
+    return "" if pd.isna(value) else f"{value:.{digits}g}"
 
 
 def beside(studies: Sequence[StudyFrames]) -> pd.DataFrame:
