@@ -151,7 +151,7 @@ def expected(frames: StudyFrames, comparison: Comparison) -> go.Figure:
     figure, curves = go.Figure(), comparison.expected.groupby("value")
     palette = colours(comparison.values["value"])
     for value, rows in curves:
-        red, green, blue = hex_to_rgb(palette[value])
+        red, green, blue = hex_to_rgb(palette[str(value)])
         figure.add_scatter(
             x=[*rows["trials"], *rows["trials"][::-1]],
             y=[*rows["high"], *rows["low"][::-1]],
@@ -167,7 +167,7 @@ def expected(frames: StudyFrames, comparison: Comparison) -> go.Figure:
             x=rows["trials"].tolist(),
             y=rows["expected"].tolist(),
             mode="lines" if len(rows) > 1 else "markers",
-            line={"color": palette[value], "width": 2.5},
+            line={"color": palette[str(value)], "width": 2.5},
             name=value,
             legendgroup=value,
             hovertemplate=f"{value}, %{{x}} trials: %{{y:.5g}}<extra></extra>",

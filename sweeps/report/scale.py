@@ -6,14 +6,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-_SPREADS = 5.0
+_SPREADS = 10.0
 
 
 def reach(values: pd.Series[float] | npt.NDArray[np.float64], *, maximize: bool) -> float:
     """The worst of the values that still belongs on one axis with the others.
 
-    One loss of 1e8 among losses of about 1 makes a flat line of all others. The limit is five times
-    as far from the best value as the median is, so that half of the values may be of that kind;
+    One loss of 1e8 among losses of about 1 makes a flat line of all others. The limit is ten times
+    as far from the best value as the median is, so that nearly half of the values may be like that;
     what is no worse than twice the best value is never beyond it.
 
     Args:

@@ -88,19 +88,19 @@ def comparison_tables(summary: Summary) -> Iterable[tuple[str, pd.DataFrame]]:
         return
     parameter, values = summary.comparison.parameter, summary.comparison.values
     counts = ["n", "complete", "pruned", "diverged"]
-    best = values[["value", *counts, "trial", "best"]].map(short)
+    best = values[["value", "trial", "best"]].map(short)
     best["settings"] = [
         "" if pd.isna(trial) else settings_line(params).replace("  ", " ")
         for trial, params in zip(values["trial"], values["params"], strict=True)
     ]
+    best = best.join(values[counts].map(short))
     yield f"Best trial of each {parameter}", best.rename(columns={"value": parameter})
     if not values["seeds"].any():
         return
-    seeds = values[["value", "seeds"]].map(short)
+    seeds = values[["value", "verdict", "seeds"]].map(short)
     seeds["mean (95 %)"] = _with_interval(values, "mean", "low", "high", digits=4)
     ends = ("difference_low", "difference_high")
     seeds["difference (95 %)"] = _with_interval(values, "difference", *ends, digits=3)
-    seeds["verdict"] = values["verdict"]
     yield f"Its {summary.objective} from other seeds", seeds.rename(columns={"value": parameter})
 
 
