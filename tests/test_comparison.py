@@ -119,7 +119,7 @@ def test_where_all_tie_the_budget_was_too_small():
     assert values["verdict"].tolist() == [BEST_VALUE, TIED, TIED]
     assert comparison.answer.startswith(
         "The budget was too small to tell which optimizer is best: Adam has the lowest mean "
-        "val_loss 1 (95 %: "
+        "val_loss, 1 (95 %: "
     )
     assert ", but SGD and RMSprop tie with it" in comparison.answer
 
@@ -148,6 +148,7 @@ def test_a_value_of_too_few_seeds_is_not_compared_with_those_that_have_enough():
     )
     assert compared(frames)[1]["verdict"].to_dict() == {"Adam": BEST_VALUE, "SGD": WORSE}
     comparison, values = compared(few)
+    assert values["later"].isna().all()
     assert values["verdict"].to_dict() == {"SGD": BEST_VALUE, "Adam": NOT_CONFIRMED}
     assert comparison.answer.endswith("; Adam was not confirmed.")
 
@@ -162,6 +163,25 @@ def test_what_diverges_from_some_seed_is_worse_than_what_never_does():
     assert comparison.doubts[0] == (
         "The best configuration of SGD, trial 12, diverged or failed from 1 of 6 other seeds."
     )
+
+
+def test_a_value_without_a_result_is_named():
+    """All of its trials diverged."""
+    lost = [("diverged", [math.inf], {"optimizer": "RMSprop"})] * 6
+    trials = [*trials_of("Adam", SETTLED), *trials_of("SGD", SETTLED, by=1), *lost]
+    repeats = [*seeds_of(2, 1.0), *seeds_of(12, 2.0)]
+    comparison, _ = compared(frames_of(*trials, compare="optimizer", repeats=repeats))
+    assert comparison.answer.endswith(
+        "; SGD is worse by 100 %; no trial of RMSprop is complete or pruned."
+    )
+
+
+def test_a_pruned_trial_that_was_confirmed_stands_for_its_value():
+    """The best complete one is worse than it, and no better trial that came later."""
+    trials = [("pruned", [0.5], {"optimizer": "Adam"}), *trials_of("Adam", SETTLED)]
+    _, values = compared(frames_of(*trials, compare="optimizer", repeats=seeds_of(0, 0.5)))
+    assert values["trial"].tolist() == [0]
+    assert values["later"].isna().all()
 
 
 def test_few_trials_are_too_few_for_any_value():

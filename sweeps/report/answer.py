@@ -40,24 +40,26 @@ def sentence(values: pd.DataFrame, objective: str, parameter: str) -> str:
             f"{first['trial']}), but it takes {LEAST_SEEDS} other seeds to tell, and {had}."
         )
     mean = (
-        f"{objective} {_number(first['mean'])} (95 %: {_number(first['low'])} to "
+        f"{_number(first['mean'])} (95 %: {_number(first['low'])} to "
         f"{_number(first['high'])} over {first['seeds']} seeds)"
     )
     if others.empty:
-        return f"{first['value']} is the only {parameter} that was tried: {mean}."
-    by_verdict = {it: rows["value"].tolist() for it, rows in others.groupby("verdict")}
-    tied = by_verdict.get(TIED, [])
+        return f"{first['value']} is the only {parameter} that was tried: {objective} {mean}."
+    tied = others.loc[others["verdict"] == TIED, "value"].tolist()
     tail = "; more trials may change that" if any(_of_trials(values, objective)) else ""
     if len(tied) == len(others):
         return (
             f"The budget was too small to tell which {parameter} is best: {first['value']} has the "
-            f"{kind} mean {mean}, but {_ties(tied)} with it{tail}."
+            f"{kind} mean {objective}, {mean}, but {_ties(tied)} with it{tail}."
         )
-    clauses = [f"{first['value']} is best: {mean}"]
+    clauses = [f"{first['value']} is best: {objective} {mean}"]
     clauses += [f"{_ties(tied)} with it"] if tied else []
     clauses += _worse(first, others[others["verdict"] == WORSE], objective)
-    unknown = by_verdict.get(NOT_CONFIRMED, [])
-    clauses += [f"{_all(unknown)} {_be(unknown, 'was', 'were')} not confirmed"] if unknown else []
+    unknown = others[others["verdict"] == NOT_CONFIRMED]
+    without = unknown.loc[unknown["trial"].isna(), "value"].tolist()
+    found = unknown.loc[unknown["trial"].notna(), "value"].tolist()
+    clauses += [f"{_all(found)} {_be(found, 'was', 'were')} not confirmed"] if found else []
+    clauses += [f"no trial of {_all(without)} is complete or pruned"] if without else []
     return "; ".join(clauses) + f"{tail}."
 
 

@@ -91,6 +91,7 @@ def compare_values(
     values = values.join(_over_seeds(frames, values["trial"].dropna()), on="trial")
     counts = ["seeds", "lost"]
     values[counts] = values[counts].fillna(0).astype("int64")
+    values["is_last"] = values["is_last"].eq(True)  # a value without a result has none
     values["verdict"] = values["verdict"].fillna(NOT_CONFIRMED)
     values = _sorted(values, maximize=OBJECTIVES[frames.objective])
     doubts = tuple(answer.doubts(values, frames.objective))
@@ -137,7 +138,9 @@ def _best_trials(
         first = (by_trial if complete.empty else complete).iloc[0]
         known = again.loc[again["trial"].isin(rows["trial"]), "trial"]
         row = by_trial.loc[known.iloc[0]] if len(known) else first
-        is_better = first[name] != row[name] and first["trial"] not in set(known)
+        order = rows["trial"].tolist()
+        is_before = order.index(first["trial"]) < order.index(row["trial"])
+        is_better = is_before and first[name] != row[name] and first["trial"] not in set(known)
         chosen[value] = {
             "trial": row["trial"],
             "best": row[name],
