@@ -24,7 +24,7 @@ import optuna
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
-from sweeps.search.sampling import RepeatableSampler
+from sweeps.search.repeatable import RepeatableSampler
 from sweeps.space.declared import DeclaredSpace
 from sweeps.space.file import parse_space
 from trainer.config import TrainConfig

@@ -4,7 +4,7 @@
         --space examples.own_space:suggest
 
 Whatever a file can say is better said in one: mistakes are found with their line, points can be
-counted and enqueued by name, and `--sampler grid` works.
+counted and enqueued by name, and `--sampler GridSampler` works.
 """
 
 from __future__ import annotations

@@ -11,19 +11,25 @@ from functools import cached_property
 from typing import Any, Literal
 
 from sweeps.search.objectives import SECOND_OBJECTIVES
-from sweeps.search.pruning import LEAST_EPOCHS, PRUNERS
+from sweeps.search.pruning import FRUGAL_PRUNER, NO_PRUNER, least_epochs, make_pruner
 from sweeps.search.sampling import (
     COMPLETE_ONLY,
+    EVERY_POINT,
+    FRUGAL,
+    GRID,
     LEARN_FROM_OTHERS,
-    ONE_OBJECTIVE,
-    SAMPLERS,
-    TWO_OBJECTIVES,
+    ONE_OBJECTIVE_ONLY,
+    TPE,
+    TWO_OBJECTIVES_ONLY,
+    Search,
+    make_sampler,
 )
 from sweeps.space import Space, open_space
 from trainer.config import TrainConfig
 from trainer.errors import ConfigError, unknown
 from trainer.metrics import OBJECTIVES, VAL_LOSS
 from trainer.record import CheckpointRule
+from trainer.references import is_reference
 
 EXECUTORS = ("local", "inline")
 
@@ -40,9 +46,15 @@ class SweepConfig:
         study: its name; made from the settings where none is given.
         objective: the metric trials are judged by, at its best epoch; a name in `OBJECTIVES`.
         second: what they are judged by beside it, a name in `SECOND_OBJECTIVES`; "": nothing.
-        sampler: a name in `SAMPLERS`.
-        pruner: a name in `PRUNERS`; where none is given "percentile", or "none" with two objectives
-            and with samplers that learn from complete trials only.
+        sampler: FrugalSampler, a class of `optuna.samplers`, or `package.module:Class`; where none
+            is given FrugalSampler, or TPESampler with two objectives or a warm start.
+        sampler_args: further arguments of that class, by name.
+        pruner: which trials get further epochs: FrugalPruner, PromotionPruner, a class of
+            `optuna.pruners`, `package.module:Class`, or "none", which NopPruner means too; where
+            none is given FrugalPruner, or "none" with two objectives and with samplers that learn
+            from complete trials only.
+        pruner_args: further arguments of that class, by name.
+        search_seed: of the samplers; `train.seed` is that of weights and data order alone.
         executor: "local" trains in worker processes, "inline" in this one.
         workers: how many train at once; 0 means one for every `train.threads` cores.
         timeout: seconds after which no further epoch is begun; None: no limit.
@@ -61,8 +73,11 @@ class SweepConfig:
     study: str = ""
     objective: str = VAL_LOSS
     second: str = ""
-    sampler: str = "tpe"
+    sampler: str = ""
+    sampler_args: Mapping[str, Any] = field(default_factory=dict)
     pruner: str = ""
+    pruner_args: Mapping[str, Any] = field(default_factory=dict)
+    search_seed: int = 0
     executor: str = "local"
     workers: int = 0
     timeout: float | None = None
@@ -72,17 +87,21 @@ class SweepConfig:
     warm_start: str = ""
 
     def __post_init__(self) -> None:
+        if not self.sampler:
+            name = TPE if self.second or self.warm_start else FRUGAL
+            object.__setattr__(self, "sampler", name)
         if not self.pruner:
             full = bool(self.second) or self.sampler in COMPLETE_ONLY
-            object.__setattr__(self, "pruner", "none" if full else "percentile")
-        for name, allowed in (
-            ("objective", OBJECTIVES),
-            ("sampler", SAMPLERS),
-            ("pruner", PRUNERS),
-            ("executor", EXECUTORS),
-        ):
+            object.__setattr__(self, "pruner", NO_PRUNER if full else FRUGAL_PRUNER)
+        elif self.pruner == "NopPruner":
+            object.__setattr__(self, "pruner", NO_PRUNER)
+        for name, allowed in (("objective", OBJECTIVES), ("executor", EXECUTORS)):
             if getattr(self, name) not in allowed:
                 raise ConfigError(unknown(name, getattr(self, name), allowed))
+        if not 0 <= self.search_seed < 2**32:
+            raise ConfigError(
+                f"search_seed must be at least 0 and below 2**32, but got {self.search_seed}."
+            )
         _check_search(self)
         if self.trials < 1:
             raise ConfigError(f"trials must be at least 1, but got {self.trials}.")
@@ -118,8 +137,12 @@ class SweepConfig:
 
     @cached_property
     def grid(self) -> list[dict[str, Any]] | None:
-        """Every point of the space, as Optuna's parameters, where a grid is searched."""
-        return self.search_space.points(self.train) if self.sampler == "grid" else None
+        """Every point of the space, as Optuna's parameters, where each of them is to be tried."""
+        if self.sampler not in EVERY_POINT:
+            return None
+        if self.sampler != GRID and not self.search_space.searched:
+            return None  # of a function, where only its draws show what is left
+        return self.search_space.points(self.train)
 
     def settings(self) -> dict[str, Any]:
         """What makes two sweeps the same study: all that decides its trials, as JSON values."""
@@ -129,7 +152,10 @@ class SweepConfig:
         return train | {
             "objective": ",".join(self.objectives),
             "sampler": self.sampler,
+            **({"sampler_args": {**self.sampler_args}} if self.sampler_args else {}),
             "pruner": self.pruner,
+            **({"pruner_args": {**self.pruner_args}} if self.pruner_args else {}),
+            "search_seed": self.search_seed,
             "space": self.search_space.describe(self.train),
             **({"warm_start": self.warm_start} if self.warm_start else {}),
         }
@@ -150,34 +176,38 @@ def _check_search(config: SweepConfig) -> None:
     others = [name for name in SECOND_OBJECTIVES if name != config.objective]
     if second and second not in others:
         raise ConfigError(unknown("second objective", second, others))
-    able = TWO_OBJECTIVES if second else ONE_OBJECTIVE
-    if sampler not in able:
+    space = config.search_space  # raises where it cannot be read
+    search = Search(seed=config.search_seed, conditional=space.conditional)
+    make_sampler(sampler, config.sampler_args, search)  # these two raise what cannot be made
+    stopping = make_pruner(pruner, config.pruner_args, config.train.epochs)
+    unable = ONE_OBJECTIVE_ONLY if second else TWO_OBJECTIVES_ONLY
+    if sampler in unable:
         count = "two objectives" if second else "one objective"
         raise ConfigError(
-            f"With {count} sampler must be one of {', '.join(able)}, but got {sampler!r}."
+            f"With {count} sampler must be none of {', '.join(unable)}, but got {sampler!r}."
         )
-    if config.warm_start and sampler not in LEARN_FROM_OTHERS:
+    if config.warm_start and sampler not in LEARN_FROM_OTHERS and not is_reference(sampler):
         raise ConfigError(
-            f"With a warm start sampler must be one of {', '.join(LEARN_FROM_OTHERS)}, as others "
-            f"learn from no trials, or from generations of their own, but got {sampler!r}."
+            f"With a warm start sampler must be one of {', '.join(LEARN_FROM_OTHERS)} or "
+            "package.module:Class, as others learn from no trials, or from generations of their "
+            f"own, but got {sampler!r}."
         )
-    if pruner != "none" and second:
+    if pruner != NO_PRUNER and second:
         raise ConfigError(
             "With two objectives pruner must be none, as a trial that falls behind in one may be "
             f"ahead in the other, but got {pruner!r}."
         )
-    if pruner != "none" and sampler in COMPLETE_ONLY:
+    if pruner != NO_PRUNER and sampler in COMPLETE_ONLY:
         raise ConfigError(
             f"With sampler {sampler} pruner must be none, as it learns from complete trials only, "
             f"but got {pruner!r}."
         )
-    least, epochs = LEAST_EPOCHS.get(pruner, 1), config.train.epochs
+    least, epochs = least_epochs(stopping), config.train.epochs
     if epochs < least:
         raise ConfigError(
             f"With pruner {pruner} epochs must be at least {least}, but got {epochs}; with so few "
-            "pruner may be percentile, median or none."
+            "pruner may be PercentilePruner, MedianPruner or none."
         )
-    _ = config.search_space  # raises where it cannot be read
     _ = config.grid  # raises where there is no end of points
 
 
@@ -190,6 +220,7 @@ def _name(config: SweepConfig) -> str:
     words = [stem, train.split]
     if train.limit is not None:
         words.append(f"n{train.limit}")
-    words += [f"e{train.epochs}", f"b{train.batch_size}", config.pruner]
+    pruner = config.pruner.rpartition(":")[2].removesuffix("Pruner").lower()
+    words += [f"e{train.epochs}", f"b{train.batch_size}", pruner]
     settings = json.dumps(config.settings(), sort_keys=True)
     return "-".join((*words, hashlib.sha256(settings.encode()).hexdigest()[:6]))

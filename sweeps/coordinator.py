@@ -22,10 +22,19 @@ from sweeps.delivery import Delivery
 from sweeps.executors import Executor, WorkerLost
 from sweeps.lease import Lease
 from sweeps.progress import Busy, Progress, View
+from sweeps.search.allocation import Grant
 from sweeps.trial import LiveTrial
 from trainer.errors import TrainerError
 from trainer.plan import Stage
-from trainer.record import FAILED, INTERRUPTED, RUNNING, CheckpointRule, RunRecord
+from trainer.record import (
+    FAILED,
+    INTERRUPTED,
+    PRUNED,
+    RUNNING,
+    SUSPENDED,
+    CheckpointRule,
+    RunRecord,
+)
 from trainer.stage import Trained, train_stage
 from trainer.store import StageStore
 
@@ -33,6 +42,7 @@ TRIES = 3
 """Workers that may die with a stage before its trials fail."""
 
 _LOOK_SECONDS = 0.5
+_ACTIVE_PER_SLOT = 2  # trials with epochs to train, for each stage that is trained at once
 
 
 class TrialSource(Protocol):
@@ -44,8 +54,17 @@ class TrialSource(Protocol):
     def left(self) -> int:
         """How many are still to be asked for."""
 
+    def next(self) -> Grant | None:
+        """What a free worker does next; None: nothing until one has come further."""
+
     def ask(self) -> LiveTrial:
-        """A new one."""
+        """A new one, with the epochs that it is granted at first."""
+
+    def close(self) -> None:
+        """Keep in mind that nothing more is to be granted."""
+
+    def most_epochs(self) -> int | None:
+        """The most that are trained in all; None: not limited."""
 
     def begun(self) -> Iterator[LiveTrial]:
         """Those that earlier starts began."""
@@ -107,6 +126,7 @@ class Coordinator:
             trials=trials.asked(),
             epochs=config.train.epochs,
             objective=config.objective,
+            most_epochs=trials.most_epochs(),
         )
 
     def resume(self) -> bool:
@@ -137,13 +157,11 @@ class Coordinator:
         while True:
             for trial in list(self._live):
                 self._advance(trial)
-            while self._may_submit() and self._trials.left():
-                trial = self._trials.ask()
-                self._live.append(trial)
-                self._delivery.put(trial.record)
-                self._advance(trial)
+            self._fill()
             if landed:
                 self._evict()
+            if not self._flights and self._in_time():
+                self._close()
             self._view.show(self._seen())
             if not self._flights:
                 return not self._live and not self._trials.left()
@@ -162,8 +180,44 @@ class Coordinator:
             for trial in self._live
         ]
 
+    def _fill(self) -> None:
+        """Give free workers something to do.
+
+        Trials that wait for one and the same epoch keep no worker busy, but a few of them are
+        enough: what is begun later is chosen by more results.
+        """
+        while self._may_submit() and len(self._active()) < _ACTIVE_PER_SLOT * self._executor.slots:
+            interrupts.check()
+            grant = self._trials.next()
+            if grant is None:
+                return
+            if grant.trial is None:
+                trial = self._trials.ask()
+                self._live.append(trial)
+            else:
+                (trial,) = (it for it in self._live if it.number == grant.trial)
+                trial.grant(grant.epochs)
+                self._view.say(f"{trial.title} goes on to epoch {grant.epochs}: {grant.why}")
+            self._delivery.put(trial.record)
+            self._advance(trial)
+
+    def _active(self) -> list[LiveTrial]:
+        """Trials with epochs to train."""
+        return [it for it in self._live if it.outcome == RUNNING and not it.is_suspended]
+
+    def _close(self) -> None:
+        """End what is suspended, as nothing more is to be granted."""
+        suspended = [trial for trial in self._live if trial.is_suspended]
+        if suspended and not self._active() and self._trials.next() is None:
+            self._trials.close()
+            for trial in suspended:
+                trial.decide(PRUNED)
+                self._advance(trial)
+
     def _advance(self, trial: LiveTrial) -> None:
         """Bring a trial as far as stored results go; then have what it needs next trained."""
+        if trial.is_suspended and trial.record.state == SUSPENDED:
+            return
         while need := trial.needs(self._store.has_state):
             stage, with_state = need
             if stage.result_key in self._flights:
@@ -183,6 +237,11 @@ class Coordinator:
                 self._delivery.put(trial.record)
             elif trial.ended_at is None:
                 self._tell(trial)
+        if trial.is_suspended:
+            trial.suspend()
+            self._delivery.put(trial.record)
+            self._view.say(f"{trial.title} suspended after {_result(trial)}")
+            return
         if trial.ended_at is None:
             self._tell(trial)
         self._delivery.put(trial.closed())
@@ -224,7 +283,7 @@ class Coordinator:
 
     def _evict(self) -> None:
         """Make room in the store, but never of a state that a trial or a delivery stands on."""
-        standing = (trial.state_keys() for trial in self._live)
+        standing = (trial.state_keys() for trial in self._live if not trial.is_suspended)
         self._store.evict(keep=self._delivery.state_keys().union(*standing))
 
     def _lose(self, key: str, flight: _Flight) -> None:
@@ -247,20 +306,18 @@ class Coordinator:
         """Tell Optuna what was decided: today in the order in which trials are decided."""
         trial.tell(self._study)
         self._count(trial)
-        epochs = "1 epoch" if trial.epochs == 1 else f"{trial.epochs} epochs"
-        self._view.say(
-            f"{trial.title} {trial.outcome} after {epochs}: "
-            + "  ".join(filter(None, (trial.shown, trial.label)))
-        )
+        self._view.say(f"{trial.title} {trial.outcome} after {_result(trial)}")
 
     def _count(self, trial: LiveTrial) -> None:
         label = trial.label
         self.progress = self.progress.with_trial(trial.number, label, trial.outcome, trial.value)
 
     def _may_submit(self) -> bool:
+        return self._in_time() and len(self._flights) < self._executor.slots
+
+    def _in_time(self) -> bool:
         timeout = self._config.timeout
-        in_time = timeout is None or time.time() - self._began < timeout
-        return in_time and len(self._flights) < self._executor.slots
+        return timeout is None or time.time() - self._began < timeout
 
     def _seen(self) -> Progress:
         now = time.time()
@@ -274,4 +331,16 @@ class Coordinator:
             for flight in self._flights.values()
         )
         problem = self._delivery.problem
-        return replace(self.progress, busy=tuple(busy), seconds=now - self._began, problem=problem)
+        return replace(
+            self.progress,
+            busy=tuple(busy),
+            suspended=sum(trial.is_suspended for trial in self._live),
+            seconds=now - self._began,
+            problem=problem,
+        )
+
+
+def _result(trial: LiveTrial) -> str:
+    """How far a trial came, and with what, for people."""
+    epochs = "1 epoch" if trial.epochs == 1 else f"{trial.epochs} epochs"
+    return f"{epochs}: " + "  ".join(filter(None, (trial.shown, trial.label)))

@@ -12,6 +12,22 @@ Study = Annotated[
     str | None,
     typer.Option(help="Name of the study.", show_default="the newest", metavar="NAME"),
 ]
+SamplerArgs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sampler-arg",
+        help="Argument of the sampler's class (n_startup_trials=20).",
+        metavar="NAME=VALUE",
+    ),
+]
+PrunerArgs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--pruner-arg",
+        help="Argument of the pruner's class (n_warmup_steps=3).",
+        metavar="NAME=VALUE",
+    ),
+]
 Workers = Annotated[
     str, typer.Option(help="Epochs trained at once.", show_default="auto: cores / threads")
 ]

@@ -42,6 +42,8 @@ class Progress:
         best: the best trial that did not diverge or fail.
         trained: epochs of the study first trained for the trial that has them.
         reused: epochs of the study that another trial or study had trained.
+        suspended: trials that wait for further epochs to be granted.
+        most_epochs: that are trained in all; None: not limited.
         landed: stages that came back since this start.
         seconds: since this start.
         busy: what the workers train.
@@ -56,6 +58,8 @@ class Progress:
     best: Best | None = None
     trained: int = 0
     reused: int = 0
+    suspended: int = 0
+    most_epochs: int | None = None
     landed: int = 0
     seconds: float = 0.0
     busy: tuple[Busy, ...] = ()
@@ -74,6 +78,8 @@ class Progress:
         """
         if not self.landed:
             return None
+        if self.most_epochs is not None:
+            return max(0, self.most_epochs - self.trained) * self.seconds / self.landed
         epochs = self.trained / self.done if self.done else self.epochs
         return max(0, self.trials - self.done) * epochs * self.seconds / self.landed
 
@@ -81,7 +87,8 @@ class Progress:
         """The time left, in words."""
         if self.seconds_left is None:
             return "time left not known yet"
-        return f"{'about' if self.done else 'at most'} {duration(self.seconds_left)} left"
+        known = self.done and self.most_epochs is None
+        return f"{'about' if known else 'at most'} {duration(self.seconds_left)} left"
 
     def with_epochs(self, trained: int, reused: int) -> Progress:
         """So many more epochs."""
@@ -103,6 +110,7 @@ class Progress:
         """How the trials ended, in words."""
         names = [COMPLETE, PRUNED, *(name for name in (DIVERGED, FAILED) if name in self.ended)]
         words = [f"{self.ended.get(name, 0)} {name}" for name in names]
+        words += [f"{self.suspended} suspended"] if self.suspended else []
         return ", ".join(words)
 
 

@@ -19,6 +19,7 @@ from sweeps.errors import SweepError
 from sweeps.progress import View
 from sweeps.report.frames import EXPERIMENT, StudyFrames, load_study
 from sweeps.report.ranking import rank
+from sweeps.search.allocation import BEGIN, Grant
 from sweeps.session import Places, drive, open_executor, resolved
 from sweeps.study import ID, find_study
 from sweeps.trial import LiveTrial
@@ -178,6 +179,17 @@ class Repeats:
     def left(self) -> int:
         """How many are still to be asked for."""
         return len(self._left)
+
+    def next(self) -> Grant | None:
+        """The next one, as long as there is one."""
+        return BEGIN if self._left else None
+
+    def close(self) -> None:
+        """Nothing is suspended."""
+
+    def most_epochs(self) -> int | None:
+        """All of them."""
+        return None
 
     def begun(self) -> Iterator[LiveTrial]:
         """None: each is begun by being asked for."""

@@ -60,24 +60,36 @@ def sweep(
     sampler: Annotated[
         str,
         typer.Option(
-            help="tpe: learns from all trials, fits any space; random: the yardstick for the "
-            "others; grid: every point of a small space once; qmc: spread more evenly than random; "
-            "gp: for few, long trials, needs up to seconds to suggest one; cmaes: for many trials "
-            "and numbers only, as it draws optimizers at random; nsgaii: for two objectives and "
-            "some hundred trials."
+            help="A class of optuna.samplers, or package.module:Class. TPESampler: learns from all "
+            "trials, fits any space; RandomSampler: the yardstick for the others; GridSampler: "
+            "every point of a small space once; QMCSampler: spread more evenly than random; "
+            "GPSampler: for few, long trials, needs up to seconds to suggest one; CmaEsSampler: "
+            "for many trials and numbers only, as it draws optimizers at random; NSGAIISampler: "
+            "for two objectives and some hundred trials."
         ),
-    ] = "tpe",
+    ] = "TPESampler",
+    sampler_args: sweep_options.SamplerArgs = None,
     pruner: Annotated[
         str,
         typer.Option(
-            help="percentile: after 5 full trials, stop whatever is not in their best quarter; "
-            "median: not in their better half; asha: not in the best third at epoch 2, 6, 18, ..., "
-            "from the first trial on; hyperband: as asha, but some trials are judged later, in "
-            "case early values mislead; patient: no better value for 5 epochs, whatever the others "
-            "have; none: train all to the end, as gp, cmaes, nsgaii and two objectives need.",
-            show_default="percentile",
+            help="A class of optuna.pruners, package.module:Class, or none. PercentilePruner: "
+            "after 5 full trials, stop whatever is not in their best quarter; MedianPruner: not in "
+            "their better half; SuccessiveHalvingPruner: not in the best third at epoch 2, 6, 18, "
+            "..., from the first trial on; HyperbandPruner: likewise, but some trials are judged "
+            "later, in case early values mislead; PatientPruner: no better value for 5 epochs, "
+            "whatever the others have; none: train all to the end, as GPSampler, CmaEsSampler, "
+            "NSGAIISampler, NSGAIIISampler and two objectives need.",
+            show_default="PercentilePruner",
         ),
     ] = "",
+    pruner_args: sweep_options.PrunerArgs = None,
+    search_seed: Annotated[
+        int,
+        typer.Option(
+            help="Of the sampler: other trials, from the same weights and data order.",
+            show_default="0",
+        ),
+    ] = 0,
     known: Annotated[
         list[str] | None,
         typer.Option(
@@ -90,7 +102,8 @@ def sweep(
     warm_start: Annotated[
         str,
         typer.Option(
-            help="Let the sampler (tpe or gp) learn from the trials of this study, too.",
+            help="Let the sampler (TPESampler, GPSampler or one of yours) learn from the trials of "
+            "this study, too.",
             metavar="STUDY",
         ),
     ] = "",
@@ -175,7 +188,10 @@ def sweep(
         objective=first,
         second=second,
         sampler=sampler,
+        sampler_args=options.parse_settings(sampler_args or (), "--sampler-arg"),
         pruner=pruner,
+        pruner_args=options.parse_settings(pruner_args or (), "--pruner-arg"),
+        search_seed=search_seed,
         executor=executor,
         workers=sweep_options.parse_workers(workers),
         timeout=timeout,

@@ -83,8 +83,8 @@ def run_sweep(config: SweepConfig, places: Places, view: View) -> bool:
             name, group = study.set_aside
             tracker.rename_study(group, name)
             view.say(f"The study that was called {config.study} is now called {name}.")
-        if study.learns:
-            view.say(study.learns)
+        if study.earlier is not None:
+            view.say(study.earlier.note)
         enqueued = enqueue(study.optuna, points)
         delivery = Delivery(tracker)
         trials = Trials(config, study, data, unshared=unshared)

@@ -15,10 +15,8 @@ from sweeps.config import SweepConfig, difference
 from sweeps.errors import StudyMismatch, SweepError, UnknownStudy
 from sweeps.journal import journal_storage
 from sweeps.lease import Lease
-from sweeps.search.earlier import read_earlier
-from sweeps.search.pruning import PRUNERS
-from sweeps.search.sampling import SAMPLERS, Search
-from sweeps.search.warm import WarmSampler
+from sweeps.search.earlier import Earlier, read_earlier
+from sweeps.search.pruning import make_pruner
 from trainer.paths import Paths
 
 ID = "id"
@@ -40,7 +38,7 @@ class OpenStudy:
         created_at: seconds since 1970, UTC.
         lease: to be renewed and released.
         set_aside: the name an earlier study of this name now has, and its id.
-        learns: of a warm start, for people.
+        earlier: what its sampler learns from, of a warm start.
     """
 
     optuna: optuna.Study
@@ -48,7 +46,7 @@ class OpenStudy:
     created_at: float
     lease: Lease
     set_aside: tuple[str, str] | None = None
-    learns: str = ""
+    earlier: Earlier | None = None
 
     def shares(self, try_it: Callable[[], bool]) -> bool:
         """Whether its trials share epochs; tried once, so that a later start decides no other."""
@@ -82,20 +80,11 @@ def open_study(
         elsewhere = storage if storage_url else None
         earlier = read_earlier(config, paths, elsewhere, attrs.get(LEARNS_FROM))
     set_aside = _set_aside(config.study, storage) if exists and config.fresh else None
-    search = Search(
-        seed=config.train.seed,
-        conditional=config.search_space.conditional,
-        points=config.grid or (),
-    )
-    sampler = SAMPLERS[config.sampler](search)
-    if earlier is not None:
-        sampler = WarmSampler(sampler, [*earlier.trials.values()])
     study = optuna.create_study(
         study_name=config.study,
         storage=storage,
         directions=config.directions,
-        sampler=sampler,
-        pruner=PRUNERS[config.pruner](config.train.epochs),
+        pruner=make_pruner(config.pruner, config.pruner_args, config.train.epochs),
         load_if_exists=True,
     )
     _check_settings(study, config, data)
@@ -111,8 +100,7 @@ def open_study(
         if name not in study.user_attrs:
             study.set_user_attr(name, value)
     attrs = study.user_attrs
-    learns = earlier.note if earlier else ""
-    return OpenStudy(study, attrs[ID], attrs[CREATED_AT], lease, set_aside, learns)
+    return OpenStudy(study, attrs[ID], attrs[CREATED_AT], lease, set_aside, earlier)
 
 
 def find_study(name: str, paths: Paths, storage_url: str | None) -> tuple[optuna.Study, Lease]:

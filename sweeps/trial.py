@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from sweeps.search.curves import DIVERGED_CONSTRAINT, GRANTED
 from sweeps.search.objectives import penalty_of, value_of
 from trainer.config import TrainConfig
 from trainer.data import Data
 from trainer.killpoints import passing
-from trainer.metrics import EpochResult, has_diverged
+from trainer.metrics import OBJECTIVES, EpochResult, has_diverged
 from trainer.plan import Stage, extended
 from trainer.record import (
     COMPLETE,
@@ -22,6 +23,7 @@ from trainer.record import (
     FAILED,
     PRUNED,
     RUNNING,
+    SUSPENDED,
     Checkpoint,
     CheckpointRule,
     RunRecord,
@@ -30,7 +32,6 @@ from trainer.record import (
 EPOCHS = "epochs"
 REUSED = "reused_epochs"
 REASON = "reason"
-DIVERGED_CONSTRAINT = "diverged"
 DIVERGED_ATTR = "diverged"
 """Marks a diverged trial that Optuna has as a complete one, with a penalty for a value."""
 
@@ -51,7 +52,7 @@ class LiveTrial:
         second: what else it is judged by, a name in `SECOND_OBJECTIVES`; "": nothing.
         penalized: whether, where it diverged, Optuna is told a value all the same.
         rule: which of its states are kept.
-        goal: epochs it trains; fewer than the config's once it was stopped.
+        goal: epochs it trains: what it was granted so far, or had when it ended.
         outcome: how it ended, "running" until that is decided.
         reason: why it failed.
         reported: epochs whose values Optuna has from an earlier start.
@@ -90,9 +91,8 @@ class LiveTrial:
         """The best value of the objective so far; None where there is nothing to be ranked."""
         if self.outcome in (DIVERGED, FAILED):
             return None
-        if not self.record.results:  # of a pruned trial too Optuna has the last reported one
-            told = self.handle.values if isinstance(self.handle, FrozenTrial) else None
-            return told[0] if told else None
+        if not self.record.results:
+            return _told_value(self.handle, self.objective)
         return value_of(self.record.results, self.objective)
 
     @property
@@ -102,6 +102,24 @@ class LiveTrial:
             return ""
         named = zip(self._objectives(), self._values(), strict=True)
         return ", ".join(f"{name} {value:.4f}" for name, value in named)
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether it waits for further epochs to be granted."""
+        return self.outcome == RUNNING and self.epochs >= self.goal
+
+    def grant(self, epochs: int) -> None:
+        """Let it train so many epochs in all; Optuna keeps that for a later start."""
+        assert isinstance(self.handle, optuna.Trial)
+        if epochs != self.handle.user_attrs.get(GRANTED):
+            self.handle.set_user_attr(GRANTED, epochs)
+        self.goal = epochs
+        self.record = replace(self.record, state=RUNNING)
+        passing("epochs-granted")
+
+    def suspend(self) -> None:
+        """Show that it waits."""
+        self.record = replace(self.record, state=SUSPENDED)
 
     def needs(self, has_state: Callable[[str], bool]) -> tuple[Stage, bool] | None:
         """The stage it needs next, and whether its state is what it needs; None: nothing more."""
@@ -127,17 +145,17 @@ class LiveTrial:
             self.decide(DIVERGED)
             return
         self._report()
-        if self.epochs == self.goal:
+        if self.epochs == self.config.epochs:
             self.decide(COMPLETE)
         elif self._falls_behind():
             self.decide(PRUNED)
 
     def _report(self) -> None:
-        """Let Optuna know the value so far; of two objectives it takes none."""
+        """Let Optuna know the epoch's value; of two objectives it takes none."""
         assert isinstance(self.handle, optuna.Trial)
         if self.epochs > self.reported and not self.second:
-            assert self.value is not None
-            self.handle.report(self.value, step=self.epochs)
+            value = self.record.results[-1].metrics()[self.objective]
+            self.handle.report(value, step=self.epochs)
             passing("epoch-reported")
 
     def _falls_behind(self) -> bool:
@@ -210,6 +228,16 @@ def outcome_of(trial: FrozenTrial) -> str:
     if trial.state == TrialState.PRUNED:
         return DIVERGED if trial.constraints.get(DIVERGED_CONSTRAINT, 0) > 0 else PRUNED
     return FAILED if trial.state == TrialState.FAIL else RUNNING
+
+
+def _told_value(trial: optuna.Trial | FrozenTrial, objective: str) -> float | None:
+    """The best value that Optuna was told of a trial; of a pruned one the best reported."""
+    if not isinstance(trial, FrozenTrial):
+        return None
+    reported = [it for it in trial.intermediate_values.values() if not math.isnan(it)]
+    if trial.state == TrialState.PRUNED and reported:
+        return max(reported) if OBJECTIVES[objective] else min(reported)
+    return trial.values[0] if trial.values else None
 
 
 def last_reported(trial: FrozenTrial) -> int:

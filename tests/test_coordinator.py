@@ -291,7 +291,7 @@ def diverging(study: OpenStudy, trials: int) -> None:
 
 @pytest.mark.parametrize(
     ("changes", "values"),
-    [({"sampler": "cmaes"}, 1), ({"sampler": "nsgaii", "second": "seconds"}, 2)],
+    [({"sampler": "CmaEsSampler"}, 1), ({"sampler": "NSGAIISampler", "second": "seconds"}, 2)],
 )
 def test_samplers_that_learn_from_complete_trials_are_told_a_penalty_for_diverged_ones(
     changes: dict[str, Any], values: int, bench: Callable[..., Bench]
@@ -320,7 +320,7 @@ def test_samplers_that_learn_from_complete_trials_are_told_a_penalty_for_diverge
 
 def test_a_penalty_is_never_the_best_value(bench: Callable[..., Bench]) -> None:
     """Where all trials diverged none is the best."""
-    made = bench(trials=2, sampler="cmaes")
+    made = bench(trials=2, sampler="CmaEsSampler")
     diverging(made.open(), 2)
     _, shown = made.run(FaultyExecutor())
     assert shown.progress[-1].best is None
@@ -366,7 +366,7 @@ def test_a_sweep_of_a_grid_ends_with_its_points(
     """Each is tried once, beside what was enqueued, however many trials were asked for."""
     space = tmp_path / "space.toml"
     space.write_text('optimizer = ["SGD", "Adam"]\nlr = { low = 0.01, high = 0.1, grid = "1-2-5" }')
-    made = bench(trials=5, sampler="grid", space=str(space))
+    made = bench(trials=5, sampler="GridSampler", space=str(space))
     made.run(FaultyExecutor(slots=2))
     assert len(made.trials()) == 5
     made.config = replace(made.config, trials=50)
@@ -380,6 +380,27 @@ def test_a_sweep_of_a_grid_ends_with_its_points(
     assert sorted(map(str, params)) == sorted(map(str, made.config.grid or ()))
 
 
+def test_searches_of_two_seeds_differ_and_share_epochs(
+    tmp_path: Path, bench: Callable[..., Bench]
+) -> None:
+    """They try other trials over the same weights, so that what both train is trained once."""
+    space = tmp_path / "space.toml"
+    space.write_text('optimizer = ["SGD", "Adam"]\nlr = { low = 0.01, high = 0.1, grid = "1-2-5" }')
+    searches = [
+        bench(
+            study=f"s{seed}", search_seed=seed, trials=6, sampler="RandomSampler", space=str(space)
+        )
+        for seed in (1, 2)
+    ]
+    executors = [FaultyExecutor() for _ in searches]
+    for made, executor in zip(searches, executors, strict=True):
+        made.run(executor)
+    first, second = ([trial.params for trial in made.trials()] for made in searches)
+    assert first != second
+    assert any(params in first for params in second)
+    assert not set(executors[0].submitted) & set(executors[1].submitted)
+
+
 def test_values_that_cannot_be_together_fail_their_trial_once(
     bench: Callable[..., Bench], tmp_path: Path
 ) -> None:
@@ -388,7 +409,7 @@ def test_values_that_cannot_be_together_fail_their_trial_once(
     space.write_text(
         'optimizer = "SGD"\nlr = 0.01\nmomentum = [0.9, 0.0]\nnesterov = [false, true]'
     )
-    made = bench(space=str(space), sampler="grid")
+    made = bench(space=str(space), sampler="GridSampler")
     done, shown = made.run(FaultyExecutor())
     assert done
     states = [trial.state for trial in made.trials()]

@@ -138,12 +138,12 @@ def test_trials_of_every_ending_are_read(folder: Folder) -> None:
 def test_a_sampler_of_complete_trials_reads_those_alone(folder: Folder) -> None:
     """Among them is one that diverged, with the value that stands for that."""
     folder.run(folder.config("old"), complete, pruned, diverged, penalized)
-    earlier = folder.read(folder.config("new", warm_start="old", sampler="gp"))
+    earlier = folder.read(folder.config("new", warm_start="old", sampler="GPSampler"))
     assert [*earlier.trials] == [0, 3]
     assert all(trial.state == TrialState.COMPLETE for trial in earlier.trials.values())
     assert all(trial.constraints == {} for trial in earlier.trials.values())
     assert earlier.trials[3].value == 2.3
-    assert "gp learns from complete ones only" in earlier.note
+    assert "GPSampler learns from complete ones only" in earlier.note
 
 
 @pytest.mark.parametrize(("old", "new"), [(PLAIN, FEWER), (PLAIN, BRANCHED), (BRANCHED, PLAIN)])
@@ -178,8 +178,8 @@ def test_what_was_the_same_for_all_trials_is_known_where_it_varies_now(folder: F
     for trial in folder.read(folder.config("new", MORE, warm_start="old")).trials.values():
         assert trial.params.keys() == {"optimizer", "lr_index", "gamma", "batch_size"}
         assert trial.params["batch_size"] == 32
-    with pytest.raises(StudyMismatch, match="it has no weight_decay, which gp must know"):
-        folder.read(folder.config("new", MORE, warm_start="old", sampler="gp"))
+    with pytest.raises(StudyMismatch, match="it has no weight_decay, which GPSampler must know"):
+        folder.read(folder.config("new", MORE, warm_start="old", sampler="GPSampler"))
     folder.run(folder.config("odd", train=TrainConfig(batch_size=48)), complete)
     with pytest.raises(StudyMismatch, match="batch_size must be one of 32, 64, but got 48"):
         folder.read(folder.config("new", MORE, warm_start="odd"))
@@ -221,7 +221,7 @@ def test_which_trials_count_is_settled_at_the_first_start(folder: Folder) -> Non
     folder.run(folder.config("old", fresh=True), complete)
     opened = open_study(new, folder.paths)
     assert opened.optuna.user_attrs[LEARNS_FROM]["trials"] == list(range(12))
-    assert opened.learns == "The sampler learns from 12 trials of study old."
+    assert opened.earlier.note == "The sampler learns from 12 trials of study old."
     assert len(opened.optuna.get_trials()) == 2
     opened.lease.release()
     got += folder.run(new, complete)
@@ -234,7 +234,7 @@ def test_both_studies_can_be_in_a_storage_of_optunas(folder: Folder) -> None:
     folder.run(folder.config("journal"), complete)
     folder.run(folder.config("old"), complete, storage=url)
     opened = open_study(folder.config("new", warm_start="old"), folder.paths, url)
-    assert opened.learns == "The sampler learns from 1 trial of study old."
+    assert opened.earlier.note == "The sampler learns from 1 trial of study old."
     with pytest.raises(UnknownStudy, match="'journal'"):
         open_study(folder.config("newer", warm_start="journal"), folder.paths, url)
 
@@ -290,10 +290,11 @@ def test_a_study_that_went_for_good_is_missed(folder: Folder) -> None:
         folder.run(new)
 
 
-@pytest.mark.parametrize("sampler", ["random", "qmc", "cmaes"])
+@pytest.mark.parametrize("sampler", ["RandomSampler", "QMCSampler", "CmaEsSampler"])
 def test_samplers_that_cannot_learn_so_are_refused(sampler: str) -> None:
     """With those that can, and the reason."""
-    with pytest.raises(ConfigError, match=f"one of tpe, gp, as others learn from .*{sampler!r}"):
+    able = "one of TPESampler, GPSampler or package.module:Class, as others learn from"
+    with pytest.raises(ConfigError, match=f"{able} .*{sampler!r}"):
         SweepConfig(warm_start="old", sampler=sampler)
 
 

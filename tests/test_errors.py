@@ -27,6 +27,12 @@ def test_an_unknown_name_is_told_with_the_nearest_one_and_all_choices(
     )
 
 
+def test_other_words_lead_to_a_name() -> None:
+    """What a name is known as elsewhere, or without its ending."""
+    line = unknown("optimizer", "momentm", ["SGD", "Adam"], also={"momentum": "SGD"})
+    assert line == "Unknown optimizer 'momentm'; did you mean 'SGD'? Choices: Adam, SGD."
+
+
 def test_every_error_of_the_package_is_a_trainer_error_and_says_what_it_is() -> None:
     """One base for `except`, and one sentence each."""
     classes = [

@@ -16,6 +16,8 @@ from sweeps.report.ranking import rank
 from sweeps.report.rates import rates
 from sweeps.report.summary import searched_columns, summarize
 
+Trial = tuple[str, list[float], dict[str, Any]]
+
 TRIALS = [
     ("complete", [2.3, 1.2], {"lr": 0.1}),
     ("complete", [2.3, 1.4], {"lr": 0.01, "optimizer": "Adam"}),
@@ -41,7 +43,7 @@ def drawn(frames: StudyFrames) -> list[Any]:
         figures.curves(frames, ranked, "val_loss"),
         figures.expected(frames, comparison),
         rates_of(frames),
-        plots(study, "val_loss", {})[0],
+        plots(study, "val_loss")[0],
     ]
 
 
@@ -64,7 +66,7 @@ def test_a_loss_far_from_all_others_does_not_set_the_scale_either() -> None:
         assert figure.layout.yaxis.range[1] < 2.5
     marks = [it for it in rates_of(frames).data if it.marker.symbol == "triangle-up"]
     assert [it.x for it in marks if it.yaxis == "y2"] == [(0.3,)]
-    parallel = plots(as_study(frames, rank(frames), ["lr"]), "val_loss", {})[1]
+    parallel = plots(as_study(frames, rank(frames), ["lr"]), "val_loss")[1]
     assert parallel.layout.title.text == "Parallel coordinates of the 4 best trials"
 
 
@@ -108,3 +110,41 @@ def test_any_parameter_can_be_the_one_in_colours() -> None:
     figure = rates_of(frames, "step_size")
     assert figure.layout.title.text == "Result by learning rate and step_size"
     assert {it.name for it in figure.data if it.showlegend} == {"3", "5"}
+
+
+def scheduled(count: int, state: str = "complete") -> list[Trial]:
+    """Trials whose value depends on gamma alone where they were trained to the end, else on lr."""
+    trials = []
+    for number in range(count):
+        params = {"gamma": 0.1 + 0.2 * (number % 4), "step_size": 1 + number // 4 % 5}
+        params["lr"] = (0.01, 0.02, 0.05)[number % 3]
+        values = [2.5 + params["gamma"], 2.0 + params["gamma"], 1.0 + params["gamma"]]
+        if state == "pruned":
+            values = [0.1 * params["lr"]]
+        trials.append((state, values, params))
+    return trials
+
+
+def test_a_schedule_is_drawn_for_trials_on_which_it_acted() -> None:
+    """One epoch says nothing of a decay after five, however good it was."""
+    frames = frames_of(*scheduled(8), *scheduled(12, "pruned"))
+    figure = figures.decays(frames, rank(frames))
+    assert figure is not None
+    assert "of 8 complete trials" in figure.layout.title.text
+    assert len(figure.data[0].x) == 8
+    assert min(figure.data[0].marker.color) > 1
+
+
+def test_too_few_complete_trials_are_not_drawn() -> None:
+    """Three points are no pattern."""
+    frames = frames_of(*scheduled(3), *scheduled(12, "pruned"))
+    assert figures.decays(frames, rank(frames)) is None
+
+
+def test_importance_is_that_among_complete_trials() -> None:
+    """Trials of one epoch do not make a schedule unimportant; of too few complete ones none is."""
+    trials = [*scheduled(20), *scheduled(60, "pruned")]
+    known = summarize(frames_of(*trials)).importances
+    assert max(known, key=lambda name: known[name]) == "gamma"
+    assert known["gamma"] > 0.5
+    assert summarize(frames_of(*scheduled(9), *scheduled(60, "pruned"))).importances == {}

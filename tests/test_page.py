@@ -105,7 +105,8 @@ def test_the_numbers_in_the_page_are_those_of_the_frames() -> None:
 
 def test_a_comparison_has_its_section_and_two_figures() -> None:
     """The sentence after the winner; expected best first of all figures; rates by its values."""
-    plain, frames = study(repeats=REPEATS), study(compare="step_size", repeats=REPEATS)
+    more = {"repeats": REPEATS, "space": {"gamma": {"low": 0.1, "high": 0.7, "step": 0.1}}}
+    plain, frames = study(**more), study(compare="step_size", **more)
     page, comparison = to_page(frames), summarize(frames).comparison
     assert comparison is not None
     sections = ["Winner", "Comparison of step_size", "Before you believe it", "What next"]

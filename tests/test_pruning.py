@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from typing import Any
 
 import optuna
 import pytest
@@ -9,15 +10,29 @@ from optuna.pruners import BasePruner, SuccessiveHalvingPruner
 
 from sweeps.search.pruning import (
     FIRST_RUNG,
-    LEAST_EPOCHS,
     PATIENCE,
     PRUNERS,
     REDUCTION,
-    Halving,
     Hyperband,
+    least_epochs,
+    make_pruner,
 )
+from trainer.errors import ConfigError
 
 EPOCHS = 20
+
+ARGS: dict[str, dict[str, Any]] = {"ThresholdPruner": {"upper": 2.2}}
+"""Arguments of pruners that cannot be made without any."""
+
+MIRRORED: dict[str, dict[str, Any]] = {"ThresholdPruner": {"lower": -2.2}}
+"""The same for an objective of which more is better."""
+
+NONE = ("none", "NopPruner")
+
+
+def made(name: str, epochs: int = EPOCHS, mirrored: bool = False) -> BasePruner:
+    """A pruner by its name."""
+    return make_pruner(name, (MIRRORED if mirrored else ARGS).get(name, {}), epochs)
 
 
 @pytest.fixture(autouse=True)
@@ -72,25 +87,27 @@ def verdicts(
     return said
 
 
-@pytest.mark.parametrize("name", PRUNERS)
+@pytest.mark.parametrize("name", PRUNERS.names)
 def test_a_verdict_that_is_asked_for_again_is_the_same(name: str) -> None:
     """A crash between report and verdict, or after it, changes no trial's fate."""
-    said = verdicts(PRUNERS[name](EPOCHS), again=PRUNERS[name](EPOCHS))
-    assert any(map(any, said)) == (name != "none")
+    said = verdicts(made(name), again=made(name))
+    assert any(map(any, said)) == (name not in NONE)
     assert not all(map(any, said))
-    assert said == verdicts(PRUNERS[name](EPOCHS))
+    assert said == verdicts(made(name))
 
 
-@pytest.mark.parametrize("name", PRUNERS)
+@pytest.mark.parametrize("name", PRUNERS.names)
 def test_more_can_be_better(name: str) -> None:
     """Turned upside down the same curves get the same verdicts."""
-    assert verdicts(PRUNERS[name](EPOCHS)) == verdicts(PRUNERS[name](EPOCHS), sign=-1)
+    assert verdicts(made(name)) == verdicts(made(name, mirrored=True), sign=-1)
 
 
-@pytest.mark.parametrize(("name", "kept"), [("percentile", 1), ("median", 2), ("none", 5)])
+@pytest.mark.parametrize(
+    ("name", "kept"), [("PercentilePruner", 1), ("MedianPruner", 2), ("none", 5)]
+)
 def test_the_pruners_keep_the_share_they_say(name: str, kept: int) -> None:
     """Against five complete trials of values 1 to 5 a trial goes on within the share it names."""
-    study = optuna.create_study(pruner=PRUNERS[name](EPOCHS))
+    study = optuna.create_study(pruner=made(name))
     for result in range(1, 6):
         trial = study.ask()
         trial.report(result, step=1)
@@ -110,7 +127,7 @@ def test_the_pruners_keep_the_share_they_say(name: str, kept: int) -> None:
 def test_halving_decides_as_optunas_does(seed: int, sign: int) -> None:
     """Asked once after each epoch, the two differ in no verdict."""
     optunas = SuccessiveHalvingPruner(min_resource=FIRST_RUNG, reduction_factor=REDUCTION)
-    assert verdicts(Halving(FIRST_RUNG), seed=seed, sign=sign) == verdicts(
+    assert verdicts(made("SuccessiveHalvingPruner"), seed=seed, sign=sign) == verdicts(
         optunas, seed=seed, sign=sign
     )
 
@@ -137,7 +154,7 @@ def test_each_bracket_of_hyperband_begins_at_its_own_rung() -> None:
 
 def test_patience_ends_when_nothing_got_better_for_so_long() -> None:
     """It counts from the last better value, whatever other trials have."""
-    study = optuna.create_study(pruner=PRUNERS["patient"](EPOCHS))
+    study = optuna.create_study(pruner=made("PatientPruner"))
     trial = study.ask()
     said = []
     for step, value in enumerate([3.0, 2.0, 2.0, 2.0, 2.0, 2.0, 1.0, *[1.0] * PATIENCE], start=1):
@@ -146,13 +163,60 @@ def test_patience_ends_when_nothing_got_better_for_so_long() -> None:
     assert said == [False] * (len(said) - 1) + [True]
 
 
-@pytest.mark.parametrize("name", LEAST_EPOCHS)
+@pytest.mark.parametrize("name", ["SuccessiveHalvingPruner", "HyperbandPruner", "PatientPruner"])
 def test_with_the_least_epochs_a_pruner_can_stop_a_trial(name: str) -> None:
     """With one fewer it cannot, or it has but one bracket."""
-    least = LEAST_EPOCHS[name]
-    assert any(map(any, verdicts(PRUNERS[name](least), epochs=least)))
-    if name == "hyperband":
+    least = least_epochs(made(name))
+    assert any(map(any, verdicts(made(name, least), epochs=least)))
+    if name == "HyperbandPruner":
         fewer = Hyperband(least - 1)
         assert {fewer.bracket(number) for number in range(60)} == {0}
     else:
-        assert not any(map(any, verdicts(PRUNERS[name](least - 1), epochs=least - 1)))
+        assert not any(map(any, verdicts(made(name, least - 1), epochs=least - 1)))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("percentile", "PercentilePruner"),
+        ("median", "MedianPruner"),
+        ("asha", "SuccessiveHalvingPruner"),
+        ("hyperband", "HyperbandPruner"),
+        ("patient", "PatientPruner"),
+    ],
+)
+def test_a_short_name_leads_to_the_class(old: str, new: str) -> None:
+    """What pruners were called here before, or are called elsewhere."""
+    with pytest.raises(ConfigError, match=f"Unknown pruner '{old}'; did you mean '{new}'"):
+        PRUNERS.find(old)
+
+
+@pytest.mark.parametrize("reduction", [2, 4])
+def test_arguments_reach_the_pruner(reduction: int) -> None:
+    """By the names that they have in Optuna."""
+    args = {"min_resource": 3, "reduction_factor": reduction}
+    ours = make_pruner("SuccessiveHalvingPruner", args, EPOCHS)
+    optunas = SuccessiveHalvingPruner(min_resource=3, reduction_factor=reduction)
+    assert verdicts(ours) == verdicts(optunas)
+    assert verdicts(make_pruner("HyperbandPruner", args, EPOCHS)) != verdicts(
+        made("HyperbandPruner")
+    )
+    assert least_epochs(make_pruner("HyperbandPruner", args, EPOCHS)) == 3 * reduction
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "words"),
+    [
+        ("SuccessiveHalvingPruner", {"min_resource": 0}, "min_resource must be at least 1"),
+        ("HyperbandPruner", {"reduction_factor": 1}, "reduction_factor must be at least 2"),
+        ("HyperbandPruner", {"max_resource": 9}, "max_resource of HyperbandPruner is set by"),
+        ("PatientPruner", {"patience": 0}, "patience must be at least 1"),
+        ("ThresholdPruner", {}, "lower or upper"),
+    ],
+)
+def test_arguments_that_a_pruner_refuses_are_named(
+    name: str, args: dict[str, Any], words: str
+) -> None:
+    """In one line, before anything starts."""
+    with pytest.raises(ConfigError, match=words):
+        make_pruner(name, args, EPOCHS)

@@ -1,9 +1,11 @@
 import math
+import tracemalloc
 
+import numpy as np
 import pandas as pd
 from studies import frames_of
 
-from sweeps.report.ranking import pareto_front
+from sweeps.report.ranking import distinct, pareto_front, rank
 from sweeps.report.summary import summarize
 
 
@@ -24,7 +26,7 @@ def test_the_winner_is_the_best_complete_trial():
     assert summary.winner.params == {"optimizer": "SGD", "lr": 0.1, "step_size": 5, "gamma": 0.1}
     assert summary.top["trial"].tolist() == [2, 1, 0]
     assert summary.ranked == 3
-    assert any(note.startswith("Trial 2 was pruned after epoch 1") for note in summary.advice)
+    assert any(it.seen.startswith("Trial 2 was pruned after epoch 1") for it in summary.advice)
 
 
 def test_without_a_complete_trial_the_best_pruned_one_wins():
@@ -76,6 +78,39 @@ def test_the_front_has_the_trials_that_no_other_beats():
     assert pareto_front(trials.head(0), {"loss": False}).empty
 
 
+def test_the_front_of_many_trials_needs_little_memory():
+    """It grows with their number, not with its square, and is that of comparing all pairs."""
+    values = np.random.default_rng(0).integers(0, 40, (300, 2)).astype(float)
+    values[::50, 1] = math.inf
+    trials = pd.DataFrame(values, columns=["loss", "seconds"])
+    as_good = (values[:, None] <= values[None]).all(axis=2)
+    better = (values[:, None] < values[None]).any(axis=2)
+    lower = {"loss": False, "seconds": False}
+    assert (pareto_front(trials, lower) == ~(as_good & better).any(axis=0)).all()
+    many = pd.DataFrame(np.random.default_rng(0).random((10_000, 2)), columns=trials.columns)
+    tracemalloc.start()
+    pareto_front(many, lower)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5e6
+
+
+def test_trials_that_share_their_best_epoch_are_one_result():
+    """However they went on; of those the best ranked one, which is the first, counts."""
+    frames = frames_of(
+        ("complete", [3.0, 2.0, 4.0], {}),
+        ("pruned", [3.0, 2.0], {"gamma": 0.5}),
+        ("complete", [3.0, 2.0, 1.5], {}),
+        ("complete", [2.5, 2.0, 4.0], {}),
+        ("complete", [3.0, 2.0, 4.0], {"optimizer": "Adam"}),
+        ("failed", [], {}),
+    )
+    ranked = rank(frames)
+    assert ranked["trial"].tolist() == [2, 0, 1, 3, 4]
+    assert distinct(frames, ranked)["trial"].tolist() == [2, 0, 3, 4]
+    assert distinct(frames, ranked.head(0)).empty
+
+
 def test_a_study_of_two_objectives_has_a_front():
     """Two epochs take twice the seconds of one; what diverged or failed is not on it."""
     summary = summarize(
@@ -108,27 +143,29 @@ def test_a_study_of_one_objective_has_no_front():
 
 
 def test_optimizers_are_compared_with_their_numbers_of_trials():
-    """Every trial counts in n, only complete and pruned ones in their values."""
+    """Every trial counts in n, only complete ones in values: one epoch says little of twenty."""
     summary = summarize(
         frames_of(
             ("complete", [3.0], {}),
-            ("pruned", [5.0], {}),
+            ("complete", [4.0], {}),
+            ("pruned", [1.5], {}),
             ("diverged", [1.0], {}),
             ("complete", [2.0], {"optimizer": "Adam"}),
+            ("pruned", [2.0], {"optimizer": "AdamW"}),
             ("failed", [], {"optimizer": "Rprop"}),
         )
     )
     expected = pd.DataFrame(
         {
-            "optimizer": ["Adam", "SGD", "Rprop"],
-            "n": [1, 3, 1],
-            "complete": [1, 1, 0],
-            "pruned": [0, 1, 0],
-            "diverged": [0, 1, 0],
-            "failed": [0, 0, 1],
-            "best": [2.0, 3.0, math.nan],
-            "median": [2.0, 4.0, math.nan],
-            "spread": [math.nan, 1.0, math.nan],
+            "optimizer": ["Adam", "SGD", "AdamW", "Rprop"],
+            "n": [1, 4, 1, 1],
+            "complete": [1, 2, 0, 0],
+            "pruned": [0, 1, 1, 0],
+            "diverged": [0, 1, 0, 0],
+            "failed": [0, 0, 0, 1],
+            "best": [2.0, 3.0, math.nan, math.nan],
+            "median": [2.0, 3.5, math.nan, math.nan],
+            "spread": [math.nan, 0.5, math.nan, math.nan],
         }
     )
     pd.testing.assert_frame_equal(summary.by_optimizer, expected)

@@ -38,7 +38,14 @@ def studied(
     train = TrainConfig(
         dataset=str(sample), limit=50, batch_size=5, epochs=EPOCHS, device="cpu", seed=4
     )
-    config = SweepConfig(train=train, study="s", trials=9, executor="inline", sampler="random")
+    config = SweepConfig(
+        train=train,
+        study="s",
+        trials=9,
+        executor="inline",
+        sampler="RandomSampler",
+        search_seed=4,
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         sweep(config, progress=False)

@@ -88,7 +88,7 @@ def test_json_holds_the_summary_and_both_frames(report, frames):
 
     read = json.loads(report("--study", "full", "--format", "json"), parse_constant=refuse)
     assert list(read) == ["format", "study", "objective", "summary", "trials", "curves"]
-    assert (read["format"], read["study"], read["objective"]) == (1, "full", "val_loss")
+    assert (read["format"], read["study"], read["objective"]) == (2, "full", "val_loss")
     assert read["summary"]["winner"]["value"] == summarize(frames).winner.value
     for name in ("trials", "curves"):
         frame = getattr(frames, name)

@@ -29,7 +29,8 @@ PLACES = [place for place in KILL_POINTS if place != "point-enqueued"]  # see te
 def command(sample: Path, *more: str) -> list[str]:
     """A sweep that has trials of every kind: complete, pruned, diverged, and with reused epochs."""
     words = (
-        f"--trials {TRIALS} --epochs {EPOCHS} --dataset {sample} --limit 50 --batch-size 5 --seed 4"
+        f"--trials {TRIALS} --epochs {EPOCHS} --dataset {sample} --limit 50 --batch-size 5 "
+        "--seed 4 --search-seed 4"
     )
     return [*words.split(), "--device", "cpu", "--executor", "inline", *more]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -13,19 +14,33 @@ from typing import Any
 import optuna
 import pytest
 import typer.main
-from optuna.distributions import BaseDistribution
-from optuna.trial import BaseTrial, TrialState
+from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.samplers import BaseSampler
+from optuna.trial import BaseTrial, FrozenTrial, TrialState
 
 import sweeps.run
 from sweeps.search.pruning import PRUNERS
 from sweeps.search.sampling import (
     COMPLETE_ONLY,
-    ONE_OBJECTIVE,
+    EVERY_POINT,
+    GP,
+    LEARN_FROM_OTHERS,
+    ONE_OBJECTIVE_ONLY,
     POPULATION,
     SAMPLERS,
-    TWO_OBJECTIVES,
+    TWO_OBJECTIVES_ONLY,
     Search,
+    make_sampler,
 )
+from trainer.errors import ConfigError
+
+ARGS: dict[str, dict[str, Any]] = {
+    "PartialFixedSampler": {"fixed_params": {"gamma": 0.5}, "base_sampler": "TPESampler"}
+}
+"""Arguments of samplers that cannot be made without any."""
+
+STEPS_ONLY = ("BruteForceSampler",)
+"""Samplers for spaces of which every parameter has a step."""
 
 OPTIMIZERS = ("SGD", "Adam", "AdamW")
 MOMENTA = (0.0, 0.9)
@@ -41,6 +56,15 @@ def plain(trial: BaseTrial) -> Params:
         "lr_index": trial.suggest_int("lr_index", 0, 12),
         "gamma": trial.suggest_float("gamma", 0.1, 0.9, step=0.1),
         "decay": trial.suggest_float("decay", 1e-5, 1e-1, log=True),
+    }
+
+
+def stepped(trial: BaseTrial) -> Params:
+    """What every trial has, each with a step."""
+    return {
+        "optimizer": trial.suggest_categorical("optimizer", OPTIMIZERS),
+        "lr_index": trial.suggest_int("lr_index", 0, 12),
+        "gamma": trial.suggest_float("gamma", 0.1, 0.9, step=0.1),
     }
 
 
@@ -106,14 +130,14 @@ class Bench:
         """The study."""
         search = Search(
             seed=self.seed,
-            conditional=self.space is not plain,
+            conditional=self.space not in (plain, stepped),
             points=points_of(self.space),
         )
         return optuna.create_study(
             study_name="s",
             storage=self.storage,
             directions=["minimize"] * (2 if self.two else 1),
-            sampler=SAMPLERS[self.sampler](search),
+            sampler=make_sampler(self.sampler, ARGS.get(self.sampler, {}), search),
             load_if_exists=True,
         )
 
@@ -154,19 +178,19 @@ def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 def many(sampler: str) -> int:
-    """Trials enough that the sampler has learned; `gp` takes a second or two from the 11th on."""
-    return 11 if sampler == "gp" else 30
+    """Trials enough that the sampler has learned; GPSampler takes seconds from the 11th on."""
+    return 11 if sampler == GP else 30
 
 
-def cases(samplers: Iterable[str]) -> pytest.MarkDecorator:
-    """Each of the samplers with each space; `gp` with the harder one."""
-    pairs = product(samplers, (plain, conditional))
-    return pytest.mark.parametrize(
-        ("sampler", "space"), [it for it in pairs if it != ("gp", plain)]
-    )
+def cases(without: Iterable[str] = ()) -> pytest.MarkDecorator:
+    """Each sampler of a name with each space; those that are slow or want steps with one."""
+    names = [name for name in SAMPLERS.names if name not in without]
+    pairs = [it for it in product(names, (plain, conditional)) if it != (GP, plain)]
+    pairs = [(name, stepped if name in STEPS_ONLY else space) for name, space in pairs]
+    return pytest.mark.parametrize(("sampler", "space"), dict.fromkeys(pairs))
 
 
-@cases(ONE_OBJECTIVE)
+@cases(without=TWO_OBJECTIVES_ONLY)
 def test_a_study_repeats_and_other_seeds_give_others(sampler: str, space: Space) -> None:
     """The same seed gives the same trials, whether the process was started once or often."""
     trials = many(sampler) + 1
@@ -176,7 +200,7 @@ def test_a_study_repeats_and_other_seeds_give_others(sampler: str, space: Space)
     assert Bench(sampler, space, seed=4).run(9) != straight[:9]
 
 
-@cases(TWO_OBJECTIVES)
+@cases(without=ONE_OBJECTIVE_ONLY)
 def test_a_study_of_two_objectives_repeats(sampler: str, space: Space) -> None:
     """That two values are told changes nothing of it."""
     straight = Bench(sampler, space, two=True).run(many(sampler))
@@ -184,12 +208,12 @@ def test_a_study_of_two_objectives_repeats(sampler: str, space: Space) -> None:
     assert again == straight
 
 
-@cases(SAMPLERS)
+@cases()
 def test_an_ask_that_was_cut_off_is_completed_to_the_same_values(
     sampler: str, space: Space
 ) -> None:
     """After a crash between any two of its draws a trial gets what it would have got."""
-    bench = Bench(sampler, space, two=sampler not in ONE_OBJECTIVE)
+    bench = Bench(sampler, space, two=sampler in TWO_OBJECTIVES_ONLY)
     bench.run(many(sampler) - 1)
 
     def last(drawn: int, take_up: bool) -> tuple[Params, optuna.trial.FrozenTrial]:
@@ -206,17 +230,21 @@ def test_an_ask_that_was_cut_off_is_completed_to_the_same_values(
     known: dict[str, BaseDistribution] = {}
     straight, frozen = last(0, take_up=False)
     known |= frozen.distributions
-    for drawn in (0, 2) if sampler == "gp" else range(len(known)):
+    for drawn in (0, 2) if sampler == GP else range(len(known)):
         assert last(drawn, take_up=True)[0] == straight
 
 
 @pytest.mark.parametrize(
     ("sampler", "two", "far"),
     [
-        ("tpe", False, value),
-        ("cmaes", False, lambda params: abs(params["lr_index"] - 6)),  # it learns numbers only
+        ("TPESampler", False, value),
         (
-            "nsgaii",
+            "CmaEsSampler",
+            False,
+            lambda params: abs(params["lr_index"] - 6),
+        ),  # it learns numbers only
+        (
+            "NSGAIISampler",
             True,
             lambda params: params["optimizer"] == "SGD",
         ),  # worse in the one, no better
@@ -233,7 +261,7 @@ def test_samplers_learn(sampler: str, two: bool, far: Callable[[Params], float])
 
 def test_cmaes_goes_on_where_trials_turn_out_to_have_less_in_common() -> None:
     """It learns from what comes then, generation after generation, and draws none at random."""
-    bench = Bench("cmaes", conditional)
+    bench = Bench("CmaEsSampler", conditional)
     for _ in range(15):
         bench.open().enqueue_trial({"optimizer": "Adam"})
     bench.run(45)
@@ -244,9 +272,9 @@ def test_cmaes_goes_on_where_trials_turn_out_to_have_less_in_common() -> None:
     assert generations[-1][0] >= 2
 
 
-def test_fifty_trials_are_several_generations_of_nsgaii() -> None:
+def test_fifty_trials_are_several_generations_of_nsga_ii() -> None:
     """A generation has as many trials as the population."""
-    bench = Bench("nsgaii", two=True)
+    bench = Bench("NSGAIISampler", two=True)
     bench.run(50)
     attrs = [trial.system_attrs for trial in bench.open().get_trials()]
     generations = [item["NSGAIISampler:generation"] for item in attrs]
@@ -256,15 +284,15 @@ def test_fifty_trials_are_several_generations_of_nsgaii() -> None:
 @pytest.mark.parametrize("at_once", [1, 3])
 def test_a_grid_gives_every_point_once(at_once: int) -> None:
     """Whoever asks, in whatever process, and however many trials are on their way."""
-    bench = Bench("grid", small)
+    bench = Bench("GridSampler", small)
     got = bench.run(len(SMALL), at_once=at_once, reopen=lambda number: number % 3 == 0)
     assert sorted(map(str, got)) == sorted(map(str, SMALL))
-    assert Bench("grid", small, seed=4).run(len(SMALL)) != got
+    assert Bench("GridSampler", small, seed=4).run(len(SMALL)) != got
 
 
 def test_a_grid_takes_no_point_from_trials_that_others_chose() -> None:
     """What they left open is drawn; the points go to the trials between."""
-    bench = Bench("grid", small)
+    bench = Bench("GridSampler", small)
     study, got = bench.open(), []
     for number in range(len(SMALL) + 2):
         if number in (2, 7):
@@ -276,12 +304,12 @@ def test_a_grid_takes_no_point_from_trials_that_others_chose() -> None:
         else:
             got.append(params)
         bench.tell(study, trial, params)
-    assert got == Bench("grid", small).run(len(SMALL))
+    assert got == Bench("GridSampler", small).run(len(SMALL))
 
 
 def test_qmc_is_spread_evenly() -> None:
     """Of 16 trials each has its own sixteenth of a range, and each choice its share."""
-    study = Bench("qmc").open()
+    study = Bench("QMCSampler").open()
     got = []
     for _ in range(16):
         trial = study.ask()
@@ -290,14 +318,142 @@ def test_qmc_is_spread_evenly() -> None:
     assert sorted(int(number) for _, number in got) == list(range(16))
 
 
-def test_each_sampler_and_pruner_has_its_reason_in_the_help() -> None:
+def test_brute_force_gives_every_point_once() -> None:
+    """In a space that only its draws show, where Optuna's own would want to stop the study."""
+    got = Bench("BruteForceSampler", small).run(len(SMALL), reopen=lambda number: number % 3 == 0)
+    assert sorted(map(str, got)) == sorted(map(str, SMALL))
+
+
+class Halves(BaseSampler):
+    """A sampler from elsewhere: draws from one half, and notes what it was called for.
+
+    Args:
+        seed: of its draws.
+        upper: whether it is the upper half.
+    """
+
+    def __init__(self, seed: int, upper: bool = False) -> None:
+        self._draw = random.Random(seed)
+        self._upper = upper
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Note it."""
+        study.set_user_attr(f"before {trial.number}", True)
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """None is drawn together."""
+        return {}
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """None is drawn together."""
+        return {}
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """From one half of a range."""
+        assert isinstance(param_distribution, FloatDistribution)
+        return self._draw.uniform(0.5, 1) if self._upper else self._draw.uniform(0, 0.5)
+
+    def after_trial(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        """Note it."""
+        study.set_user_attr(f"after {trial.number}", state.name)
+
+
+def test_a_sampler_from_elsewhere_repeats_too() -> None:
+    """It is made anew for each trial, with a seed and its arguments, and all it has is called."""
+    search = Search(seed=3, conditional=False)
+
+    def draws(at_once: int) -> list[float]:
+        study, got = optuna.create_study(), []
+        for number in range(6):
+            if number % at_once == 0:
+                name = f"{__name__}:Halves"
+                study.sampler = make_sampler(name, {"upper": True}, search)
+            trial = study.ask()
+            got.append(trial.suggest_float("x", 0, 1))
+            study.tell(trial, 1.0)
+        assert len(study.user_attrs) == 12
+        assert study.user_attrs["after 5"] == "COMPLETE"
+        return got
+
+    assert draws(1) == draws(2) == draws(6)
+    assert len(set(draws(1))) == 6
+    assert min(draws(1)) >= 0.5
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("tpe", "TPESampler"),
+        ("random", "RandomSampler"),
+        ("grid", "GridSampler"),
+        ("qmc", "QMCSampler"),
+        ("cmaes", "CmaEsSampler"),
+        ("gp", "GPSampler"),
+        ("nsgaii", "NSGAIISampler"),
+        ("bayes", "TPESampler"),
+    ],
+)
+def test_a_short_name_leads_to_the_class(old: str, new: str) -> None:
+    """What samplers were called here before, or are called elsewhere."""
+    with pytest.raises(ConfigError, match=f"Unknown sampler '{old}'; did you mean '{new}'"):
+        SAMPLERS.find(old)
+
+
+def test_cmaes_can_leave_optimizers_to_another_sampler() -> None:
+    """A class that an argument wants is named as the sampler itself is."""
+    search = Search(seed=3, conditional=False)
+    args = {"independent_sampler": "TPESampler"}
+    assert make_sampler("CmaEsSampler", args, search)
+    with pytest.raises(ConfigError, match="Unknown sampler 'TPE'; did you mean 'TPESampler'"):
+        make_sampler("CmaEsSampler", {"independent_sampler": "TPE"}, search)
+
+
+def test_arguments_reach_the_sampler() -> None:
+    """With no start-up trials it learns from the first one on."""
+    search = Search(seed=3, conditional=True)
+    study = optuna.create_study()
+    got = []
+    for args in ({}, {"n_startup_trials": 1}, {"multivariate": False}):
+        study.sampler = make_sampler("TPESampler", args, search)
+        for _ in range(2):
+            trial = study.ask()
+            got.append(trial.suggest_float("x", 0, 1))
+            study.tell(trial, got[-1])
+    assert len(set(got)) == len(got)
+
+
+def test_the_usual_samplers_and_pruners_have_their_reasons_in_the_help() -> None:
     """The help names each, with a colon and what it is for."""
     options = {it.name: it.help for it in typer.main.get_command(sweeps.run.app).params}
-    for name, known in (("sampler", SAMPLERS), ("pruner", PRUNERS)):
-        assert [it for it in known if f"{it}: " not in options[name]] == []
+    rare = {"BruteForceSampler", "NSGAIIISampler", "PartialFixedSampler"}
+    rare |= {"NopPruner", "ThresholdPruner", "WilcoxonPruner"}
+    for name, known in (("sampler", SAMPLERS.names), ("pruner", PRUNERS.names)):
+        assert {it for it in known if f"{it}: " not in options[name]} <= rare
 
 
-def test_each_sampler_searches_by_one_objective_or_two() -> None:
-    """None is left out, and none is listed that is not there."""
-    assert {*ONE_OBJECTIVE, *TWO_OBJECTIVES} == set(SAMPLERS)
-    assert set(COMPLETE_ONLY) <= set(SAMPLERS)
+def test_the_samplers_that_are_told_apart_are_there() -> None:
+    """Each name in those sets is one that can be given."""
+    for names in (
+        COMPLETE_ONLY,
+        EVERY_POINT,
+        LEARN_FROM_OTHERS,
+        ONE_OBJECTIVE_ONLY,
+        TWO_OBJECTIVES_ONLY,
+    ):
+        assert set(names) <= set(SAMPLERS.names)

@@ -1,6 +1,7 @@
 """A study is found or made, is the one that was meant, and is held by one process."""
 
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -51,8 +52,33 @@ def test_other_settings_are_refused_with_their_difference(paths: Paths) -> None:
     other = SweepConfig(study="mine", pruner="none", train=TrainConfig(epochs=5))
     with pytest.raises(StudyMismatch) as caught:
         open_study(other, paths)
-    for words in ("pruner: percentile -> none", "epochs: 20 -> 5", "--study NAME", "--fresh"):
+    for words in ("pruner: PercentilePruner -> none", "epochs: 20 -> 5", "--study NAME", "--fresh"):
         assert words in str(caught.value)
+
+
+def test_the_seed_of_the_weights_leaves_the_proposals_as_they_are(paths: Paths) -> None:
+    """Only the seed of the search gives others."""
+
+    def proposals(search_seed: int, seed: int) -> list[dict[str, Any]]:
+        train = TrainConfig(seed=seed)
+        config = SweepConfig(train=train, sampler="RandomSampler", search_seed=search_seed)
+        study = open_study(config, paths).optuna
+        for _ in range(5):
+            config.search_space.suggest(study.ask(), train)
+        return [trial.params for trial in study.get_trials()]
+
+    assert proposals(0, seed=0) == proposals(0, seed=1)
+    assert proposals(0, seed=0) != proposals(1, seed=0)
+
+
+def test_a_study_of_before_the_search_had_a_seed_is_another_one(paths: Paths) -> None:
+    """It was searched from the seed of its weights; going on would mix two searches."""
+    opened = open_study(SweepConfig(study="mine"), paths)
+    settings = dict(opened.optuna.user_attrs[SETTINGS])
+    del settings["search_seed"]
+    opened.optuna.set_user_attr(SETTINGS, settings)
+    with pytest.raises(StudyMismatch, match="search_seed: None -> 0"):
+        open_study(SweepConfig(study="mine"), paths)
 
 
 @pytest.mark.parametrize("storage", [None, "sqlite:///{folder}/optuna.db"])

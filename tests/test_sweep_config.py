@@ -16,21 +16,40 @@ from trainer.errors import ConfigError
     [
         ({"trials": 0}, ["trials", "at least 1", "0"]),
         ({"workers": -1}, ["workers", "-1"]),
+        ({"search_seed": -1}, ["search_seed", "at least 0", "-1"]),
+        ({"search_seed": 2**32}, ["search_seed", "below 2**32", "4294967296"]),
         ({"timeout": 0.0}, ["timeout", "above 0"]),
         ({"objective": "val_los"}, ["objective", "'val_loss'"]),
-        ({"sampler": "tp"}, ["sampler", "'tpe'"]),
-        ({"pruner": "medium"}, ["pruner", "'median'"]),
+        ({"sampler": "tpe"}, ["sampler", "'tpe'", "'TPESampler'", "package.module:Class"]),
+        ({"pruner": "asha"}, ["pruner", "'SuccessiveHalvingPruner'", "none"]),
+        ({"sampler_args": {"startup": 3}}, ["TPESampler", "'n_startup_trials'"]),
+        ({"sampler": "GridSampler", "sampler_args": {"points": 3}}, ["points", "by the sweep"]),
+        ({"pruner_args": {"percentile": 101}}, ["PercentilePruner(percentile=101", "between 0"]),
+        ({"pruner": "none", "pruner_args": {"x": 1}}, ["none takes no arguments", "'x'"]),
         ({"executor": "locl"}, ["executor", "'local'"]),
         ({"study": "a/b"}, ["study", "'a/b'", "letters"]),
         ({"second": "second"}, ["second objective", "'seconds'"]),
         ({"second": "val_loss"}, ["second objective", "'val_loss'", "running_loss"]),
         ({"objective": "seconds"}, ["objective", "'seconds'", "val_loss"]),
-        ({"sampler": "nsgaii"}, ["one objective", "sampler", "tpe", "'nsgaii'"]),
-        ({"sampler": "cmaes", "second": "seconds"}, ["two objectives", "nsgaii", "'cmaes'"]),
-        ({"pruner": "median", "second": "seconds"}, ["two objectives", "none", "'median'"]),
-        ({"pruner": "asha", "sampler": "gp"}, ["gp", "none", "complete trials", "'asha'"]),
-        ({"pruner": "hyperband", "train": TrainConfig(epochs=2)}, ["hyperband", "at least 3", "2"]),
-        ({"pruner": "patient", "train": TrainConfig(epochs=6)}, ["patient", "at least 7", "6"]),
+        ({"sampler": "NSGAIISampler"}, ["one objective", "none of", "'NSGAIISampler'"]),
+        ({"sampler": "CmaEsSampler", "second": "seconds"}, ["two objectives", "'CmaEsSampler'"]),
+        ({"pruner": "MedianPruner", "second": "seconds"}, ["two", "none", "'MedianPruner'"]),
+        (
+            {"pruner": "MedianPruner", "sampler": "GPSampler"},
+            ["GPSampler", "none", "complete trials", "'MedianPruner'"],
+        ),
+        (
+            {"pruner": "HyperbandPruner", "train": TrainConfig(epochs=2)},
+            ["HyperbandPruner", "at least 3", "2"],
+        ),
+        (
+            {"pruner": "PatientPruner", "train": TrainConfig(epochs=6)},
+            ["PatientPruner", "at least 7", "6"],
+        ),
+        (
+            {"pruner": "PatientPruner", "pruner_args": {"patience": 30}},
+            ["PatientPruner", "at least 32", "20"],
+        ),
     ],
 )
 def test_a_bad_field_is_named_with_what_was_got_and_what_may_be(
@@ -55,11 +74,14 @@ def test_how_long_and_where_a_sweep_runs_does_not_name_its_study() -> None:
     [
         {"objective": "running_loss"},
         {"second": "seconds", "pruner": "none"},
-        {"sampler": "random"},
+        {"sampler": "RandomSampler"},
+        {"sampler_args": {"n_startup_trials": 20}},
+        {"pruner_args": {"n_warmup_steps": 3}},
         {"pruner": "none"},
         {"train": TrainConfig(epochs=21)},
         {"train": TrainConfig(batch_size=32)},
         {"train": TrainConfig(seed=1)},
+        {"search_seed": 1},
         {"train": TrainConfig(limit=100)},
         {"train": TrainConfig(threads=2)},
         {"train": TrainConfig(dataset="digits")},
@@ -75,13 +97,14 @@ def test_whatever_decides_the_trials_names_another_study(changes: dict[str, Any]
 @pytest.mark.parametrize(
     ("changes", "pruner"),
     [
-        ({}, "percentile"),
-        ({"sampler": "random"}, "percentile"),
-        ({"sampler": "gp"}, "none"),
-        ({"sampler": "cmaes"}, "none"),
+        ({}, "PercentilePruner"),
+        ({"sampler": "RandomSampler"}, "PercentilePruner"),
+        ({"sampler": "GPSampler"}, "none"),
+        ({"sampler": "CmaEsSampler"}, "none"),
         ({"second": "seconds"}, "none"),
-        ({"sampler": "nsgaii", "second": "seconds"}, "none"),
-        ({"pruner": "median"}, "median"),
+        ({"sampler": "NSGAIISampler", "second": "seconds"}, "none"),
+        ({"pruner": "MedianPruner"}, "MedianPruner"),
+        ({"pruner": "NopPruner"}, "none"),
     ],
 )
 def test_the_pruner_that_is_not_named_fits_the_rest(changes: dict[str, Any], pruner: str) -> None:
@@ -90,14 +113,24 @@ def test_the_pruner_that_is_not_named_fits_the_rest(changes: dict[str, Any], pru
     assert SweepConfig(**changes) == SweepConfig(**{**changes, "pruner": pruner})
 
 
-def test_a_grid_without_an_end_is_refused(tmp_path: Path) -> None:
+def test_arguments_are_settings_only_where_there_are_any() -> None:
+    """What a class has of itself is not written down a second time."""
+    assert not {"sampler_args", "pruner_args"} & SweepConfig().settings().keys()
+    config = SweepConfig(sampler_args={"n_startup_trials": 20})
+    assert config.settings() == SweepConfig().settings() | {
+        "sampler_args": {"n_startup_trials": 20}
+    }
+
+
+@pytest.mark.parametrize("sampler", ["GridSampler", "BruteForceSampler"])
+def test_a_space_without_an_end_is_not_tried_point_by_point(sampler: str, tmp_path: Path) -> None:
     """A range without steps has no points; the line says what it needs."""
     space = tmp_path / "space.toml"
     space.write_text("lr = { low = 1e-5, high = 0.1, log = true }")
     with pytest.raises(ConfigError, match="a step or a grid") as caught:
-        SweepConfig(sampler="grid", space=str(space))
+        SweepConfig(sampler=sampler, space=str(space))
     assert "\n" not in str(caught.value)
-    assert SweepConfig(sampler="random", space=str(space)).grid is None
+    assert SweepConfig(sampler="RandomSampler", space=str(space)).grid is None
 
 
 def test_objectives_have_their_directions() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 class TrainerError(Exception):
@@ -30,10 +30,20 @@ class PlatformMismatch(TrainerError):
     """This machine would give other numbers than the one that asked for a stage."""
 
 
-def unknown(what: str, got: object, allowed: Iterable[str], most: int | None = None) -> str:
-    """Say that `got` is no known `what`, the nearest of `allowed`, and up to `most` of them."""
+def unknown(
+    what: str,
+    got: object,
+    allowed: Iterable[str],
+    most: int | None = None,
+    also: Mapping[str, str] | None = None,
+) -> str:
+    """Say that `got` is no known `what`, the nearest of `allowed`, and up to `most` of them.
+
+    `also` has other words for some of them, to which `got` may be nearer.
+    """
     names = sorted(allowed)
-    folded = {name.casefold(): name for name in names}
+    words = {**(also or {}), **{name: name for name in names}}
+    folded = {word.casefold(): name for word, name in words.items()}
     near = difflib.get_close_matches(str(got).casefold(), folded, n=1, cutoff=0.5)
     hint = f"; did you mean {folded[near[0]]!r}?" if near else "."
     more = f", and {len(names) - most} more" if most and len(names) > most else ""

@@ -14,6 +14,8 @@ KILL_POINTS = (
     "result-written",
     "trial-asked",
     "trial-suggested",
+    "epochs-granted",
+    "study-closed",
     "epoch-reported",
     "trial-decided",
     "trial-told",

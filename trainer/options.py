@@ -117,9 +117,7 @@ Limit = Annotated[
 ]
 BatchSize = Annotated[int | None, typer.Option(help="Images per batch.", show_default="64")]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the data.", show_default="20")]
-Seed = Annotated[
-    int | None, typer.Option(help="Of weights, data order and search.", show_default="0")
-]
+Seed = Annotated[int | None, typer.Option(help="Of weights and data order.", show_default="0")]
 Threads = Annotated[int | None, typer.Option(help="Threads of one worker.", show_default="1")]
 Device = Annotated[
     str | None,
@@ -161,7 +159,7 @@ def train_config(
     return (base or TrainConfig()).having(given | parse_settings(settings or ()))
 
 
-def parse_settings(words: Sequence[str]) -> dict[str, Any]:
+def parse_settings(words: Sequence[str], flag: str = "--set") -> dict[str, Any]:
     """Read NAME=VALUE words, with values as Python writes them; what is none stays text.
 
     Raises:
@@ -171,7 +169,7 @@ def parse_settings(words: Sequence[str]) -> dict[str, Any]:
     for word in words:
         name, equals, text = word.partition("=")
         if not equals:
-            raise ConfigError(f"--set must be NAME=VALUE, but got {word!r}.")
+            raise ConfigError(f"{flag} must be NAME=VALUE, but got {word!r}.")
         try:
             value = ast.literal_eval(text)
         except (ValueError, SyntaxError):

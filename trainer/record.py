@@ -24,6 +24,9 @@ if TYPE_CHECKING:  # so that reading a report takes no torch
     from trainer.plan import Stage
 
 RUNNING = "running"
+SUSPENDED = "suspended"
+"""A trial that has trained what it was granted, and may be granted more."""
+
 COMPLETE = "complete"
 PRUNED = "pruned"
 DIVERGED = "diverged"

@@ -23,6 +23,7 @@ from trainer.record import (
     INTERRUPTED,
     PRUNED,
     RUNNING,
+    SUSPENDED,
     Checkpoint,
     RunRecord,
 )
@@ -43,6 +44,7 @@ if TYPE_CHECKING:  # so that importing this takes no torch
 
 STATUS = {
     RUNNING: "RUNNING",
+    SUSPENDED: "RUNNING",
     COMPLETE: "FINISHED",
     PRUNED: "KILLED",
     DIVERGED: "KILLED",
@@ -142,7 +144,7 @@ class MlflowTracker:
 
     def _send(self, record: RunRecord) -> None:
         sent = self._find(record) or self._create(record)
-        if record.state == RUNNING and sent.status != "RUNNING":
+        if STATUS[record.state] == "RUNNING" != sent.status:
             self.client.update_run(sent.run_id, status="RUNNING")
             sent.status = "RUNNING"
         self._send_start(sent, record)

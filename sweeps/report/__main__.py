@@ -47,9 +47,23 @@ def report(
             "--out", "-o", help="Write to FILE; -: stdout.", show_default="stdout", metavar="FILE"
         ),
     ] = None,
+    next_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--next",
+            help="Write the space to search next, with all that is advised, and say how to.",
+            metavar="PATH.toml",
+        ),
+    ] = None,
     tracking_uri: options.TrackingUri = None,
 ) -> int:
     """Show what a study found. It need not have ended."""
+    if next_file is not None:
+        if len(study or ()) > 1 or format != "table" or frame is not None or out is not None:
+            raise SweepError(
+                "--next must go without --format, --frame, --out and a second --study."
+            )
+        return _write_next(next_file, study[0] if study else None, tracking_uri)
     if frame is not None and format not in ("csv", "parquet"):
         raise SweepError(
             f"--frame must go with --format csv or parquet, but got --format {format}."
@@ -70,6 +84,26 @@ def report(
         _print(content)
     else:
         write(out, content)
+    return 0
+
+
+def _write_next(path: Path, study: str | None, tracking_uri: str | None) -> int:
+    """Write the space to search next, and say what it changes and how to search it."""
+    if path.suffix != ".toml":
+        raise SweepError(f"--next must be a PATH.toml, as --space takes it, but got {str(path)!r}.")
+
+    from sweeps.report.frames import load_study
+    from sweeps.report.next_space import next_space
+
+    made = next_space(load_study(study, tracking_uri), path, tracking_uri)
+    write(path, made.text.encode())
+    for item in made.applied:
+        print(f"changed: {item.seen}")
+    for item, reason in made.refused:
+        print(f"not changed: {item.seen} But then {reason}")
+    if not made.applied:
+        print("Nothing is advised that would change it.")
+    print(f"Search it:\n  {made.command}")
     return 0
 
 

@@ -30,7 +30,7 @@ EVALUATOR = "PED-ANOVA"
 """How Optuna tells the importance of parameters unless it is told otherwise."""
 
 _BAR = {"mode": "markers"}  # the trace that is there for its colour bar alone
-_LEAST_TRIALS = 4
+_LEAST_TRIALS = 10
 _SPREAD = 10.0  # a highest value so many times the lowest is one of a log scale
 
 
@@ -71,6 +71,10 @@ def importances(study: optuna.Study) -> dict[str, float]:
     """How much of the difference between good and other trials each parameter explains, 0 to 1.
 
     By PED-ANOVA (Watanabe et al., 2023), which is Optuna's default; none where trials are too few.
+
+    Args:
+        study: what `as_study` made of complete trials only. Most of a schedule has not acted on a
+            trial that was stopped early, so with such ones it would seem not to matter.
     """
     if len(study.get_trials(states=(TrialState.COMPLETE,))) < _LEAST_TRIALS:
         return {}
@@ -82,13 +86,12 @@ def importances(study: optuna.Study) -> dict[str, float]:
             return {}
 
 
-def plots(study: optuna.Study, objective: str, known: Mapping[str, float]) -> list[go.Figure]:
-    """Optuna's: history, parallel coordinates and importance, as far as the trials allow.
+def plots(study: optuna.Study, objective: str) -> list[go.Figure]:
+    """Optuna's history and parallel coordinates, as far as the trials allow.
 
     Args:
         study: what `as_study` made.
         objective: what its trials are judged by.
-        known: what `importances` found of it.
     """
     from optuna import visualization
 
@@ -104,14 +107,20 @@ def plots(study: optuna.Study, objective: str, known: Mapping[str, float]) -> li
         scale(figures[0], objective, values, values.min())
         if any(trial.params for trial in complete):
             figures.append(_parallel(study, complete, objective))
-        if known:
-            figure = visualization.plot_param_importances(study, target_name=objective)
-            figure.update_layout(
-                title=f"Importance for {objective}, by {EVALUATOR}",
-                xaxis_title="share of what the parameters explain, 0 to 1",
-            )
-            figures.append(figure)
     return figures
+
+
+def importance_bars(known: Mapping[str, float], objective: str, trials: int) -> go.Figure:
+    """What `importances` found of so many complete trials."""
+    names = list(known)[::-1]  # the first bar is drawn at the bottom
+    shares = [known[name] for name in names]
+    texts = ["<0.01" if share < 0.01 else f"{share:.2f}" for share in shares]
+    figure = go.Figure(go.Bar(x=shares, y=names, orientation="h", text=texts))
+    figure.update_layout(
+        title=f"Importance for {objective} among {trials} complete trials, by {EVALUATOR}",
+        xaxis_title="share of what the parameters explain, 0 to 1",
+    )
+    return figure
 
 
 def _parallel(study: optuna.Study, complete: Sequence[FrozenTrial], objective: str) -> go.Figure:

@@ -38,6 +38,7 @@ BELOW = {"orientation": "h", "y": -0.3}
 
 _FADED = 0.35
 _BAND = 0.15  # opacity
+_LEAST_POINTS = 4  # fewer show no pattern
 
 
 def colours(values: Iterable[str]) -> dict[str, str]:
@@ -90,9 +91,16 @@ def curves(frames: StudyFrames, ranked: pd.DataFrame, metric: str) -> go.Figure:
 
 
 def decays(frames: StudyFrames, ranked: pd.DataFrame) -> go.Figure | None:
-    """The best that trials reached by step_size and gamma; None where these were not searched."""
-    rows = ranked.dropna(subset=["step_size", "gamma"]).drop_duplicates(["step_size", "gamma"])
-    if len(rows) < 2:
+    """The best that complete trials reached by step_size and gamma.
+
+    Trials that were stopped early are left out, as most of the schedule has not acted on them.
+
+    Returns:
+        None where these were not searched, or too few combinations were trained to the end.
+    """
+    complete = ranked[ranked["state"] == COMPLETE].dropna(subset=["step_size", "gamma"])
+    rows = complete.drop_duplicates(["step_size", "gamma"])
+    if len(rows) < _LEAST_POINTS:
         return None
     name, more = BEST + frames.objective, OBJECTIVES[frames.objective]
     end = reach(rows[name], maximize=more)
@@ -117,7 +125,7 @@ def decays(frames: StudyFrames, ranked: pd.DataFrame) -> go.Figure | None:
         )
     )
     figure.update_layout(
-        title="Best result by step_size and gamma",
+        title=f"Best result by step_size and gamma, of {len(complete)} complete trials",
         xaxis_title="step_size (epochs between decays)",
         yaxis_title="gamma (factor of each decay)",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,8 +46,9 @@ class StudyFrames:
         compare: the parameter whose values the study compares, a column of the trials; "": none.
         asked: how many trials were asked for.
         run_id: MLflow's id of the study's run, the parent of its trials' runs.
-        space: what trials were searched in, as the study's `study.json` has it; {} where it has
-            none.
+        settings: of the study, as its `study.json` has them: fields of `TrainConfig` that all
+            trials have in common, objective, sampler and pruner; {} where it has none.
+        space: what trials were searched in, as those settings have it; {} where they have none.
         view: the command or address that shows them in a browser.
         trials: see `load_trials`.
         curves: see `load_curves`.
@@ -62,6 +63,7 @@ class StudyFrames:
     compare: str = ""
     asked: int
     run_id: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
     space: Mapping[str, Any]
     view: str
     trials: pd.DataFrame
@@ -173,6 +175,8 @@ def read_study(
     parent = parents[0 if study is None else names.index(study)]
     tags = parent.data.tags
     objective = tags[OBJECTIVE_TAG]
+    settings = _settings(client, parent.info.run_id)
+    space = settings.get("space")
     found, curves = _epochs(client, parent.info.experiment_id, tags[GROUP_TAG], database)
     runs = sorted((run for run in found if TRIAL_TAG in run.tags), key=trial_of)
     return StudyFrames(
@@ -182,7 +186,8 @@ def read_study(
         compare=tags.get(COMPARE_TAG, ""),
         asked=int(tags[TRIALS_TAG]),
         run_id=parent.info.run_id,
-        space=_space(client, parent.info.run_id),
+        settings=settings,
+        space=space if isinstance(space, dict) else {},
         view=view,
         trials=read_trials(runs, curves),
         curves=curves,
@@ -215,12 +220,12 @@ def _parents(client: MlflowClient) -> list[Any]:
     return list(search_runs(client, experiment.experiment_id, f"tags.`{TRIALS_TAG}` LIKE '%'"))
 
 
-def _space(client: MlflowClient, run_id: str) -> dict[str, Any]:
+def _settings(client: MlflowClient, run_id: str) -> dict[str, Any]:
     try:
-        space = json.loads(read_file(client, run_id, "study.json")).get("space")
+        settings = json.loads(read_file(client, run_id, "study.json"))
     except TrackingError:  # a report can do without
         return {}
-    return space if isinstance(space, dict) else {}
+    return settings if isinstance(settings, dict) else {}
 
 
 def _view(uri: str, database: Path | None) -> str:

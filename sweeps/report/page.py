@@ -14,7 +14,7 @@ import plotly.offline
 
 from sweeps.report import figures
 from sweeps.report.across import progress
-from sweeps.report.as_study import as_study, plots
+from sweeps.report.as_study import as_study, importance_bars, plots
 from sweeps.report.comparison import value_names
 from sweeps.report.frames import StudyFrames
 from sweeps.report.ranking import rank, with_second
@@ -32,7 +32,7 @@ from sweeps.report.wording import (
     winner_line,
 )
 from trainer.metrics import RUNNING_LOSS
-from trainer.record import BEST
+from trainer.record import BEST, COMPLETE
 
 _HEIGHT = 420
 
@@ -48,7 +48,7 @@ def to_page(frames: StudyFrames) -> str:
         compared=list(comparison_lines(summary.comparison)) if summary.comparison else [],
         compared_tables=list(comparison_tables(summary)),
         notes=summary.notes,
-        advice=[sentence.split(" Next: ") for sentence in summary.advice],
+        advice=summary.advice,
         tables=tables(summary),
         figures=_figures(frames, summary),
         trials=_trials(frames),
@@ -104,7 +104,10 @@ def _figures(frames: StudyFrames, summary: Summary) -> Iterator[go.Figure]:
     if frames.second and len(ranked):
         yield figures.both_objectives(frames, with_second(frames, ranked), summary.front)
     study = as_study(frames, ranked, searched_columns(frames.trials))
-    yield from plots(study, frames.objective, summary.importances)
+    yield from plots(study, frames.objective)
+    if summary.importances:
+        complete = int((ranked["state"] == COMPLETE).sum())
+        yield importance_bars(summary.importances, frames.objective, complete)
     if (figure := timeline(frames)) is not None:
         yield figure
 

@@ -14,7 +14,7 @@ from sweeps.report.command import train_command
 from sweeps.report.confirmed import LEAST_SEEDS
 from sweeps.report.frames import StudyFrames
 from sweeps.search.objectives import SECOND_OBJECTIVES, SECONDS
-from trainer.metrics import EPOCH_SECONDS, OBJECTIVES, TEST_ACCURACY, VAL_ACCURACY
+from trainer.metrics import EPOCH_SECONDS, OBJECTIVES, RUNNING_LOSS, TEST_ACCURACY, VAL_ACCURACY
 from trainer.record import BEST, BEST_EPOCH, COMPLETE, DIVERGED, FAILED, PRUNED
 
 
@@ -68,6 +68,20 @@ def rank(frames: StudyFrames) -> pd.DataFrame:
     return finite.sort_values([name, "trial"], ascending=ascending)
 
 
+def distinct(frames: StudyFrames, ranked: pd.DataFrame) -> pd.DataFrame:
+    """The ranked trials, without those that are one result with a better ranked one.
+
+    Trials share all epochs until their rates differ. Where the best epoch of both is one of those,
+    it is one result under two numbers.
+    """
+    until = frames.curves.merge(ranked[["trial", "optimizer", BEST_EPOCH]], on="trial")
+    until = until[until["epoch"] <= until[BEST_EPOCH]]
+    metrics = [*dict.fromkeys((frames.objective, RUNNING_LOSS, "lr"))]
+    curves = until.pivot(index=["trial", "optimizer"], columns="epoch", values=metrics)
+    curves = curves.reset_index("optimizer").reindex(ranked["trial"])
+    return ranked[~curves.duplicated().to_numpy()]
+
+
 def with_second(frames: StudyFrames, ranked: pd.DataFrame) -> pd.DataFrame:
     """The ranked trials, and as `second_column` what `value_of` would find of each."""
     name = frames.second
@@ -84,7 +98,7 @@ def pareto_front(trials: pd.DataFrame, objectives: Mapping[str, bool]) -> pd.Ser
 
     Args:
         trials: a row each.
-        objectives: columns of it, and whether more is better.
+        objectives: one or two columns of it, and whether more is better.
 
     Returns:
         True or False by the index of `trials`; trials that are alike are all on the front, and one
@@ -92,10 +106,17 @@ def pareto_front(trials: pd.DataFrame, objectives: Mapping[str, bool]) -> pd.Ser
     """
     signs = [1 if more else -1 for more in objectives.values()]
     values = trials[list(objectives)].to_numpy(float) * signs
-    as_good = (values[:, None] >= values[None]).all(axis=2)  # row as good as column
-    better = (values[:, None] > values[None]).any(axis=2)
-    beaten = (as_good & better).any(axis=0) | np.isnan(values).any(axis=1)
-    return pd.Series(~beaten, index=trials.index)
+    order = np.lexsort((-values[:, -1], -values[:, 0]))  # best on top by the first, then the second
+    order = order[~np.isnan(values[order]).any(axis=1)]
+    first, second = values[order, 0], values[order, -1]
+    starts = np.ones(len(order), bool)  # of trials that are alike in the first
+    starts[1:] = first[1:] != first[:-1]
+    group, best = np.cumsum(starts) - 1, second[starts]
+    before = np.full(len(best), np.nan)  # the best second value of trials that are better in first
+    before[1:] = np.maximum.accumulate(best)[:-1]
+    front = np.zeros(len(trials), bool)
+    front[order] = ((second == best[group]) & ~(best <= before)[group]) if len(order) else False
+    return pd.Series(front, index=trials.index, dtype="bool")
 
 
 def find_front(frames: StudyFrames, ranked: pd.DataFrame) -> pd.DataFrame:
@@ -161,7 +182,8 @@ def by_optimizer(frames: StudyFrames, ranked: pd.DataFrame) -> pd.DataFrame:
     states = pd.crosstab(frames.trials["optimizer"], frames.trials["state"])
     frame = states.reindex(columns=[COMPLETE, PRUNED, DIVERGED, FAILED], fill_value=0)
     frame.insert(0, "n", states.sum(axis=1))
-    values = ranked.groupby("optimizer")[BEST + frames.objective]
+    complete = ranked[ranked["state"] == COMPLETE]
+    values = complete.groupby("optimizer")[BEST + frames.objective]
     frame["best"] = values.max() if more else values.min()
     frame["median"] = values.median()
     spread = values.quantile(0.75) - values.quantile(0.25)

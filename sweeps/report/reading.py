@@ -16,7 +16,7 @@ from sweeps.report.runs import NAMES, Run
 from sweeps.space import SEARCHED
 from trainer.connection import unbounded
 from trainer.metrics import EPOCH_METRICS
-from trainer.record import RUNNING
+from trainer.record import RUNNING, SUSPENDED
 from trainer.tags import EPOCH_ENDED_AT, EPOCH_REUSED, EPOCH_WORKER, STATE_TAG, TRIAL_TAG
 
 _LARGEST = sys.float_info.max  # what MLflow keeps of an infinity
@@ -112,6 +112,6 @@ def _parsed(texts: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def _seconds(run: Run) -> float:
-    if run.tags[STATE_TAG] == RUNNING or run.ended_at is None:
+    if run.tags[STATE_TAG] in (RUNNING, SUSPENDED) or run.ended_at is None:
         return math.nan
     return (run.ended_at - run.started_at) / 1000

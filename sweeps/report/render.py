@@ -6,7 +6,9 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import chain, repeat
 from string import ascii_uppercase
+from textwrap import indent
 from typing import Any, Literal
 
 import pandas as pd
@@ -15,6 +17,7 @@ from rich.table import Table
 
 from sweeps.progress import duration
 from sweeps.report.across import across
+from sweeps.report.advice import Advice
 from sweeps.report.frames import StudyFrames
 from sweeps.report.summary import Summary, summarize
 from sweeps.report.wording import (
@@ -30,7 +33,7 @@ from sweeps.report.wording import (
     winner_line,
 )
 
-JSON_FORMAT = 1
+JSON_FORMAT = 2
 """Raised with any change that a reader of the JSON would trip over."""
 
 
@@ -73,10 +76,10 @@ def render_table(summary: Summary, console: Console) -> None:
     say()
     for note in summary.notes:
         say(f"note: {note}", "yellow")
-    for sentence in summary.advice:
-        seen, _, change = sentence.partition(" Next: ")
-        say(f"note: {seen}", "yellow")
-        say(f"      next: {change}", whole=True)
+    for item in summary.advice:
+        say(f"note: {item.seen}", "yellow")
+        for lead, line in zip(chain(["next:"], repeat("     ")), item.lines, strict=False):
+            say(f"      {lead} {line}", whole=True)
     say()
     for what, command in next_commands(summary):
         say(f"{what}:", "bold")
@@ -126,10 +129,15 @@ def markdown(summary: Summary) -> str:
     if summary.notes:
         parts += ["## Notes", "\n".join(f"- {note}" for note in summary.notes)]
     if summary.advice:
-        parts += ["## What to try next", "\n".join(f"- {it}" for it in summary.advice)]
+        parts += ["## What to try next", "\n\n".join(map(_markdown_advice, summary.advice))]
     parts += ["## Next"]
     parts += [f"{what}:\n\n```\n{command}\n```" for what, command in next_commands(summary)]
     return "\n\n".join(parts) + "\n"
+
+
+def _markdown_advice(item: Advice) -> str:
+    lines = "\n".join(["```", *item.lines, "```"])
+    return f"- {item.seen}\n\n{indent(lines, '  ')}"
 
 
 def markdown_across(studies: Sequence[StudyFrames]) -> str:

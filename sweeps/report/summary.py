@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from sweeps.report.advice import advice
+from sweeps.report.advice import Advice
+from sweeps.report.advisor import advise
 from sweeps.report.as_study import as_study, importances
 from sweeps.report.columns import CONFIG_COLUMNS, arguments
 from sweeps.report.command import train_command
@@ -25,7 +26,7 @@ from sweeps.report.ranking import (
 )
 from sweeps.space import SEARCHED
 from trainer.metrics import EPOCH_SECONDS, OBJECTIVES
-from trainer.record import BEST, BEST_EPOCH, DIVERGED, PRUNED
+from trainer.record import BEST, BEST_EPOCH, COMPLETE, DIVERGED, PRUNED
 
 __all__ = ["Summary", "summarize", "train_command"]
 
@@ -55,8 +56,9 @@ class Summary:
         front: with two objectives, the ranked trials that no other beats in both, best first; rows
             as those of `top`, with the second objective after the first. Without a second: no rows.
         by_optimizer: a row an optimizer, best first: n (its trials), how many of them are complete,
-            pruned, diverged and failed; best and median value over the complete and pruned, and
-            their spread (from the first quartile to the third).
+            pruned, diverged and failed; best and median value over the complete ones, and their
+            spread (from the first quartile to the third); missing where none is complete, as values
+            of trials that were stopped early say little of those that were not.
         epochs: how many were asked of the trainer, over all trials.
         trained_epochs: how many of those were trained.
         reused_epochs: how many of those had been trained for another trial or study.
@@ -67,8 +69,9 @@ class Summary:
         seconds: from the first start to the last end, pauses between included; None before that.
         view: the command or address that shows the study in a browser.
         notes: sentences to read before the winner is believed.
-        importances: of each parameter, 0 to 1, most first; see `sweeps.report.as_study`.
-        advice: sentences on what to try next; see `sweeps.report.advice`.
+        importances: of each parameter among the complete trials, 0 to 1, most first; see
+            `sweeps.report.as_study`.
+        advice: what to try next.
     """
 
     study: str
@@ -95,7 +98,7 @@ class Summary:
     view: str
     notes: tuple[str, ...]
     importances: Mapping[str, float]
-    advice: tuple[str, ...]
+    advice: tuple[Advice, ...]
 
 
 def summarize(frames: StudyFrames) -> Summary:
@@ -103,7 +106,8 @@ def summarize(frames: StudyFrames) -> Summary:
     trials, curves = frames.trials, frames.curves
     ranked, searched = rank(frames), searched_columns(trials)
     confirmed = compare(frames.repeats, frames.objective)
-    known = importances(as_study(frames, ranked, searched))
+    complete = ranked[ranked["state"] == COMPLETE]
+    known = importances(as_study(frames, complete, searched))
     winner = find_winner(frames, ranked, searched, confirmed)
     shown = ["trial", "state", BEST + frames.objective, BEST_EPOCH, "epochs", *searched]
     both = [*shown[:3], *([second_column(frames.second)] if frames.second else []), *shown[3:]]
@@ -134,7 +138,7 @@ def summarize(frames: StudyFrames) -> Summary:
         view=frames.view,
         notes=tuple(notes_on(frames, winner)),
         importances=known,
-        advice=() if winner is None else tuple(advice(frames, ranked, winner, confirmed, known)),
+        advice=() if winner is None else advise(frames, ranked, winner, confirmed, known),
     )
 
 

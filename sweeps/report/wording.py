@@ -121,7 +121,7 @@ def tables(summary: Summary) -> Iterable[tuple[str, pd.DataFrame]]:
         both = f"{summary.objective} and {summary.second}"
         yield f"Beaten by no other in both {both}", _listed(summary, summary.front)
     if len(summary.by_optimizer):
-        yield "By optimizer", summary.by_optimizer.map(_brief)
+        yield "By optimizer; values of complete trials only", summary.by_optimizer.map(_brief)
 
 
 def _listed(summary: Summary, trials: pd.DataFrame) -> pd.DataFrame:

@@ -15,8 +15,9 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
 from sweeps.config import SweepConfig
 from sweeps.errors import StudyMismatch, UnknownStudy
 from sweeps.journal import journal_storage
+from sweeps.search.curves import DIVERGED_CONSTRAINT
 from sweeps.search.sampling import COMPLETE_ONLY
-from sweeps.trial import DIVERGED_CONSTRAINT, outcome_of
+from sweeps.trial import outcome_of
 from trainer.errors import ConfigError, unknown
 from trainer.paths import Paths
 from trainer.record import DIVERGED, FAILED

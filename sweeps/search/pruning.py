@@ -1,57 +1,69 @@
-"""Pruners by name; a verdict depends on what trials have reported, however often it is asked for.
+"""Pruners by the names of their classes; a verdict depends on what trials have reported alone.
 
 Optuna's own successive halving writes down on a trial, each time it is asked, which rungs the trial
-has passed; asked again after a crash, it answers otherwise. The pruners here only read.
-What is reported after each epoch is the best value so far.
+has passed; asked again after a crash, it answers otherwise. The pruners here, which stand in for
+Optuna's, only read.
+What is reported after each epoch is its value; a trial is judged by the best of them so far.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from optuna.pruners import BasePruner, MedianPruner, NopPruner, PercentilePruner
+import optuna.pruners
+from optuna.pruners import BasePruner, NopPruner
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial
 
+from sweeps.search.allocation import PromotionPruner, at_least
+from sweeps.search.classes import Classes
+from sweeps.search.frugal import FrugalPruner
+
+NO_PRUNER = "none"
+"""Stops no trial; Optuna's NopPruner is the same."""
+
+FRUGAL_PRUNER = "FrugalPruner"
+PERCENTILE = "PercentilePruner"
+
+KEPT = 25.0
+"""Per cent of the complete trials among which PercentilePruner wants a trial to be."""
+
 FULL_TRIALS_FIRST = 5
-"""Trials that must have trained to their end before `percentile` and `median` stop any."""
+"""Trials that must have trained to their end before PercentilePruner and MedianPruner stop any."""
 
 FIRST_RUNG = 2
-"""Epochs of a trial before `asha` first judges it; after one, noise decides too much."""
+"""Epochs of a trial before SuccessiveHalvingPruner first judges it; after one, noise decides too
+much."""
 
 REDUCTION = 3
 """At a rung the best of so many go on; the next rung is so many times as far."""
 
 PATIENCE = 5
-"""Epochs without a better value after which `patient` stops a trial."""
-
-PRUNERS: dict[str, Callable[[int], BasePruner]] = {
-    "percentile": lambda epochs: PercentilePruner(25.0, n_startup_trials=FULL_TRIALS_FIRST),
-    "median": lambda epochs: MedianPruner(n_startup_trials=FULL_TRIALS_FIRST),
-    "asha": lambda epochs: Halving(FIRST_RUNG),
-    "hyperband": lambda epochs: Hyperband(epochs),
-    "patient": lambda epochs: Patient(PATIENCE),
-    "none": lambda epochs: NopPruner(),
-}
-"""Each makes the pruner for trials of so many epochs."""
-
-LEAST_EPOCHS = {"asha": FIRST_RUNG + 1, "hyperband": REDUCTION, "patient": PATIENCE + 2}
-"""With fewer epochs these would stop no trial; `hyperband` would have one bracket."""
+"""Epochs without a better value after which PatientPruner stops a trial."""
 
 
 class Halving(BasePruner):
-    """Asynchronous successive halving: at each rung the best third of those that came so far go on.
+    """Asynchronous successive halving: at each rung the best of those that came so far go on.
 
     It never waits: a trial is judged when it comes to a rung, against those that were there before
     it; the first ones go on if they are the best so far. https://arxiv.org/abs/1810.05934
 
     Args:
-        first: epochs to the first rung; the next are `REDUCTION` times as far each.
+        min_resource: epochs to the first rung.
+        reduction_factor: at a rung the best of so many go on; the next is so many times as far.
+
+    Attributes:
+        least_epochs: of a trial; with fewer none would be stopped.
     """
 
-    def __init__(self, first: int) -> None:
-        self._first = first
+    def __init__(self, min_resource: int = FIRST_RUNG, reduction_factor: int = REDUCTION) -> None:
+        at_least("min_resource", min_resource, 1)
+        at_least("reduction_factor", reduction_factor, 2)
+        self._first = min_resource
+        self._reduction = reduction_factor
+        self.least_epochs = min_resource + 1
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """Whether the trial stands on a rung and is not good enough to go on."""
@@ -64,20 +76,20 @@ class Halving(BasePruner):
         step = trial.last_step
         if step is None or not self._is_rung(step):
             return False
-        value = trial.intermediate_values[step]
+        value = _best_until(trial, step, direction)
         values = [value] + [
-            rival.intermediate_values[step]
+            _best_until(rival, step, direction)
             for rival in rivals
             if rival.number != trial.number and step in rival.intermediate_values
         ]
         more = direction == StudyDirection.MAXIMIZE
-        last = sorted(values, reverse=more)[max(len(values) // REDUCTION, 1) - 1]
+        last = sorted(values, reverse=more)[max(len(values) // self._reduction, 1) - 1]
         return value < last if more else value > last
 
     def _is_rung(self, step: int) -> bool:
         rung = self._first
         while rung < step:
-            rung *= REDUCTION
+            rung *= self._reduction
         return rung == step
 
 
@@ -89,19 +101,27 @@ class Hyperband(BasePruner):
     https://jmlr.org/papers/v18/16-558.html
 
     Args:
-        epochs: of a trial that is not stopped.
+        max_resource: epochs of a trial that is not stopped.
+        min_resource: epochs to the first rung of the bracket that begins first.
+        reduction_factor: as in `Halving`; each bracket begins so many times as late as the last.
+
+    Attributes:
+        least_epochs: of a trial; with fewer there would be but one bracket.
     """
 
-    def __init__(self, epochs: int) -> None:
-        self._brackets: list[Halving] = []
-        first = 1
-        while first <= epochs:
-            self._brackets.append(Halving(first))
-            first *= REDUCTION
+    def __init__(
+        self, max_resource: int, min_resource: int = 1, reduction_factor: int = REDUCTION
+    ) -> None:
+        self._brackets = [Halving(min_resource, reduction_factor)]
+        first = min_resource * reduction_factor
+        self.least_epochs = first
+        while first <= max_resource:
+            self._brackets.append(Halving(first, reduction_factor))
+            first *= reduction_factor
         count = len(self._brackets)
         # as in the paper: what a bracket saves by stopping early goes into more trials
         self._shares = [
-            -(-count * REDUCTION**later // (later + 1)) for later in reversed(range(count))
+            -(-count * reduction_factor**later // (later + 1)) for later in reversed(range(count))
         ]
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
@@ -128,16 +148,61 @@ class Patient(BasePruner):
 
     Args:
         patience: epochs it waits for a better value.
+
+    Attributes:
+        least_epochs: of a trial; with fewer none would be stopped.
     """
 
-    def __init__(self, patience: int) -> None:
+    def __init__(self, patience: int = PATIENCE) -> None:
+        at_least("patience", patience, 1)
         self._patience = patience
+        self.least_epochs = patience + 2
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """Whether the best value of the trial is as old as that."""
-        step, values = trial.last_step, trial.intermediate_values
-        if step is None or step - self._patience not in values:
+        step = trial.last_step
+        if step is None or step - self._patience not in trial.intermediate_values:
             return False
-        before, now = values[step - self._patience], values[step]
-        more = study.direction == StudyDirection.MAXIMIZE
-        return now <= before if more else now >= before
+        before = _best_until(trial, step - self._patience, study.direction)
+        return _best_until(trial, step, study.direction) == before
+
+
+PRUNERS: Classes[BasePruner] = Classes(
+    kind="pruner",
+    base=BasePruner,
+    optuna=optuna.pruners,
+    own={
+        "SuccessiveHalvingPruner": Halving,
+        "HyperbandPruner": Hyperband,
+        "PatientPruner": Patient,
+        FRUGAL_PRUNER: FrugalPruner,
+        "PromotionPruner": PromotionPruner,
+        NO_PRUNER: NopPruner,
+    },
+    defaults={
+        PERCENTILE: {"percentile": KEPT, "n_startup_trials": FULL_TRIALS_FIRST},
+        "MedianPruner": {"n_startup_trials": FULL_TRIALS_FIRST},
+    },
+    supplied=("max_resource",),
+    nicknames={"asha": "SuccessiveHalvingPruner"},
+)
+
+
+def make_pruner(name: str, args: Mapping[str, Any], epochs: int) -> BasePruner:
+    """The pruner of a class, with further arguments of it, for trials of so many epochs.
+
+    Raises:
+        ConfigError: there is no such class, or it refuses the arguments.
+    """
+    return PRUNERS.maker(name, args)(max_resource=epochs)
+
+
+def least_epochs(pruner: BasePruner) -> int:
+    """The fewest epochs of a trial with which the pruner can do what it is for, as far as known."""
+    return pruner.least_epochs if isinstance(pruner, (Halving, Hyperband, Patient)) else 1
+
+
+def _best_until(trial: FrozenTrial, step: int, direction: StudyDirection) -> float:
+    """The best value that a trial had reported by then."""
+    values = [value for at, value in trial.intermediate_values.items() if at <= step]
+    return max(values) if direction == StudyDirection.MAXIMIZE else min(values)

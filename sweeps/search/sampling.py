@@ -1,33 +1,31 @@
-"""Samplers by name; a suggestion is a function of seed, trial number and what was told before.
+"""Samplers by the names of their classes, each made so that it repeats.
 
-Optuna's samplers draw from one stream of random numbers, so what a trial gets depends on how often
-the process was started. Here every trial has a sampler of its own, seeded from the study's seed and
-the trial's number: an interrupted study goes on exactly as it would have.
+What Optuna's classes lack for that is mended here and in `sequences`; the others are taken as they
+are.
 """
 
 from __future__ import annotations
 
-import hashlib
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
+import optuna.samplers
 from optuna.distributions import BaseDistribution
-from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import (
-    BaseSampler,
-    CmaEsSampler,
-    GPSampler,
-    NSGAIISampler,
-    RandomSampler,
-    TPESampler,
-)
+from optuna.samplers import BaseSampler, BruteForceSampler, CmaEsSampler, GPSampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
-from sweeps.search.sequences import GridSampler, SobolSampler
+from sweeps.search.classes import Classes
+from sweeps.search.frugal import FrugalSampler
+from sweeps.search.outlook import Outlook
+from sweeps.search.repeatable import RepeatableSampler
+from sweeps.search.sequences import GridSampler, SettledSampler, SobolSampler
+
+FRUGAL = "FrugalSampler"
+TPE, GP, CMAES = "TPESampler", "GPSampler", "CmaEsSampler"
+NSGAII, NSGAIII = "NSGAIISampler", "NSGAIIISampler"
+GRID, BRUTE_FORCE = "GridSampler", "BruteForceSampler"
 
 GROUPED_TPE = True
 """Whether TPE models the parameters of a conditional space in groups that occur together.
@@ -36,8 +34,22 @@ GROUPED_TPE = True
 lies 0.70 times as far from the optimum as without (0.58 to 0.86, 95 %); elsewhere no difference."""
 
 POPULATION = 10
-"""Trials in a generation of `nsgaii`: 50 trials are five generations; of Optuna's 50 they would be
-the first one, which is random."""
+"""Trials in a generation of NSGA: 50 trials are five generations; of Optuna's 50 they would be the
+first one, which is random."""
+
+EVERY_POINT = (GRID, BRUTE_FORCE)
+"""Those that try every point of a space, which must have an end of them."""
+
+ONE_OBJECTIVE_ONLY = (CMAES, FRUGAL)
+TWO_OBJECTIVES_ONLY = (NSGAII, NSGAIII)
+"""Those that search by one objective, or by two, and not by the other number."""
+
+COMPLETE_ONLY = (CMAES, GP, NSGAII, NSGAIII)
+"""Those that learn from complete trials only: not from pruned ones, nor from failed ones."""
+
+LEARN_FROM_OTHERS = (TPE, GP)
+"""Those of Optuna's that can learn from trials of an earlier study, too: the other ones learn from
+none, or from generations of trials that they drew themselves."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,112 +57,29 @@ class Search:
     """What a sampler is to search.
 
     Attributes:
-        seed: of the study.
+        seed: of the search.
         conditional: whether some parameters occur only with certain values of others.
         points: every point of the space, as parameters by name; for a grid only.
+        outlook: of the study; None where nothing is to be suggested yet.
     """
 
     seed: int
     conditional: bool
     points: Sequence[Mapping[str, Any]] = ()
+    outlook: Outlook | None = None
 
 
-SAMPLERS: dict[str, Callable[[Search], BaseSampler]] = {
-    "tpe": lambda search: RepeatableSampler(partial(_tpe, search.conditional), search.seed),
-    "random": lambda search: _drawn(search),
-    "grid": lambda search: GridSampler(search.points, search.seed, rest=_drawn(search)),
-    "qmc": lambda search: SobolSampler(search.seed),
-    "cmaes": lambda search: RepeatableSampler(_cmaes, search.seed),
-    "gp": lambda search: RepeatableSampler(_gp, search.seed),
-    "nsgaii": lambda search: RepeatableSampler(_nsgaii, search.seed),
-}
+class _BruteForce(BruteForceSampler):
+    """Leaves it to the sweep when a study ends: Optuna's own stops it, as only `optimize` may."""
 
-ONE_OBJECTIVE = ("tpe", "random", "grid", "qmc", "cmaes", "gp")
-TWO_OBJECTIVES = ("tpe", "random", "grid", "qmc", "gp", "nsgaii")
-"""Which of them search by one objective, and which by two."""
-
-COMPLETE_ONLY = ("cmaes", "gp", "nsgaii")
-"""Those that learn from complete trials only: not from pruned ones, nor from failed ones."""
-
-
-LEARN_FROM_OTHERS = ("tpe", "gp")
-"""Those that can learn from trials of an earlier study, too: the other ones learn from none, or
-from generations of trials that they drew themselves."""
-
-
-class RepeatableSampler(BaseSampler):
-    """Draws for each trial with a sampler of its own.
-
-    Args:
-        make: a sampler from a seed.
-        seed: of the study.
-    """
-
-    # No sampler here has anything to do before or after a trial, save that CMA-ES would warn after
-    # one that it takes no heed of constraints; so neither is passed on.
-
-    def __init__(self, make: Callable[[int], BaseSampler], seed: int) -> None:
-        self._make = make
-        self._seed = seed
-        self._current: tuple[int, BaseSampler] | None = None
-
-    def infer_relative_search_space(
-        self, study: Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """As the trial's own sampler does."""
-        return self._of(trial).infer_relative_search_space(study, trial)
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """As the trial's own sampler does."""
-        return self._of(trial).sample_relative(study, trial, search_space)
-
-    def sample_independent(
+    def after_trial(
         self,
         study: Study,
         trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """As a sampler of this trial and parameter does: no draw depends on those before it."""
-        sampler = self._make(self._derive(trial.number, param_name))
-        return sampler.sample_independent(study, trial, param_name, param_distribution)
-
-    def _of(self, trial: FrozenTrial) -> BaseSampler:
-        if self._current is None or self._current[0] != trial.number:
-            self._current = (trial.number, self._make(self._derive(trial.number)))
-        return self._current[1]
-
-    def _derive(self, *words: object) -> int:
-        text = " ".join(map(str, (self._seed, *words)))
-        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
-
-
-def _tpe(conditional: bool, seed: int) -> BaseSampler:
-    if not (conditional and GROUPED_TPE):
-        return TPESampler(seed=seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        return TPESampler(seed=seed, multivariate=True, group=True)
-
-
-def _drawn(search: Search) -> BaseSampler:
-    return RepeatableSampler(lambda seed: RandomSampler(seed=seed), search.seed)
-
-
-def _cmaes(seed: int) -> BaseSampler:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        return _CmaEs(seed=seed, with_margin=True, warn_independent_sampling=False)
-
-
-def _gp(seed: int) -> BaseSampler:
-    return _Gp(seed=seed, warn_independent_sampling=False)
-
-
-def _nsgaii(seed: int) -> BaseSampler:
-    return NSGAIISampler(seed=seed, population_size=POPULATION)
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        """Nothing."""
 
 
 class _CmaEs(CmaEsSampler):
@@ -191,3 +120,48 @@ class _Gp(GPSampler):
     ) -> dict[str, Any]:
         rivals = [trial for trial in running_trials if trial.number != self._number]
         return super()._sample_relative_impl(study, completed_trials, rivals, search_space)
+
+
+SAMPLERS: Classes[BaseSampler] = Classes(
+    kind="sampler",
+    base=BaseSampler,
+    optuna=optuna.samplers,
+    own={
+        FRUGAL: FrugalSampler,
+        GRID: GridSampler,
+        "QMCSampler": SobolSampler,
+        BRUTE_FORCE: _BruteForce,
+        CMAES: _CmaEs,
+        GP: _Gp,
+    },
+    defaults={
+        CMAES: {"with_margin": True, "warn_independent_sampling": False},
+        GP: {"warn_independent_sampling": False},
+        NSGAII: {"population_size": POPULATION},
+        NSGAIII: {"population_size": POPULATION},
+    },
+    supplied=("seed", "points", "outlook"),
+    nicknames={"bayesian": TPE, "sobol": "QMCSampler"},
+)
+
+
+def make_sampler(name: str, args: Mapping[str, Any], search: Search) -> BaseSampler:
+    """The sampler of a class, with further arguments of it, for a search.
+
+    Raises:
+        ConfigError: there is no such class, or it refuses the arguments.
+    """
+    if (
+        name == TPE
+        and search.conditional
+        and GROUPED_TPE
+        and not {"multivariate", "group"} & {*args}
+    ):
+        args = {"multivariate": True, "group": True, **args}
+    make = SAMPLERS.maker(name, args)
+    sampler = make(
+        seed=search.seed, points=search.points, outlook=search.outlook
+    )  # raises before anything starts
+    if isinstance(sampler, (SettledSampler, FrugalSampler)):
+        return sampler
+    return RepeatableSampler(lambda seed: make(seed=seed), search.seed)

@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 from optuna._transform import _SearchSpaceTransform
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.samplers import BaseSampler
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
+
+from sweeps.search.repeatable import RepeatableSampler
 
 DIMENSIONS = 64
 """Most parameters of a trial in a Sobol sequence; it is made with as many whatever the space is,
 so that what the space has more of leaves the other parameters as they are."""
 
 
-class _Settled(BaseSampler):
+class SettledSampler(BaseSampler):
     """A sampler that needs to know of a study only which trial asks, and for what."""
 
     def infer_relative_search_space(
@@ -34,7 +36,7 @@ class _Settled(BaseSampler):
         return {}
 
 
-class GridSampler(_Settled):
+class GridSampler(SettledSampler):
     """Gives every point of a space to one trial, in an order that the seed settles.
 
     The n-th trial that was not enqueued has the n-th point, whoever asks, and when. Optuna's own
@@ -42,14 +44,13 @@ class GridSampler(_Settled):
 
     Args:
         points: the parameters of each, by name.
-        seed: of the study.
-        rest: draws what an enqueued trial was not given.
+        seed: of the search; it draws what an enqueued trial was not given, too.
     """
 
-    def __init__(self, points: Iterable[Mapping[str, Any]], seed: int, rest: BaseSampler) -> None:
+    def __init__(self, points: Iterable[Mapping[str, Any]], seed: int) -> None:
         self._points = list(points)
         random.Random(seed).shuffle(self._points)
-        self._rest = rest
+        self._rest = RepeatableSampler(lambda seed: RandomSampler(seed=seed), seed)
 
     def sample_independent(
         self,
@@ -66,7 +67,7 @@ class GridSampler(_Settled):
         return self._points[place][param_name]
 
 
-class SobolSampler(_Settled):
+class SobolSampler(SettledSampler):
     """Spreads trials evenly: the n-th trial has the n-th point of a scrambled Sobol sequence.
 
     The parameter a trial asks for as its k-th has the point's k-th coordinate, so that a space need
@@ -74,7 +75,7 @@ class SobolSampler(_Settled):
     trial asks again.
 
     Args:
-        seed: of the study.
+        seed: of the search.
     """
 
     def __init__(self, seed: int) -> None:

@@ -11,7 +11,8 @@ from sweeps.space.values import exact, is_number, shown
 from trainer.errors import ConfigError, unknown
 
 _KEYS = ("low", "high", "step", "log", "grid")
-_GRID = "1-2-5"
+GRID = "1-2-5"
+"""The only grid there is: 1, 2 and 5 times each power of ten."""
 
 
 def parse_range(raw: Mapping[str, Any]) -> Parameter:
@@ -27,8 +28,8 @@ def parse_range(raw: Mapping[str, Any]) -> Parameter:
     log, step, grid = raw.get("log", False), raw.get("step"), raw.get("grid")
     if not isinstance(log, bool):
         raise ConfigError(f"log must be true or false, but got {shown(log)}.")
-    if grid not in (None, _GRID):
-        raise ConfigError(unknown("grid", shown(grid), (_GRID,)))
+    if grid not in (None, GRID):
+        raise ConfigError(unknown("grid", shown(grid), (GRID,)))
     chosen = [key for key in ("step", "log", "grid") if raw.get(key) not in (None, False)]
     if "step" in raw and "step" not in chosen:
         chosen.insert(0, "step")
@@ -77,7 +78,7 @@ def _grid(bounds: Range) -> Grid:
     if not within:
         below, above = max(it for it in values if it < low), min(it for it in values if it > high)
         raise ConfigError(
-            f"a {_GRID} grid must have a number from {shown(bounds.low)} to {shown(bounds.high)}, "
+            f"a {GRID} grid must have a number from {shown(bounds.low)} to {shown(bounds.high)}, "
             f"but has none; the nearest are {shown(number(below))} and {shown(number(above))}."
         )
     return Grid(tuple(number(value) for value in within))

@@ -9,8 +9,8 @@ import pytest
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps.search.sampling import LEARN_FROM_OTHERS, SAMPLERS, Search
-from sweeps.search.warm import WarmSampler
+from sweeps.search.sampling import LEARN_FROM_OTHERS, Search, make_sampler
+from sweeps.search.seeing import SeeingSampler
 
 BEST = {"lr_index": 9, "gamma": 0.3}
 
@@ -32,13 +32,13 @@ def study_with(sampler: BaseSampler, storage: Any = None) -> optuna.Study:
 
 def made(name: str, seed: int) -> BaseSampler:
     """A sampler by its name."""
-    return SAMPLERS[name](Search(seed=seed, conditional=False))
+    return make_sampler(name, {}, Search(seed=seed, conditional=False))
 
 
 @pytest.fixture(scope="module")
 def earlier() -> list[FrozenTrial]:
     """Thirty trials drawn at random."""
-    study = study_with(made("random", seed=100))
+    study = study_with(made("RandomSampler", seed=100))
     for _ in range(30):
         trial = study.ask()
         study.tell(trial, draw(trial))
@@ -59,7 +59,9 @@ def run(study: optuna.Study, trials: int) -> list[float]:
     return values
 
 
-@pytest.mark.parametrize(("sampler", "seeds", "trials"), [("tpe", 5, 4), ("gp", 2, 2)])
+@pytest.mark.parametrize(
+    ("sampler", "seeds", "trials"), [("TPESampler", 5, 4), ("GPSampler", 2, 2)]
+)
 def test_the_first_suggestions_are_near_what_was_best_before(
     sampler: str, seeds: int, trials: int, earlier: list[FrozenTrial]
 ) -> None:
@@ -67,7 +69,7 @@ def test_the_first_suggestions_are_near_what_was_best_before(
     cold, warm = 0.0, 0.0
     for seed in range(seeds):
         cold += sum(run(study_with(made(sampler, seed)), trials))
-        study = study_with(WarmSampler(made(sampler, seed), earlier))
+        study = study_with(SeeingSampler(made(sampler, seed), earlier))
         warm += sum(run(study, trials))
         assert [trial.number for trial in study.get_trials()] == list(range(trials))
     assert warm < cold / 2
@@ -78,13 +80,13 @@ def test_a_warm_study_repeats_however_often_it_is_opened(
     sampler: str, earlier: list[FrozenTrial]
 ) -> None:
     """An ask that was cut off, too, is completed to the same values."""
-    straight = study_with(WarmSampler(made(sampler, 3), earlier))
+    straight = study_with(SeeingSampler(made(sampler, 3), earlier))
     values = run(straight, 2)
     storage, again = optuna.storages.InMemoryStorage(), []
     for _ in range(2):
-        trial = study_with(WarmSampler(made(sampler, 3), earlier), storage).ask()
+        trial = study_with(SeeingSampler(made(sampler, 3), earlier), storage).ask()
         trial.suggest_int("lr_index", 0, 12)
-        study = study_with(WarmSampler(made(sampler, 3), earlier), storage)
+        study = study_with(SeeingSampler(made(sampler, 3), earlier), storage)
         taken_up = optuna.Trial(study, trial._trial_id)
         again.append(draw(taken_up))
         study.tell(taken_up, again[-1])
@@ -93,7 +95,7 @@ def test_a_warm_study_repeats_however_often_it_is_opened(
 
 def test_a_sampler_goes_on_learning_from_its_own_trials(earlier: list[FrozenTrial]) -> None:
     """Where the best lies elsewhere now, it is found all the same."""
-    study = study_with(WarmSampler(made("tpe", 0), earlier))
+    study = study_with(SeeingSampler(made("TPESampler", 0), earlier))
     for _ in range(40):
         trial = study.ask()
         draw(trial)
@@ -121,7 +123,7 @@ def test_what_diverged_is_kept_away_from(earlier: list[FrozenTrial]) -> None:
         )
     places = []
     for seed in range(5):
-        study = study_with(WarmSampler(made("tpe", seed), bad))
+        study = study_with(SeeingSampler(made("TPESampler", seed), bad))
         for _ in range(3):
             trial = study.ask()
             draw(trial)

@@ -1,6 +1,7 @@
-"""A sampler's warm start: it sees an earlier study's trials as if they were its study's own.
+"""What a sampler of Optuna's sees of its study: suspended trials as pruned, and further trials.
 
-Pruner, budget, report and MLflow never do.
+The further ones are those of an earlier study, which a warm start learns from. Pruner, budget,
+report and MLflow never see any of that.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from sweeps.search.curves import GRANTED
 
 
-class WarmSampler(BaseSampler):
-    """A sampler that takes further trials for trials of its study.
+class SeeingSampler(BaseSampler):
+    """A sampler that takes a suspended trial for a pruned one, and further trials for its own.
 
     Args:
         sampler: one that learns from whatever trials a study has.
@@ -49,12 +52,26 @@ class WarmSampler(BaseSampler):
         seen = self._seen(study)
         return self._sampler.sample_independent(seen, trial, param_name, param_distribution)
 
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """As the sampler does."""
+        self._sampler.before_trial(study, trial)
+
+    def after_trial(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        """As the sampler does."""
+        self._sampler.after_trial(study, trial, state, values)
+
     def _seen(self, study: Study) -> Study:
         return _SeenStudy(study, self._further)
 
 
 class _SeenStudy(Study):
-    """A study in all but its trials, before which it has further ones."""
+    """A study in all but its trials."""
 
     def __init__(self, study: Study, further: Sequence[FrozenTrial]) -> None:
         vars(self).update(vars(study))
@@ -66,5 +83,23 @@ class _SeenStudy(Study):
         states: Container[TrialState] | None = None,
         use_cache: bool = False,
     ) -> list[FrozenTrial]:
-        further = [it for it in self._further if states is None or it.state in states]
-        return [*further, *super()._get_trials(deepcopy, states, use_cache)]
+        own = map(_as_pruned, super()._get_trials(deepcopy, None, use_cache))
+        return [it for it in (*self._further, *own) if states is None or it.state in states]
+
+
+def _as_pruned(trial: FrozenTrial) -> FrozenTrial:
+    """The trial as it would be, were it ended where it is suspended."""
+    granted = trial.user_attrs.get(GRANTED)
+    step = trial.last_step
+    if trial.state != TrialState.RUNNING or granted is None or step is None or step < granted:
+        return trial
+    pruned = create_trial(
+        state=TrialState.PRUNED,
+        value=trial.intermediate_values[step],
+        params=trial.params,
+        distributions=trial.distributions,
+        user_attrs=trial.user_attrs,
+        intermediate_values=trial.intermediate_values,
+    )
+    pruned.number = trial.number
+    return pruned

@@ -1,0 +1,116 @@
+"""All that is advised on a study: changes of its space, then flags and commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import pandas as pd
+
+from sweeps.report.advice import Advice, evidence_of
+from sweeps.report.confirmed import TIED
+from sweeps.report.frames import StudyFrames
+from sweeps.report.ranking import Winner, distinct
+from sweeps.report.space_advice import TOP, at_the_ends, diverging, fixed, idle, one_optimizer
+from sweeps.space.described import Described, changed, is_function
+from trainer.record import BEST, BEST_EPOCH, COMPLETE, PRUNED
+
+
+def advise(
+    frames: StudyFrames,
+    ranked: pd.DataFrame,
+    winner: Winner,
+    confirmed: pd.DataFrame,
+    importances: Mapping[str, float],
+) -> tuple[Advice, ...]:
+    """What to try next; a change of the space is made to the space that has the earlier ones.
+
+    Args:
+        frames: the study.
+        ranked: what `sweeps.report.ranking.rank` made of it.
+        winner: of it.
+        confirmed: what `sweeps.report.confirmed.compare` made of its repeats.
+        importances: of parameters, 0 to 1; see `sweeps.report.as_study.importances`.
+    """
+    found: list[Advice] = []
+
+    def space() -> Described:
+        known = {} if is_function(frames.space) else frames.space
+        return changed(known, [change for item in found for change in item.changes])
+
+    results = distinct(frames, ranked)
+    unimportant = idle(winner, importances, ranked)
+    found += at_the_ends(space(), frames, winner, unimportant)
+    found += one_optimizer(space(), results)
+    found += diverging(space(), frames, results)
+    found += fixed(space(), winner, unimportant, ranked)
+    found += _epochs(frames, ranked, results, winner)
+    found += _pruned(frames, ranked, confirmed)
+    found += _unconfirmed(frames, ranked, winner, confirmed)
+    return tuple(found)
+
+
+def _epochs(
+    frames: StudyFrames, ranked: pd.DataFrame, results: pd.DataFrame, winner: Winner
+) -> Iterator[Advice]:
+    """Whether there were too few epochs, or more than were of use."""
+    won = ranked[ranked["trial"] == winner.trial].iloc[0]
+    if winner.epoch == won["epochs"] == won["asked_epochs"]:
+        yield Advice(
+            seen=f"The winner's best epoch, {winner.epoch}, is its last.",
+            evidence=(winner.trial,),
+            flags={
+                "--epochs": str(2 * winner.epoch),
+                "--enqueue": f"study:{frames.name}:top=5",
+            },
+        )
+        return
+    top = results[results["state"] == COMPLETE].head(TOP)
+    last = int(top[BEST_EPOCH].max()) if len(top) else 0
+    if len(top) == TOP and 2 * last <= won["asked_epochs"]:
+        yield Advice(
+            seen=f"None of the {TOP} best complete results got better after epoch {last} of "
+            f"{won['asked_epochs']}.",
+            evidence=evidence_of(top),
+            flags={"--epochs": str(last + max(1, last // 4))},
+        )
+
+
+def _pruned(frames: StudyFrames, ranked: pd.DataFrame, confirmed: pd.DataFrame) -> Iterator[Advice]:
+    """Whether a trial was stopped that is as good as the best."""
+    states = ranked.set_index("trial")["state"]
+    good = confirmed[(confirmed["verdict"] == TIED) | (confirmed.index == 0)]
+    stopped = [int(trial) for trial in good["trial"] if states.get(trial) == PRUNED]
+    if stopped:
+        numbers = ", ".join(map(str, stopped))
+        yield Advice(
+            seen=f"Trial {numbers} was pruned, but from other seeds nothing is better: the pruner "
+            "stops too early.",
+            evidence=tuple(stopped),
+            flags={"--pruner": "none"},
+        )
+        return
+    first = ranked.iloc[0]
+    complete = ranked[ranked["state"] == COMPLETE]
+    if confirmed.empty and first["state"] == PRUNED and len(complete):
+        name = BEST + frames.objective
+        yield Advice(
+            seen=f"Trial {first['trial']} was pruned after epoch {first['epochs']} though its "
+            f"{name}, {first[name]:.6g}, is better than the winner's.",
+            evidence=(int(first["trial"]),),
+            command=f"python -m sweeps.confirm --study {frames.name} --top 5",
+        )
+
+
+def _unconfirmed(
+    frames: StudyFrames, ranked: pd.DataFrame, winner: Winner, confirmed: pd.DataFrame
+) -> Iterator[Advice]:
+    """Whether a trial that came later is better than the winner, which other seeds confirmed."""
+    name, first, trials = BEST + frames.objective, ranked.iloc[0], set(confirmed["trial"])
+    is_better = first[name] != winner.value  # as it is the first; others may share its best epoch
+    if is_better and winner.trial in trials and first["trial"] not in trials:
+        yield Advice(
+            seen=f"Trial {first['trial']} has a better {name}, {first[name]:.6g}, than the winner, "
+            "but was not trained from other seeds.",
+            evidence=(int(first["trial"]),),
+            command=f"python -m sweeps.confirm --study {frames.name}",
+        )

@@ -1,0 +1,192 @@
+"""The space to search next: a study's own with all that is advised, as a file that runs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sweeps.config import SweepConfig
+from sweeps.errors import SweepError
+from sweeps.report.advice import Advice
+from sweeps.report.frames import StudyFrames
+from sweeps.report.ranking import rank
+from sweeps.report.summary import summarize
+from sweeps.space.declared import DeclaredSpace
+from sweeps.space.described import Change, Described, changed, is_function, to_toml
+from sweeps.space.file import parse_space
+from sweeps.space.parameter import EPOCHS
+from trainer.config import TrainConfig
+from trainer.errors import ConfigError
+from trainer.options import parse_settings
+
+_NO_FLAG = ("optimizer", "lr", "step_size", "gamma")  # of a sweep: these stand in its space
+_UP_TO_EPOCHS = re.compile(r"step_size|scheduler\..+")
+_TOP = re.compile(r"study:.+:top=(\d+)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NextSpace:
+    """A file of a search space, and how to search it.
+
+    Attributes:
+        text: of the file.
+        applied: what of the advice on the study it follows.
+        refused: what it does not, as the space with that could not be trained; with the reason.
+        command: searches it, with the settings of the study.
+    """
+
+    text: str
+    applied: tuple[Advice, ...]
+    refused: tuple[tuple[Advice, str], ...]
+    command: str
+
+
+def next_space(frames: StudyFrames, path: Path, tracking_uri: str | None = None) -> NextSpace:
+    """What to search after a study.
+
+    Args:
+        frames: the study.
+        path: of the file to be.
+        tracking_uri: MLflow's store, where it was named.
+
+    Raises:
+        SweepError: the study's space is no file, or not known.
+        ConfigError: its space cannot be searched any more, as code that it names is missing.
+    """
+    if is_function(frames.space):
+        raise SweepError(
+            f"Study {frames.name} searches {frames.space['function']}, a Python function: there is "
+            "no file to write; change the function as the report advises."
+        )
+    if not frames.space:
+        raise SweepError(f"The space of study {frames.name} must be in MLflow, but is not.")
+    base = _base(frames.settings)
+    space = changed(_with_epochs(frames.space, base.epochs), _constants(base, frames.settings))
+    opened = _opened(space, base, path)
+    applied, refused, flags = list[Advice](), list[tuple[Advice, str]](), dict[str, str]()
+    for item in summarize(frames).advice:
+        if not (item.changes or item.flags):
+            continue
+        epochs = int(item.flags.get("--epochs", base.epochs))
+        now, then = changed(space, item.changes), base.having({"epochs": epochs})
+        try:
+            opened = _opened(now, then, path)
+        except ConfigError as error:
+            refused.append((item, str(error)))
+            continue
+        space, base = now, then
+        flags |= item.flags
+        applied.append(item)
+    if not _has(opened, base, frames, flags.get("--enqueue", "")):
+        del flags["--enqueue"]
+    words = ["python", "-m", "sweeps.run", "--space", str(path)]
+    words += _flags(frames, base, flags)
+    words += ["--tracking-uri", tracking_uri] if tracking_uri else []
+    command = shlex.join(words)
+    head = _head(frames, applied, command)
+    return NextSpace(
+        text=f"{head}\n{to_toml(space)}",
+        applied=tuple(applied),
+        refused=tuple(refused),
+        command=command,
+    )
+
+
+def _base(settings: Mapping[str, Any]) -> TrainConfig:
+    """What all trials of a study had in common, as far as its settings tell."""
+    names = {item.name for item in fields(TrainConfig)} - {"unshared"}
+    return TrainConfig(**{name: it for name, it in settings.items() if name in names})
+
+
+def _with_epochs(space: Described, epochs: int) -> dict[str, Any]:
+    """The space in which parameters of the schedule go as far as the sweep does."""
+
+    def entry_of(name: str, entry: Any) -> Any:
+        is_range = isinstance(entry, Mapping) and {"low", "high"} <= entry.keys()
+        if is_range and _UP_TO_EPOCHS.fullmatch(name) and entry["high"] == epochs:
+            return {**entry, "high": EPOCHS} if isinstance(entry["low"], int) else entry
+        return entry
+
+    made = {name: entry_of(name, it) for name, it in space.items() if name != "when"}
+    if "when" in space:
+        made["when"] = {
+            governor: {
+                value: {name: entry_of(name, it) for name, it in table.items()}
+                for value, table in cases.items()
+            }
+            for governor, cases in space["when"].items()
+        }
+    return made
+
+
+def _constants(base: TrainConfig, settings: Mapping[str, Any]) -> list[Change]:
+    """Those of all trials that no flag of a sweep sets, where they are not the default."""
+    defaults = TrainConfig()
+    return [
+        Change(name, getattr(base, name))
+        for name in _NO_FLAG
+        if name in settings and getattr(base, name) != getattr(defaults, name)
+    ]
+
+
+def _opened(space: Described, base: TrainConfig, path: Path) -> DeclaredSpace:
+    opened = parse_space(to_toml(space), str(path))
+    opened.check(base)
+    return opened
+
+
+def _has(space: DeclaredSpace, base: TrainConfig, frames: StudyFrames, known: str) -> bool:
+    """Whether the space has the study's best trials that are to be tried first."""
+    top = _TOP.fullmatch(known)
+    rows = rank(frames).head(int(top[1])) if top else pd.DataFrame()
+    for _, row in rows.iterrows():
+        given = {name: row.get(name) for name in space.searched}
+        words = [f"{name}={it}" for name, it in given.items() if it is not None and not pd.isna(it)]
+        try:
+            space.params(parse_settings(words), base)
+        except ConfigError:
+            return False
+    return True
+
+
+def _flags(frames: StudyFrames, base: TrainConfig, advised: Mapping[str, str]) -> list[str]:
+    """The flags of a sweep that has the study's settings, save what is advised."""
+    defaults, flags, words = TrainConfig(), dict[str, str](), list[str]()
+    for item in fields(TrainConfig):
+        name, value = item.name, getattr(base, item.name)
+        option = name.replace("_", "-")
+        if name in (*_NO_FLAG, "unshared") or value == getattr(defaults, name):
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{option}" if value else f"--no-{option}")
+        elif isinstance(value, Mapping):
+            owner = "" if name == "optimizer_args" else f"{name.removesuffix('_args')}."
+            words += [word for key, it in value.items() for word in ("--set", f"{owner}{key}={it}")]
+        else:
+            flags[f"--{option}"] = str(value)
+    usual = {item.name: item.default for item in fields(SweepConfig) if item.default is not MISSING}
+    for name in ("objective", "sampler", "pruner"):
+        if name in frames.settings and frames.settings[name] != usual[name]:
+            flags[f"--{name}"] = str(frames.settings[name])
+    if frames.asked != usual["trials"]:
+        flags["--trials"] = str(frames.asked)
+    return [*(word for flag in {**flags, **advised}.items() for word in flag), *words]
+
+
+def _head(frames: StudyFrames, applied: Sequence[Advice], command: str) -> str:
+    """A comment that says where the file is from and what to do with it."""
+    changes = [f"  {item.seen}" for item in applied] or ["  nothing is to be changed"]
+    lines = [
+        f"The space of study {frames.name}, with what its {len(frames.trials)} trials advise:",
+        *changes,
+        "Search it:",
+        f"  {command}",
+    ]
+    printable = ("".join(it if it.isprintable() else " " for it in line) for line in lines)
+    return "".join(f"# {line}\n" for line in printable)

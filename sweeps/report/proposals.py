@@ -1,0 +1,136 @@
+"""Values that a change of the space proposes: further at one end, or those below a border."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from sweeps.space.ranges import GRID, parse_range
+from sweeps.space.values import exact, is_number
+
+_FURTHER = 10  # a logarithmic range grows by this factor
+_LOWEST = {"step_size": 1, "warmup": 0, "momentum": 0, "weight_decay": 0, "dampening": 0}
+_HIGHEST = {"gamma": 1}  # beyond these there is nothing to try
+_BELOW_ONE = ("momentum", "alpha", "rho")  # shares of a running mean, which at 1 forgets nothing
+
+
+def numbers_of(entry: Any) -> list[float]:
+    """Both ends of a range, or all numbers of a grid or of choices, in order; else none."""
+    if isinstance(entry, Mapping):
+        entry = entry.get("grid") or [entry.get("low"), entry.get("high")]
+    numbers = entry if isinstance(entry, list) else [entry]
+    return sorted(numbers) if all(map(is_number, numbers)) else []
+
+
+def wider(name: str, entry: Any, *, down: bool) -> Any:
+    """The description of a name with more values at one end, and all that it has already.
+
+    A grid and a logarithmic range grow by a decade, others by half of their length, in their steps;
+    choices by one value.
+
+    Args:
+        name: of the parameter, which may have natural bounds.
+        entry: its description in a space; two numbers at least.
+        down: whether at the lower end.
+
+    Returns:
+        None where there is nothing further to try.
+    """
+    numbers = numbers_of(entry)
+    low, high = numbers[0], numbers[-1]
+    if (low if down else high) == (_LOWEST if down else _HIGHEST).get(name):
+        return None
+    if isinstance(entry, list):
+        further = _next(name, numbers, down=down)
+        if further is None:
+            return None
+        return [further, *entry] if down else [*entry, further]
+    if "grid" in entry or entry.get("log"):
+        low, high = (low, _times(high, _FURTHER)) if not down else (_divided(low, _FURTHER), high)
+        return _grid(low, high) if "grid" in entry else {**entry, "low": low, "high": high}
+    return _stretched(name, entry, down=down)
+
+
+def below(entry: Any, border: float) -> Any:
+    """The description without the values from `border` on; None where no value is left."""
+    numbers = numbers_of(entry)
+    if not numbers or numbers[0] >= border:
+        return None
+    if isinstance(entry, Mapping) and "grid" in entry:
+        return {"grid": [it for it in numbers if it < border]}
+    if not isinstance(entry, Mapping):
+        return [it for it in numbers if it < border]
+    if numbers[-1] < border:
+        return entry
+    if step := entry.get("step", 1 if isinstance(numbers[-1], int) else None):
+        steps = math.ceil((exact(border) - exact(numbers[0])) / exact(step)) - 1
+        high = exact(numbers[0]) + steps * exact(step)
+        return {**entry, "high": int(high) if isinstance(numbers[-1], int) else float(high)}
+    return {**entry, "high": border}  # of all numbers between, that one is never drawn
+
+
+def rates_below(border: float, low: float | None = None) -> Any:
+    """Learning rates below a border, from `low` on, or from two decades below it.
+
+    They lie on the 1-2-5 grid, on which epochs recur.
+    """
+    low = _divided(border, _FURTHER**2) if low is None else low
+    grid = [it for it in _grid(low / _FURTHER, border)["grid"] if it < border]
+    lowest = max(it for it in grid if it <= low)
+    return {"grid": [it for it in grid if it >= lowest]}
+
+
+def _grid(low: float, high: float) -> Any:
+    return parse_range({"low": low, "high": high, "grid": GRID}).describe()
+
+
+def _times(value: float, factor: int) -> float:
+    return type(value)(exact(value) * factor)
+
+
+def _divided(value: float, factor: int) -> float:
+    """As on paper; a whole number stays one, above 0."""
+    return max(1, value // factor) if isinstance(value, int) else float(exact(value) / factor)
+
+
+def _next(name: str, numbers: list[float], *, down: bool) -> float | None:
+    """The number that goes on in the proportion of the last two; towards 1 where that is an end."""
+    if down:
+        first, second = numbers[0], numbers[1]
+        further = exact(first) * exact(first) / exact(second) if first > 0 else Decimal(0)
+        possible = 0 < further < exact(first)
+    else:
+        first, second = numbers[-1], numbers[-2]
+        if name in _BELOW_ONE or name in _HIGHEST:
+            further = 1 - (1 - exact(first)) ** 2 / (1 - exact(second))
+            possible = exact(first) < further < 1
+        else:
+            further = exact(first) * exact(first) / exact(second) if second > 0 else Decimal(0)
+            possible = further > exact(first)
+    value = float(f"{further:.4g}")
+    if all(isinstance(it, int) for it in numbers):
+        value = round(further)
+    return value if possible and value not in numbers and value > 0 else None
+
+
+def _stretched(name: str, entry: Mapping[str, Any], *, down: bool) -> Any:
+    """A range that is longer by half, as far as its steps and natural bounds allow."""
+    whole = all(isinstance(entry[end], int) for end in ("low", "high"))
+    low, high = exact(entry["low"]), exact(entry["high"])
+    least = low / _FURTHER if low > 0 else Decimal(_LOWEST.get(name, "-Infinity"))
+    most = Decimal(_HIGHEST.get(name, "Infinity"))
+    if name in _BELOW_ONE:
+        most = 1 - (1 - high) / _FURTHER
+    room = low - least if down else most - high
+    by = min((high - low) / 2, room)
+    step = exact(entry.get("step") or (1 if whole else 0))
+    if step and (by >= step or whole):
+        by = by // step * step
+    elif step:  # no step leads further
+        entry = {end: entry[end] for end in ("low", "high")}
+    if not by:
+        return None
+    number = int if whole else float
+    return {**entry, **({"low": number(low - by)} if down else {"high": number(high + by)})}

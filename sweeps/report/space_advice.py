@@ -1,0 +1,163 @@
+"""Advice on the search space: ranges to widen or to cut, and what need not be searched any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from sweeps.report.advice import Advice, evidence_of
+from sweeps.report.frames import StudyFrames
+from sweeps.report.proposals import below, numbers_of, rates_below, wider
+from sweeps.report.ranking import Winner
+from sweeps.space.described import Change, Described, choices_of, entry_of, governor_of
+from trainer.record import COMPLETE, DIVERGED
+
+TOP = 10
+"""How many of the best results are evidence."""
+
+_FAIR = 0.5  # of an optimizer's number of complete results, which others must have, too
+_DIVERGED = 0.1  # a share of an optimizer's trials from which on its rates are too high
+_MATTERS = 0.01  # a parameter that explains less of the differences does not
+_ENOUGH_TRIALS = 20  # complete ones, to say so
+_ENOUGH_VALUES = 3  # of the parameter
+_OWN: Mapping[str, tuple[str, list[Any]]] = {
+    "SGD": ("momentum", [0.0, 0.5, 0.9]),
+    "Adam": ("betas", [[0.9, 0.999], [0.9, 0.99]]),
+    "AdamW": ("weight_decay", [0.0, 0.01, 0.1]),
+    "RMSprop": ("alpha", [0.9, 0.99]),
+    "Adagrad": ("lr_decay", [0.0, 0.001, 0.01]),
+}
+"""What is worth searching of an optimizer once the others are out."""
+
+
+def at_the_ends(
+    space: Described, frames: StudyFrames, winner: Winner, idle: Mapping[str, float]
+) -> Iterator[Advice]:
+    """Of each number that matters and whose best value is as low or as high as the space goes."""
+    optimizer = str(winner.params.get("optimizer"))
+    lost = frames.trials[frames.trials["state"] == DIVERGED]
+    highest = lost.loc[lost["optimizer"] == optimizer, "lr"].max()
+    for name, value in winner.params.items():
+        if isinstance(value, (bool, str)) or name in idle:
+            continue
+        where, entry = entry_of(space, name, winner.params)
+        numbers = numbers_of(entry)
+        if len(numbers) < 2 or value not in (numbers[0], numbers[-1]):
+            continue
+        down = value == numbers[0]
+        if name == "step_size" and not down:  # the epochs are as far as it can go
+            continue
+        if name == "lr":  # what is seen of one optimizer is true of that one only
+            where = where or _own_table(choices_of(space, "optimizer"), optimizer)
+            if highest >= value and not down:
+                continue
+        proposed = wider(name, entry, down=down)
+        if proposed is not None and _can_depend(space, name, where):
+            end = "lowest" if down else "highest"
+            yield Advice(
+                seen=f"The winner's {name}, {value:g}, is the {end} that the space has.",
+                evidence=(winner.trial,),
+                changes=(Change(name, proposed, where),),
+            )
+
+
+def one_optimizer(space: Described, results: pd.DataFrame) -> Iterator[Advice]:
+    """Whether all of the best are of one optimizer, though the others had as good a chance."""
+    top = results.head(TOP)
+    name = str(top["optimizer"].iloc[0])
+    complete = results.loc[results["state"] == COMPLETE, "optimizer"].value_counts()
+    choices = choices_of(space, "optimizer") or [*results["optimizer"].unique()]
+    least = max(1, _FAIR * complete.get(name, 0))
+    is_fair = all(complete.get(it, 0) >= least for it in choices if it != name)
+    if len(top) < TOP or top["optimizer"].nunique() > 1 or len(choices) < 2 or not is_fair:
+        return
+    if governor_of(space, "optimizer"):
+        return
+    argument, values = _OWN.get(name, ("", []))
+    is_searched = argument in space or governor_of(space, argument)
+    own = () if is_searched or not argument else (Change(argument, values),)
+    counts = ", ".join(f"{count} of {it}" for it, count in complete.items())
+    yield Advice(
+        seen=f"All of the {TOP} best results are of {name}; trained to their end: {counts}.",
+        evidence=evidence_of(top),
+        changes=(Change("optimizer", name), *own),
+    )
+
+
+def diverging(space: Described, frames: StudyFrames, results: pd.DataFrame) -> Iterator[Advice]:
+    """Of each optimizer that diverged at least twice, and in a tenth of all its trials.
+
+    The border is the lowest rate that diverged above the rates of the better half of its results:
+    what is good stays, and so do rates below the border that were not tried.
+    """
+    choices = choices_of(space, "optimizer") or [*frames.trials["optimizer"].unique()]
+    for name, rows in frames.trials.groupby("optimizer"):
+        optimizer, ranked = str(name), results[results["optimizer"] == name]
+        good = ranked["lr"].head((len(ranked) + 1) // 2).max()  # missing where none is ranked
+        lost = rows[(rows["state"] == DIVERGED) & ~(rows["lr"] <= good)]
+        if len(lost) < 2 or len(lost) < _DIVERGED * len(rows) or optimizer not in choices:
+            continue
+        border = float(lost["lr"].min())
+        where, entry = entry_of(space, "lr", {"optimizer": optimizer})
+        where = where or _own_table(choices, optimizer)
+        proposed = below(entry, border)
+        if proposed is None:
+            tried = rows.loc[rows["lr"] < border, "lr"] if entry is None else rows["lr"].head(0)
+            proposed = rates_below(border, float(tried.min()) if len(tried) else None)
+        if proposed != entry and _can_depend(space, "lr", where):
+            yield Advice(
+                seen=f"{optimizer} diverged in {len(lost)} of {len(rows)} trials, "
+                f"from lr {border:g} on.",
+                evidence=evidence_of(lost),
+                changes=(Change("lr", proposed, where),),
+            )
+
+
+def idle(
+    winner: Winner, importances: Mapping[str, float], ranked: pd.DataFrame
+) -> dict[str, float]:
+    """The numbers that hardly matter, with their importance.
+
+    Only those of which several values were trained to the end, none in most of the trials. No rate
+    of several optimizers is among them, as each has its own best one.
+    """
+    complete = ranked[ranked["state"] == COMPLETE]
+    several = complete["optimizer"].nunique() > 1
+    idle = {}
+    for name, share in importances.items():
+        if share >= _MATTERS or isinstance(winner.params.get(name, ""), str):
+            continue
+        if name == "lr" and several:
+            continue
+        counts = complete[name].value_counts()
+        if len(counts) >= _ENOUGH_VALUES and 2 * counts.max() <= len(complete) >= _ENOUGH_TRIALS:
+            idle[name] = share
+    return idle
+
+
+def fixed(
+    space: Described, winner: Winner, idle: Mapping[str, float], ranked: pd.DataFrame
+) -> Iterator[Advice]:
+    """To search no more what hardly matters."""
+    complete = ranked[ranked["state"] == COMPLETE]
+    for name, share in idle.items():
+        where, _ = entry_of(space, name, winner.params)
+        yield Advice(
+            seen=f"{name} explains {share:.1%} of what tells the best tenth of {len(complete)} "
+            "complete trials from the others (PED-ANOVA).",
+            evidence=evidence_of(complete),
+            changes=(Change(name, winner.params[name], where),),
+        )
+
+
+def _own_table(choices: Sequence[Any], optimizer: str) -> tuple[str, str] | None:
+    """The condition of what is true of one optimizer; None where there is no other."""
+    return ("optimizer", optimizer) if len(choices) > 1 else None
+
+
+def _can_depend(space: Described, name: str, where: tuple[str, str] | None) -> bool:
+    """Whether an entry of this condition would hold: a name may depend on one other only."""
+    governor = governor_of(space, name)
+    return governor is None or (where is not None and where[0] == governor)

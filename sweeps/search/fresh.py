@@ -1,0 +1,111 @@
+"""No trial is spent on what is known: a suggestion without a new epoch is drawn again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from sweeps.search.curves import Curves
+from sweeps.search.outlook import Outlook
+from sweeps.search.points import Point
+from sweeps.search.repeatable import RepeatableSampler
+from sweeps.search.sequences import is_enqueued
+
+TRIES = 20
+"""Draws for one trial; the last one is taken whatever it is."""
+
+
+class FreshSampler(BaseSampler):
+    """Draws all parameters of a trial at once, and again where the study knows the answer.
+
+    That is so where every epoch of the point is known, or where a trial was pruned in one of them;
+    and beyond the border of divergence: where rates that are nowhere higher diverged, all else
+    being equal.
+
+    Args:
+        sampler: that draws.
+        outlook: of the study's space.
+    """
+
+    def __init__(self, sampler: RepeatableSampler, outlook: Outlook) -> None:
+        self._sampler = sampler
+        self._outlook = outlook
+        self._current: tuple[int, Point | None] | None = None
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """As the sampler does."""
+        self._sampler.before_trial(study, trial)
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """All parameters of the point; of an enqueued trial as the sampler does."""
+        point = self._point(study, trial)
+        if point is None:
+            return self._sampler.infer_relative_search_space(study, trial)
+        return dict(point.distributions)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """The point."""
+        point = self._point(study, trial)
+        if point is None:
+            return self._sampler.sample_relative(study, trial, search_space)
+        return dict(point.params)
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """As the sampler does."""
+        return self._sampler.sample_independent(study, trial, param_name, param_distribution)
+
+    def _point(self, study: Study, trial: FrozenTrial) -> Point | None:
+        if self._current is None or self._current[0] != trial.number:
+            point = None if is_enqueued(trial) else self._fresh(study, trial)
+            self._current = (trial.number, point)
+        return self._current[1]
+
+    def _fresh(self, study: Study, trial: FrozenTrial) -> Point | None:
+        trials = [it for it in study.get_trials(deepcopy=False) if it.number != trial.number]
+        curves = self._outlook.curves(trials)
+        ends = _pruned_at(curves, trials)
+        point = None
+        for attempt in range(TRIES):
+            point = self._drawn(self._sampler.again(attempt), study, trial)
+            if point is None or not (
+                curves.is_known(point)
+                or curves.is_beyond(point)
+                or not ends.isdisjoint(point.nodes)
+            ):
+                break
+        return point
+
+    def _drawn(self, sampler: BaseSampler, study: Study, trial: FrozenTrial) -> Point | None:
+        space = sampler.infer_relative_search_space(study, trial)
+        together = sampler.sample_relative(study, trial, space) if space else {}
+
+        def suggest(name: str, distribution: BaseDistribution) -> Any:
+            if name in together and space[name] == distribution:
+                return together[name]
+            return sampler.sample_independent(study, trial, name, distribution)
+
+        return self._outlook.points.asked(suggest)
+
+
+def _pruned_at(curves: Curves, trials: list[FrozenTrial]) -> set[int]:
+    """The last epochs of trials that a pruner stopped."""
+    pruned = {it.number for it in trials if it.state == TrialState.PRUNED}
+    return {
+        curve.point.nodes[len(curve.values) - 1]
+        for curve in curves.all
+        if curve.number in pruned and curve.values and not curve.diverged and not curve.allocated
+    }

@@ -1,0 +1,120 @@
+"""The search that asks of every epoch what it can be expected to gain.
+
+`FrugalSampler` suggests points, `FrugalPruner` grants epochs, both by what `Outlook` expects.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from sweeps.search.allocation import BEGIN, AllocatingPruner, Grant, at_least
+from sweeps.search.outlook import START_TRIALS, Outlook
+from sweeps.search.points import Point
+from sweeps.search.repeatable import RepeatableSampler
+from sweeps.search.sequences import is_enqueued
+
+_LEAST_EPOCHS = 3  # of each trial on average; with fewer nothing is learnt of schedules
+
+
+class FrugalSampler(BaseSampler):
+    """Suggests what is expected to gain most for each epoch.
+
+    The study must have each epoch's objective reported, from step 1 on. The same trials give the
+    same suggestion.
+
+    Args:
+        outlook: of the study's space.
+        seed: of what an enqueued trial is not given.
+    """
+
+    def __init__(self, outlook: Outlook, seed: int) -> None:
+        self._outlook = outlook
+        self._rest = RepeatableSampler(lambda it: RandomSampler(seed=it), seed)
+        self._current: tuple[int, Point] | None = None
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """All parameters of the point."""
+        if is_enqueued(trial):
+            return {}
+        return dict(self._point(study, trial).distributions)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """The point."""
+        return {} if is_enqueued(trial) else dict(self._point(study, trial).params)
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """At random, what an enqueued trial was not given."""
+        return self._rest.sample_independent(study, trial, param_name, param_distribution)
+
+    def _point(self, study: Study, trial: FrozenTrial) -> Point:
+        if self._current is None or self._current[0] != trial.number:
+            others = [it for it in study.get_trials(deepcopy=False) if it.number != trial.number]
+            self._current = (trial.number, self._outlook.suggestion(self._outlook.curves(others)))
+        return self._current[1]
+
+
+class FrugalPruner(AllocatingPruner):
+    """Grants epochs to what is expected to gain most for each; stops no trial.
+
+    Args:
+        share: of the epochs that all trials would have, as many are trained at most, but three a
+            trial.
+        step: epochs granted at a time.
+        start_epochs: granted to each of the first trials, which are spread over the space.
+    """
+
+    def __init__(self, share: float = 0.25, step: int = 4, start_epochs: int = 2) -> None:
+        if not 0 < share <= 1:
+            raise ValueError(f"share must be in (0, 1], but got {share}.")
+        at_least("step", step, 1)
+        at_least("start_epochs", start_epochs, 1)
+        self._share = share
+        self._step = step
+        self._start_epochs = start_epochs
+
+    def most(self, outlook: Outlook, trials: int) -> int | None:
+        """A share of all."""
+        epochs = outlook.points.epochs
+        return trials * min(epochs, max(_LEAST_EPOCHS, math.ceil(epochs * self._share)))
+
+    def first(self, outlook: Outlook, trials: Sequence[FrozenTrial], number: int) -> int:
+        """Beyond what the study knows of it."""
+        curves = outlook.curves([it for it in trials if it.number != number])
+        step = self._start_epochs if number < START_TRIALS else self._step
+        return min(outlook.points.epochs, curves.depth_of(trials[number]) + step)
+
+    def next(self, outlook: Outlook, trials: Sequence[FrozenTrial], left: int) -> Grant | None:
+        """The best chance; a new trial, too, where these fall behind the epochs."""
+        begun, most = len(trials), self.most(outlook, len(trials) + left)
+        assert most is not None
+        curves = outlook.curves(trials)
+        spent = len(curves.known.keys() | curves.pending)
+        new = BEGIN if left else None
+        if begun < START_TRIALS or math.isinf(curves.best):
+            return new
+        if spent >= most or begun * most < spent * (begun + left):
+            return new
+        chances = [it for it in outlook.chances(curves) if it.trial is not None or left]
+        best = max(chances, key=lambda it: it.worth, default=None)
+        if best is None or best.worth <= 0 or best.trial is None:
+            return new
+        why = f"{-math.expm1(-best.gain):.1%} better expected in {best.cost} epochs"
+        epochs = min(outlook.points.epochs, best.known + self._step)
+        return Grant(trial=best.trial, epochs=epochs, why=why)

@@ -1,0 +1,150 @@
+"""What a study could train next, each weighed by what it is expected to gain for an epoch."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from optuna.trial import FrozenTrial
+
+from sweeps.search.curves import Curves
+from sweeps.search.epoch_model import EpochModel
+from sweeps.search.points import Point, Points
+
+START_TRIALS = 10
+"""Trials spread over the space before the model is asked."""
+
+CANDIDATES = 200
+"""Points drawn at random that are weighed for a new trial, beside the neighbours of the best."""
+
+_SPREAD = 30  # draws of which that is taken that lies farthest from all trials
+_MOVED = 20  # of the candidates are others for each epoch that was trained
+_POOL = 2048  # points drawn in all, as drawing one takes milliseconds
+_TINY = 1e-12  # in place of a rate of 0
+_BEST = 10  # trials whose neighbours are candidates
+
+
+@dataclass(frozen=True)
+class Chance:
+    """Something that could be trained next.
+
+    Attributes:
+        point: what it is.
+        trial: of a suspended trial, its number; None: no trial has the point.
+        known: epochs of it that the study knows.
+        gain: by how much it is expected to lower the best value, on the scale of `Curves`.
+        cost: epochs until then.
+    """
+
+    point: Point
+    trial: int | None
+    known: int
+    gain: float
+    cost: int
+
+    @property
+    def worth(self) -> float:
+        """The gain for each epoch."""
+        return self.gain / self.cost
+
+
+class Outlook:
+    """What could be trained next, weighed.
+
+    Args:
+        points: of the space.
+        maximize: whether more of the objective is better.
+        seed: of the search.
+    """
+
+    def __init__(self, points: Points, *, maximize: bool, seed: int) -> None:
+        self.points = points
+        self._maximize = maximize
+        self._seed = seed
+        self._last: tuple[object, list[Chance]] | None = None
+
+    def curves(self, trials: Sequence[FrozenTrial]) -> Curves:
+        """Of the study."""
+        return Curves(trials, self.points, maximize=self._maximize)
+
+    def suggestion(self, curves: Curves) -> Point:
+        """The point of a new trial."""
+        if len(curves.all) < START_TRIALS or math.isinf(curves.best):
+            return self._spread(curves)
+        new = [chance for chance in self.chances(curves) if chance.trial is None]
+        return max(new, key=lambda it: it.worth).point if new else self._spread(curves)
+
+    def chances(self, curves: Curves) -> list[Chance]:
+        """Each suspended trial, and points that no trial has, whose next epoch is not known."""
+        state = [(it.number, it.granted, it.values, it.diverged) for it in curves.all]
+        if self._last is None or self._last[0] != state:
+            self._last = (state, self._weighed(curves))
+        return self._last[1]
+
+    def _weighed(self, curves: Curves) -> list[Chance]:
+        found: dict[Any, tuple[Point, int | None]] = {}
+        for curve in curves.all:
+            if curve.suspended:
+                found.setdefault(curve.point.key, (curve.point, curve.number))
+        taken = {curve.point.key for curve in curves.all if curve.running}
+        for point in self._candidates(curves):
+            if point.key not in taken:
+                found.setdefault(point.key, (point, None))
+        epochs = self.points.epochs
+        items = [
+            (point, trial, curves.depth(point))
+            for point, trial in found.values()
+            if not curves.is_pending(point) and not curves.is_beyond(point)
+        ]
+        items = [item for item in items if item[2] < epochs]
+        if not items:
+            return []
+        model = EpochModel(curves, self._derive("model", len(curves.known)))
+        forecast = model.forecast([point for point, _, _ in items])
+        known = np.array([depth for _, _, depth in items])
+        forecast[:, np.arange(epochs) < known[:, None]] = math.inf  # only what is to come
+        lowest, place = forecast.min(axis=2), forecast.argmin(axis=2)
+        gains = np.maximum(0.0, curves.best - lowest).mean(axis=0)
+        costs = np.maximum(1, np.median(place, axis=0) + 1 - known).astype(int)
+        return [
+            Chance(point, trial, depth, float(gain), int(cost))
+            for (point, trial, depth), gain, cost in zip(items, gains, costs, strict=True)
+        ]
+
+    def _candidates(self, curves: Curves) -> list[Point]:
+        first = _MOVED * len(curves.known)
+        drawn = self._drawn(range(first, first + CANDIDATES))
+        best = sorted(curves.all, key=lambda it: it.best)[:_BEST]
+        return drawn + [it for curve in best for it in self.points.neighbours(curve.point)]
+
+    def _spread(self, curves: Curves) -> Point:
+        """Of some points that one which is least like those of the trials."""
+        first = _SPREAD * len(curves.all)
+        drawn = self._drawn(range(first, first + _SPREAD))
+        others = [curve.point for curve in curves.all]
+        open_ = [point for point in drawn if not curves.is_beyond(point)] or drawn
+        return max(open_, key=lambda it: _away(it, others))
+
+    def _drawn(self, numbers: Iterable[int]) -> list[Point]:
+        seeds = (self._derive("point", number) % _POOL for number in numbers)
+        return [point for point in map(self.points.draw, seeds) if point is not None]
+
+    def _derive(self, *words: object) -> int:
+        text = " ".join(map(str, (self._seed, *words)))
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+
+
+def _away(point: Point, others: Sequence[Point]) -> float:
+    """How far a point is from the nearest of others: a decade of the rate is as a constant."""
+    return min((_distance(point, other) for other in others), default=0.0)
+
+
+def _distance(one: Point, other: Point) -> float:
+    names = one.constants.keys() | other.constants.keys()
+    unlike = sum(one.constants.get(name) != other.constants.get(name) for name in names)
+    ends = [(one.rates[0], other.rates[0]), (sum(one.rates), sum(other.rates))]
+    return float(unlike + sum(abs(math.log10(max(a, _TINY) / max(b, _TINY))) for a, b in ends))
