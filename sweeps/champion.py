@@ -109,6 +109,7 @@ def _row(frames: StudyFrames, trial: int | None) -> pd.Series[Any]:
     """The trial, as ranked: of others there are no best weights."""
     from sweeps.report.ranking import rank
     from sweeps.report.summary import summarize
+    from trainer.record import SUSPENDED
 
     ranked = rank(frames)
     if trial is None:
@@ -119,10 +120,16 @@ def _row(frames: StudyFrames, trial: int | None) -> pd.Series[Any]:
     chosen = ranked[ranked["trial"] == trial]
     if chosen.empty:
         raise SweepError(
-            f"trial must be a complete or pruned one of study {frames.name!r}, the best of which "
+            f"trial must be a ranked one of study {frames.name!r}, the best of which "
             f"are {', '.join(map(str, ranked['trial'].head(5)))}, but got {trial}."
         )
-    return chosen.iloc[0]
+    row = chosen.iloc[0]
+    if row["state"] == SUSPENDED:
+        raise SweepError(
+            f"Trial {trial} must have ended for its weights to be kept, but it is suspended; the "
+            f"command that began study {frames.name!r} goes on with it."
+        )
+    return row
 
 
 def _version(client: MlflowClient, name: str, run_id: str) -> str | None:

@@ -98,7 +98,10 @@ def frames_of(
             | {"trial": number, "state": state, "epochs": len(values), "run_id": f"run{number}"}
             | {"best_epoch": values.index(best) + 1 if ranked else None}
             | ({f"best_{objective}": best} if ranked and objective != "train_loss" else {})
-            | {"started_at": started, "seconds": None if state == "running" else len(values)}
+            | {
+                "started_at": started,
+                "seconds": None if state in ("running", "suspended") else len(values),
+            }
         )
         epochs += [
             dict.fromkeys(EPOCH_METRICS, 0.5)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from sweeps.report.confirmed import LEAST_SEEDS
+from sweeps.report.ranking import STATES
 from trainer.metrics import OBJECTIVES
 
 BEST_VALUE, TIED, WORSE, NOT_CONFIRMED = "best", "tied", "worse", "not confirmed"
@@ -29,7 +30,7 @@ def sentence(values: pd.DataFrame, objective: str, parameter: str) -> str:
         parameter: whose values they are.
     """
     if values["trial"].isna().all():
-        return f"No trial is complete or pruned yet, so no {parameter} can be said to be best."
+        return f"No trial has a result yet, so no {parameter} can be said to be best."
     first, others = values.iloc[0], values.iloc[1:]
     kind = "highest" if OBJECTIVES[objective] else "lowest"
     if first["verdict"] != BEST_VALUE:
@@ -59,7 +60,7 @@ def sentence(values: pd.DataFrame, objective: str, parameter: str) -> str:
     without = unknown.loc[unknown["trial"].isna(), "value"].tolist()
     found = unknown.loc[unknown["trial"].notna(), "value"].tolist()
     clauses += [f"{_all(found)} {_be(found, 'was', 'were')} not confirmed"] if found else []
-    clauses += [f"no trial of {_all(without)} is complete or pruned"] if without else []
+    clauses += [f"no trial of {_all(without)} has a result"] if without else []
     return "; ".join(clauses) + f"{tail}."
 
 
@@ -81,11 +82,11 @@ def doubts(values: pd.DataFrame, objective: str) -> Iterable[str]:
 
 def _of_trials(values: pd.DataFrame, objective: str) -> Iterable[str]:
     """Of each value that more trials may bring to another place."""
-    ended = values[["complete", "pruned", "diverged", "failed"]].sum(axis=1)
+    ended = values[[*STATES]].sum(axis=1)
     few = values[ended < FEW_TRIALS]
     if len(few):
         counts = (f"{value} ({n})" for value, n in zip(few["value"], ended[few.index], strict=True))
-        yield f"Fewer than {FEW_TRIALS} trials ended of {_all([*counts])}."
+        yield f"Fewer than {FEW_TRIALS} trials were made of {_all([*counts])}."
     noise = _noise(values)
     settled = values["verdict"].iloc[0] == BEST_VALUE and (values["verdict"][1:] == WORSE).all()
     for at, row in enumerate(values.to_dict("records")):

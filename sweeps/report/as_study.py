@@ -30,15 +30,16 @@ EVALUATOR = "PED-ANOVA"
 """How Optuna tells the importance of parameters unless it is told otherwise."""
 
 _BAR = {"mode": "markers"}  # the trace that is there for its colour bar alone
-_LEAST_TRIALS = 10
+LEAST_TRIALS = 10
+"""Complete ones, of fewer of which importances are not told."""
 _SPREAD = 10.0  # a highest value so many times the lowest is one of a log scale
 
 
 def as_study(frames: StudyFrames, ranked: pd.DataFrame, names: Sequence[str]) -> optuna.Study:
     """The study, with its trials under their numbers.
 
-    Complete and pruned trials are complete ones here, with the best value each reached: most
-    trials of a sweep with a pruner are pruned, and say much all the same. Others have no value.
+    All ranked trials are complete ones here, with the best value each reached: most trials of a
+    sweep are not trained to their end, and say much all the same. Others have no value.
 
     Args:
         frames: the study.
@@ -74,9 +75,9 @@ def importances(study: optuna.Study) -> dict[str, float]:
 
     Args:
         study: what `as_study` made of complete trials only. Most of a schedule has not acted on a
-            trial that was stopped early, so with such ones it would seem not to matter.
+            trial of few epochs, so with such ones it would seem not to matter.
     """
-    if len(study.get_trials(states=(TrialState.COMPLETE,))) < _LEAST_TRIALS:
+    if len(study.get_trials(states=(TrialState.COMPLETE,))) < LEAST_TRIALS:
         return {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

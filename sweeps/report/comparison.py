@@ -20,13 +20,13 @@ from sweeps.report.answer import BEST_VALUE, NOT_CONFIRMED, TIED, WORSE
 from sweeps.report.confirmed import LEAST_SEEDS, compare, interval
 from sweeps.report.expected import expected_best, expected_curve
 from sweeps.report.frames import StudyFrames
+from sweeps.report.ranking import STATES
 from sweeps.report.scale import reach
 from sweeps.space.values import shown
 from trainer.metrics import OBJECTIVES
-from trainer.record import BEST, COMPLETE, DIVERGED, FAILED, PRUNED
+from trainer.record import BEST, DIVERGED, FAILED
 from trainer.references import is_reference
 
-_STATES = (COMPLETE, PRUNED, DIVERGED, FAILED)
 _VERDICTS = {
     confirmed.BEST_VERDICT: BEST_VALUE,
     confirmed.TIED: TIED,
@@ -43,15 +43,16 @@ class Comparison:
     Attributes:
         parameter: a column of the trials.
         values: a row a value, best first: value (as it is shown), n (its trials), complete, pruned,
-            diverged, failed (how many of these); of its best configuration: trial (its number: the
-            best one confirmed, else the best complete one, else the best pruned one; Int64), best
-            (the value of the objective that it was found by), params (what was searched of it);
+            suspended, diverged, failed (how many of these); of its best configuration: trial (its
+            number: the best one confirmed, else the best ranked one; Int64), best (the value of the
+            objective that it was found by), epochs and asked_epochs (that it trained and was asked
+            for; Int64), params (what was searched of it);
             over the seeds that confirmed that: seeds (how many it has a value from), lost (how many
             it has none from, having diverged or failed), mean, low and high (95 % interval of the
             mean), difference (to the best configuration of all, over the seeds of both),
             difference_low and difference_high (its 95 % interval), verdict (see
-            `sweeps.report.answer`); is_last (whether no trial ended after the best one was found),
-            gain (how much better the expected best is for all trials than for half of them), later
+            `sweeps.report.answer`); is_last (whether the best one is its last that has ended or is
+            suspended), gain (how much better the expected best is for all trials than for half of them), later
             (a better trial that was not confirmed; Int64).
         expected: what so many trials of each value can be expected to reach, a trial that diverged
             or failed counted as the worst that there is room for on the study's scale; a row a
@@ -118,7 +119,7 @@ def _counts(frames: StudyFrames, names: pd.Series[str]) -> pd.DataFrame:
     untried = list(value_names(pd.Series(listed))) if isinstance(listed, list) else []
     states = pd.crosstab(names, frames.trials.set_index("trial")["state"].reindex(names.index))
     states = states.reindex([*dict.fromkeys([*states.index, *untried])], fill_value=0)
-    frame = states.reindex(columns=list(_STATES), fill_value=0)
+    frame = states.reindex(columns=list(STATES), fill_value=0)
     frame.insert(0, "n", states.sum(axis=1))
     return frame.rename_axis("value").rename_axis(columns=None)
 
@@ -129,28 +130,28 @@ def _best_trials(
     """The best configuration of each value, by value."""
     again = compare(frames.repeats, frames.objective)
     again = pd.concat([again[again["seeds"] >= LEAST_SEEDS], again[again["seeds"] < LEAST_SEEDS]])
-    ended = frames.trials[frames.trials["state"].isin(_STATES)]
+    ended = frames.trials[frames.trials["state"].isin(STATES)]
     last = ended.groupby(ended["trial"].map(names))["trial"].max()
     name, chosen = BEST + frames.objective, {}
     for value, rows in ranked.groupby(ranked["trial"].map(names)):
         by_trial = rows.set_index("trial", drop=False)
-        complete = by_trial[by_trial["state"] == COMPLETE]
-        first = (by_trial if complete.empty else complete).iloc[0]
+        first = by_trial.iloc[0]
         known = again.loc[again["trial"].isin(rows["trial"]), "trial"]
         row = by_trial.loc[known.iloc[0]] if len(known) else first
-        order = rows["trial"].tolist()
-        is_before = order.index(first["trial"]) < order.index(row["trial"])
-        is_better = is_before and first[name] != row[name] and first["trial"] not in set(known)
+        is_better = first[name] != row[name] and first["trial"] not in set(known)
         chosen[value] = {
             "trial": row["trial"],
             "best": row[name],
+            "epochs": row["epochs"],
+            "asked_epochs": row["asked_epochs"],
             "params": {str(key): it for key, it in row[[*others]].dropna().to_dict().items()},
             "is_last": len(rows) > 1 and rows["trial"].iloc[0] == last[value],
-            "later": first["trial"] if len(known) and is_better else None,
+            "later": first["trial"] if is_better else None,
         }
-    columns = ["trial", "best", "params", "is_last", "later"]
+    columns = ["trial", "best", "epochs", "asked_epochs", "params", "is_last", "later"]
     frame = pd.DataFrame.from_dict(chosen, orient="index", columns=columns)
-    return frame.astype({"trial": "Int64", "best": "float64", "later": "Int64"})
+    whole = dict.fromkeys(("trial", "epochs", "asked_epochs", "later"), "Int64")
+    return frame.astype({**whole, "best": "float64"})
 
 
 def _over_seeds(frames: StudyFrames, trials: pd.Series[int]) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from sweeps.report.ranking import second_column
 from sweeps.report.scale import reach
 from sweeps.search.objectives import SECONDS
 from trainer.metrics import OBJECTIVES, RUNNING_LOSS, TRAIN_LOSS, VAL_ACCURACY, VAL_LOSS
-from trainer.record import BEST, COMPLETE, DIVERGED, FAILED, PRUNED
+from trainer.record import BEST, COMPLETE, DIVERGED, FAILED, PRUNED, SUSPENDED
 
 UNITS = {
     RUNNING_LOSS: "running loss (sum over batches)",
@@ -37,6 +37,7 @@ BELOW = {"orientation": "h", "y": -0.3}
 """A legend that takes no width, of which a telephone has little."""
 
 _FADED = 0.35
+_CLEAR = 10  # of the best
 _BAND = 0.15  # opacity
 _LEAST_POINTS = 4  # fewer show no pattern
 
@@ -50,9 +51,10 @@ def colours(values: Iterable[str]) -> dict[str, str]:
 
 
 def curves(frames: StudyFrames, ranked: pd.DataFrame, metric: str) -> go.Figure:
-    """A line a trial over its epochs; pruned and diverged ones fade, the latter out of the scale.
+    """A line a trial over its epochs; all but the best and the complete ones fade.
 
-    Of more than `LINES` trials those of the best are drawn, and of all the middle eight tenths.
+    Diverged ones may leave the scale. Of more than `LINES` trials those of the best are drawn, and
+    of all the middle eight tenths.
     """
     trials = frames.trials.set_index("trial")
     shown = list(ranked["trial"].head(LINES))
@@ -63,6 +65,7 @@ def curves(frames: StudyFrames, ranked: pd.DataFrame, metric: str) -> go.Figure:
     if len(trials) > LINES:
         _add_band(figure, finite.groupby("epoch")[metric])
     palette, named = colours(trials["optimizer"]), set[str]()
+    clear = {*ranked["trial"].head(_CLEAR), *ranked.loc[ranked["state"] == COMPLETE, "trial"]}
     epochs = dict(list(finite[finite["trial"].isin(shown)].groupby("trial")))
     for trial in [it for it in reversed(shown) if it in epochs]:  # the best on top
         row, rows = trials.loc[trial], epochs[trial]
@@ -74,7 +77,7 @@ def curves(frames: StudyFrames, ranked: pd.DataFrame, metric: str) -> go.Figure:
             mode="lines" if len(rows) > 1 else "markers",
             line={"color": palette[optimizer], "width": 1.5},
             marker={"color": palette[optimizer], "size": 5},
-            opacity=0.9 if row["state"] == COMPLETE else _FADED,
+            opacity=0.9 if trial in clear else _FADED,
             legendgroup=optimizer,
             showlegend=False,
             hovertemplate=f"{label(trial, row)}<br>epoch %{{x}}: %{{y:.5g}}<extra></extra>",
@@ -91,15 +94,16 @@ def curves(frames: StudyFrames, ranked: pd.DataFrame, metric: str) -> go.Figure:
 
 
 def decays(frames: StudyFrames, ranked: pd.DataFrame) -> go.Figure | None:
-    """The best that complete trials reached by step_size and gamma.
+    """The best that trials reached by step_size and gamma, once these had acted on them.
 
-    Trials that were stopped early are left out, as most of the schedule has not acted on them.
+    That is after the first decay, or at the end of a trial that has none.
 
     Returns:
-        None where these were not searched, or too few combinations were trained to the end.
+        None where these were not searched, or too few combinations came so far.
     """
-    complete = ranked[ranked["state"] == COMPLETE].dropna(subset=["step_size", "gamma"])
-    rows = complete.drop_duplicates(["step_size", "gamma"])
+    acted = (ranked["epochs"] > ranked["step_size"]) | (ranked["state"] == COMPLETE)
+    decayed = ranked[acted.fillna(False)].dropna(subset=["step_size", "gamma"])
+    rows = decayed.drop_duplicates(["step_size", "gamma"])
     if len(rows) < _LEAST_POINTS:
         return None
     name, more = BEST + frames.objective, OBJECTIVES[frames.objective]
@@ -125,7 +129,7 @@ def decays(frames: StudyFrames, ranked: pd.DataFrame) -> go.Figure | None:
         )
     )
     figure.update_layout(
-        title=f"Best result by step_size and gamma, of {len(complete)} complete trials",
+        title=f"Best result by step_size and gamma, of {len(decayed)} trials past a decay",
         xaxis_title="step_size (epochs between decays)",
         yaxis_title="gamma (factor of each decay)",
     )
@@ -228,7 +232,9 @@ def label(trial: int, row: pd.Series) -> str:
         for name in ("lr", "step_size", "gamma")
         if not pd.isna(row[name])
     ]
-    ended = {PRUNED: ", pruned", DIVERGED: ", diverged", FAILED: ", failed"}.get(row["state"], "")
+    ended = ""
+    if row["state"] in (PRUNED, SUSPENDED, DIVERGED, FAILED):
+        ended = f", {row['state']} after epoch {row['epochs']}"
     return f"trial {trial}{ended}: {row['optimizer']} {' '.join(words)}"
 
 

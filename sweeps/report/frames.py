@@ -76,7 +76,7 @@ def load_trials(study: str | None = None, tracking_uri: str | None = None) -> pd
 
     Columns, in this order:
         trial: its number, from 0; int64.
-        state: running, complete, pruned, diverged, failed or interrupted; str.
+        state: running, suspended, complete, pruned, diverged, failed or interrupted; str.
         optimizer: class of torch.optim; str.
         lr: initial learning rate; float64.
         step_size: epochs between two decays of the rate; int64.
@@ -88,7 +88,7 @@ def load_trials(study: str | None = None, tracking_uri: str | None = None) -> pd
         momentum and the like: one column for every argument of an optimizer that a trial gave;
             those of a scheduler and a model are called scheduler.NAME and model.NAME.
         best_val_loss, best_val_accuracy, best_running_loss: lowest, highest, lowest of all epochs;
-            float64; missing, like the next, while the trial runs and where it diverged or failed.
+            float64; missing, like the next, until the trial ends and where it diverged or failed.
         best_epoch: the epoch with the best value of the objective, from 1; Int64.
         val_loss, val_accuracy, running_loss, train_loss: of the last epoch logged; float64.
         test_loss, test_accuracy: of the best weights on the test images, measured once, when the
@@ -96,7 +96,7 @@ def load_trials(study: str | None = None, tracking_uri: str | None = None) -> pd
         epochs: how many were logged; Int64.
         trained_epochs, reused_epochs: how many of those were first trained for this trial, and for
             another run; Int64.
-        seconds: from its start to its end, pauses between included; NaN while it runs; float64.
+        seconds: from its start to its end, pauses between included; NaN until it ends; float64.
         started_at: when; datetime64[us, UTC].
         run_id: MLflow's; str.
 

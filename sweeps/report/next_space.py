@@ -174,6 +174,8 @@ def _flags(frames: StudyFrames, base: TrainConfig, advised: Mapping[str, str]) -
     for name in ("objective", "sampler", "pruner"):
         if name in frames.settings and frames.settings[name] != usual[name]:
             flags[f"--{name}"] = str(frames.settings[name])
+    if frames.compare:
+        flags["--compare"] = frames.compare
     if frames.asked != usual["trials"]:
         flags["--trials"] = str(frames.asked)
     return [*(word for flag in {**flags, **advised}.items() for word in flag), *words]

@@ -23,9 +23,12 @@ def notes_on(frames: StudyFrames, winner: Winner | None) -> Iterable[str]:
         rates = f"{low:g}" if low == high else f"{low:g} to {high:g}"
         yield f"Diverged trials: {share(len(diverged), len(trials))}, at lr {rates}."
     if winner is None:
-        yield "No trial is complete or pruned yet, so none is ranked."
-    elif winner.state == PRUNED:
-        yield f"The winner was pruned after epoch {winner.epochs}: train it to its end."
+        yield "No trial is complete, pruned or suspended yet, so none is ranked."
+    elif winner.state == PRUNED and winner.epoch == winner.epochs < winner.asked_epochs:
+        yield (
+            f"The winner's best epoch is the last of the {winner.epochs} that it trained, so the "
+            f"other {winner.asked_epochs - winner.epochs} may still better it: train it to its end."
+        )
 
 
 def share(part: int, whole: int) -> str:

@@ -27,12 +27,13 @@ from sweeps.report.wording import (
     comparison_tables,
     confirmed_line,
     headlines,
+    importance_line,
     short,
     tables,
     winner_line,
 )
 from trainer.metrics import RUNNING_LOSS
-from trainer.record import BEST, COMPLETE
+from trainer.record import BEST, BEST_EPOCH, COMPLETE
 
 _HEIGHT = 420
 
@@ -51,6 +52,7 @@ def to_page(frames: StudyFrames) -> str:
         advice=summary.advice,
         tables=tables(summary),
         figures=_figures(frames, summary),
+        hint=importance_line(summary),
         trials=_trials(frames),
     )
 
@@ -72,6 +74,7 @@ def across_page(studies: Sequence[StudyFrames]) -> str:
         advice=[],
         tables=[("Beside each other", beside(studies))],
         figures=(progress(studies, by) for by in ("epochs", "seconds")),
+        hint="",
         trials=None,
     )
 
@@ -141,9 +144,12 @@ def _trials(frames: StudyFrames) -> dict[str, Any]:
     """Every trial as a row of cells: what is shown, and the full value that it is sorted by."""
     names = ["trial", "state", BEST + frames.objective, "best_epoch", "epochs", "reused_epochs"]
     names += [*searched_columns(frames.trials), "seconds"]
+    trials, ranked = frames.trials.set_index("trial", drop=False), rank(frames).set_index("trial")
+    for name in (BEST + frames.objective, BEST_EPOCH):  # of suspended trials, too
+        trials[name] = ranked[name].combine_first(trials[name])
     rows = [
         [(short(value), "" if pd.isna(value) else value) for value in row]
-        for row in frames.trials[list(dict.fromkeys(names))].itertuples(index=False)
+        for row in trials[list(dict.fromkeys(names))].itertuples(index=False)
     ]
     return {"columns": list(dict.fromkeys(names)), "rows": rows}
 

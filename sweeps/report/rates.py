@@ -49,7 +49,7 @@ def rates(
             border = lost["lr"].min() * aside
             figure.add_vline(x=border, line={"color": colour, "dash": "dot", "width": 1})
     for symbol, meaning, present in (
-        ("circle-open", "pruned", (ranked["state"] != COMPLETE).any()),
+        ("circle-open", "not trained to its end", (ranked["state"] != COMPLETE).any()),
         ("x", "diverged", len(diverged)),
         ("triangle-up", "beyond the scale", beyond.any()),
     ):
