@@ -107,9 +107,8 @@ def promote(study: str | None, places: Places, trial: int | None = None) -> Prom
 
 def _row(frames: StudyFrames, trial: int | None) -> pd.Series[Any]:
     """The trial, as ranked: of others there are no best weights."""
-    from sweeps.report.ranking import rank
+    from sweeps.report.ranking import OPEN, rank
     from sweeps.report.summary import summarize
-    from trainer.record import SUSPENDED
 
     ranked = rank(frames)
     if trial is None:
@@ -124,10 +123,10 @@ def _row(frames: StudyFrames, trial: int | None) -> pd.Series[Any]:
             f"are {', '.join(map(str, ranked['trial'].head(5)))}, but got {trial}."
         )
     row = chosen.iloc[0]
-    if row["state"] == SUSPENDED:
+    if row["state"] in OPEN:
         raise SweepError(
-            f"Trial {trial} must have ended for its weights to be kept, but it is suspended; the "
-            f"command that began study {frames.name!r} goes on with it."
+            f"Trial {trial} must have ended to be promoted, but is {row['state']}; "
+            f"the command that began study {frames.name!r} goes on with it."
         )
     return row
 

@@ -58,13 +58,16 @@ def test_the_trials_of_each_value_are_counted_by_their_ends():
         ("pruned", [3.0], {}),
         ("diverged", [math.inf], {}),
         ("running", [1.0], {}),
+        ("suspended", [1.5], {}),
         ("failed", [], {"optimizer": "Adam"}),
         compare="optimizer",
         space={"optimizer": ["SGD", "Adam", "RMSprop"]},
     )
     _, values = compared(frames)
-    counts = values[["n", "complete", "pruned", "diverged", "failed"]].T.to_dict("list")
-    assert counts == {"SGD": [4, 1, 1, 1, 0], "Adam": [1, 0, 0, 0, 1], "RMSprop": [0] * 5}
+    counts = values[["n", "complete", "pruned", "suspended", "diverged", "failed"]].T.to_dict(
+        "list"
+    )
+    assert counts == {"SGD": [5, 1, 1, 1, 1, 0], "Adam": [1, 0, 0, 0, 0, 1], "RMSprop": [0] * 6}
     assert values["trial"].isna().tolist() == [False, True, True]
     assert (values["verdict"] == NOT_CONFIRMED).all()
 
@@ -171,9 +174,16 @@ def test_a_value_without_a_result_is_named():
     trials = [*trials_of("Adam", SETTLED), *trials_of("SGD", SETTLED, by=1), *lost]
     repeats = [*seeds_of(2, 1.0), *seeds_of(12, 2.0)]
     comparison, _ = compared(frames_of(*trials, compare="optimizer", repeats=repeats))
-    assert comparison.answer.endswith(
-        "; SGD is worse by 100 %; no trial of RMSprop is complete or pruned."
-    )
+    assert comparison.answer.endswith("; SGD is worse by 100 %; no trial of RMSprop has a result.")
+
+
+@pytest.mark.parametrize("state", ["pruned", "suspended"])
+def test_a_value_is_judged_by_its_best_trial_whatever_became_of_that(state):
+    """That it was not trained to its end is shown by its epochs."""
+    trials = [(state, [0.9], {"optimizer": "Adam"}), *trials_of("Adam", SETTLED)]
+    _, values = compared(frames_of(*trials, compare="optimizer"))
+    row = values.loc["Adam"]
+    assert (row["trial"], row["best"], row["epochs"], row["asked_epochs"]) == (0, 0.9, 1, 2)
 
 
 def test_a_pruned_trial_that_was_confirmed_stands_for_its_value():
@@ -191,7 +201,7 @@ def test_few_trials_are_too_few_for_any_value():
         *trials, compare="optimizer", repeats=[*seeds_of(2, 1.0), *seeds_of(10, 2.0)]
     )
     comparison, _ = compared(frames)
-    assert comparison.doubts == ("Fewer than 5 trials ended of SGD (2).",)
+    assert comparison.doubts == ("Fewer than 5 trials were made of SGD (2).",)
     assert comparison.answer.endswith("; more trials may change that.")
 
 
@@ -226,7 +236,7 @@ def test_a_best_trial_that_came_last_may_not_be_the_best_there_is():
         assert values["is_last"].to_dict() == {it: it == "AdamW" for it in means}
         assert (last in comparison.doubts) == tied
     assert compared(frames_of(*trials_of("Adam", [1.0]), compare="optimizer"))[0].doubts == (
-        "Fewer than 5 trials ended of Adam (1).",
+        "Fewer than 5 trials were made of Adam (1).",
     )
 
 
@@ -278,10 +288,10 @@ def test_any_parameter_that_every_trial_has_can_be_compared():
 
 def test_nothing_to_compare_yet_is_said():
     """All diverged, or all still running; or one value alone."""
-    for state, values in (("diverged", [math.inf]), ("running", [2.0])):
+    for state, values in (("diverged", [math.inf]), ("running", [])):
         comparison, _ = compared(frames_of((state, values, {}), compare="optimizer"))
         assert comparison.answer == (
-            "No trial is complete or pruned yet, so no optimizer can be said to be best."
+            "No trial has a result yet, so no optimizer can be said to be best."
         )
     alone, _ = compared(study({"Adam": 1.0}))
     assert alone.answer.startswith("Adam is the only optimizer that was tried: val_loss 1 (95 %")

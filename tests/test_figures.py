@@ -130,7 +130,7 @@ def test_a_schedule_is_drawn_for_trials_on_which_it_acted() -> None:
     frames = frames_of(*scheduled(8), *scheduled(12, "pruned"))
     figure = figures.decays(frames, rank(frames))
     assert figure is not None
-    assert "of 8 complete trials" in figure.layout.title.text
+    assert "of 8 trials past a decay" in figure.layout.title.text
     assert len(figure.data[0].x) == 8
     assert min(figure.data[0].marker.color) > 1
 

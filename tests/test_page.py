@@ -61,6 +61,7 @@ def figures(page: str) -> list[dict[str, Any]]:
         frames_of(("diverged", [math.inf], {})),
         frames_of(("running", [], {}), ("failed", [], {})),
         frames_of(("complete", [1.0], {})),
+        frames_of(("suspended", [2.0, 1.0], {}), ("running", [1.0], {}), asked=9),
         study(second="seconds"),
         study(objective="val_accuracy"),
         study(repeats=REPEATS),
@@ -70,7 +71,7 @@ def figures(page: str) -> list[dict[str, Any]]:
         frames_of(("complete", [1.0], {}), compare="optimizer"),
     ],
     ids=[
-        *["all", "none", "diverged", "begun", "one", "two", "accuracy", "confirmed"],
+        *["all", "none", "diverged", "begun", "one", "suspended", "two", "accuracy", "confirmed"],
         *["compared", "compared steps", "compared, diverged", "compared, one"],
     ],
 )

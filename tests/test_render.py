@@ -47,8 +47,8 @@ def test_what_no_other_trial_beats_is_listed_for_two_objectives():
     text = shown(summarize(frames_of(*trials, second="seconds")))
     assert "second objective: the lowest seconds" in text
     front = text.partition("Beaten by no other in both val_loss and seconds")[2]
-    assert "0.333333       1   2/2" in front
-    assert "2.5     0.5   1/1" in front
+    assert "0.333333       1  2    2/2" in front
+    assert "2.5     0.5  1    1/2" in front
     assert max(len(line.rstrip()) for line in front.splitlines() if line[:2] != "  ") <= 80
 
 
@@ -77,7 +77,7 @@ def test_markdown_has_the_same_rows_as_the_table(summary):
     """Each row has as many cells as its header, and a bar in a name does not add one."""
     text = markdown(summary)
     assert text.startswith("# Study digits\n")
-    assert "| 0 | complete | 0.333333 | 2/2 | SGD | 0.1 | 5 | 0.1 | momentum=0.9 |" in text
+    assert "| 0 | complete | 0.333333 | 2 | 2/2 | SGD | 0.1 | 5 | 0.1 | momentum=0.9 |" in text
     barred = replace(summary, top=summary.top.assign(betas="a|b"))
     for table in markdown(barred).split("\n\n"):
         rows = [row.replace("\\|", "") for row in table.splitlines() if row.startswith("|")]
@@ -104,7 +104,7 @@ def test_a_comparison_follows_the_winner():
             *summary.comparison.doubts,
             "Best trial of each optimizer",
             "Its val_loss from other seeds",
-            "Best 2 of 2 complete and pruned trials",
+            "Best 2 of 2 ranked trials",
             "By optimizer",
         ]
         places = [words.index(it) for it in order]

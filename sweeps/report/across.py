@@ -22,7 +22,8 @@ def across(studies: Sequence[StudyFrames]) -> pd.DataFrame:
 
     Columns, in this order:
         study, objective: str.
-        asked, trials, complete, pruned, suspended, diverged, failed: how many; int64.
+        asked, trials, complete, pruned, suspended, running, interrupted, diverged, failed: how
+            many; int64.
         winner: number of the best trial; Int64. best: its value; float64.
         epochs, trained_epochs, reused_epochs: asked of the trainer over all trials; trained; had
             been trained for another trial or study; int64.

@@ -8,7 +8,7 @@ import pandas as pd
 
 from sweeps.report.advice import Advice, evidence_of
 from sweeps.report.frames import StudyFrames
-from sweeps.report.ranking import Winner, distinct
+from sweeps.report.ranking import OPEN, Winner, distinct
 from sweeps.report.space_advice import TOP, at_the_ends, diverging, fixed, idle, optimizers
 from sweeps.space.described import Described, changed, is_function
 from trainer.record import BEST, BEST_EPOCH, COMPLETE
@@ -23,6 +23,8 @@ def advise(
 ) -> tuple[Advice, ...]:
     """What to try next; a change of the space is made to the space that has the earlier ones.
 
+    Nothing while the winner may be trained further, as what it shows may change.
+
     Args:
         frames: the study.
         ranked: what `sweeps.report.ranking.rank` made of it.
@@ -31,6 +33,8 @@ def advise(
         importances: of parameters, 0 to 1; see `sweeps.report.as_study.importances`.
     """
     found: list[Advice] = []
+    if winner.state in OPEN:
+        return ()
 
     def space() -> Described:
         known = {} if is_function(frames.space) else frames.space

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from sweeps.report.confirmed import LEAST_SEEDS
-from sweeps.report.ranking import STATES
 from trainer.metrics import OBJECTIVES
 
 BEST_VALUE, TIED, WORSE, NOT_CONFIRMED = "best", "tied", "worse", "not confirmed"
@@ -82,15 +81,15 @@ def doubts(values: pd.DataFrame, objective: str) -> Iterable[str]:
 
 def _of_trials(values: pd.DataFrame, objective: str) -> Iterable[str]:
     """Of each value that more trials may bring to another place."""
-    ended = values[[*STATES]].sum(axis=1)
-    few = values[ended < FEW_TRIALS]
+    made = values["n"]
+    few = values[made < FEW_TRIALS]
     if len(few):
-        counts = (f"{value} ({n})" for value, n in zip(few["value"], ended[few.index], strict=True))
+        counts = (f"{value} ({n})" for value, n in zip(few["value"], made[few.index], strict=True))
         yield f"Fewer than {FEW_TRIALS} trials were made of {_all([*counts])}."
     noise = _noise(values)
     settled = values["verdict"].iloc[0] == BEST_VALUE and (values["verdict"][1:] == WORSE).all()
     for at, row in enumerate(values.to_dict("records")):
-        if ended[at] < FEW_TRIALS or (settled and at == 0):
+        if made[at] < FEW_TRIALS or (settled and at == 0):
             continue  # what is best by far stays that, however much better it gets
         is_behind = row["verdict"] == WORSE and not row["lost"]
         lag = min(abs(row["difference_low"]), abs(row["difference_high"])) if is_behind else 0.0
@@ -98,7 +97,7 @@ def _of_trials(values: pd.DataFrame, objective: str) -> Iterable[str]:
             word = "rose" if OBJECTIVES[objective] else "fell"
             yield (
                 f"The expected best of {row['value']} {word} by {_number(row['gain'])} over the "
-                f"second half of its {ended[at]} trials, so more may still better it."
+                f"second half of its {made[at]} trials, so more may still better it."
             )
         elif row["is_last"] and not is_behind:
             yield f"The best trial of {row['value']} is its last, so more may still better it."

@@ -24,7 +24,7 @@ from sweeps.report.ranking import STATES
 from sweeps.report.scale import reach
 from sweeps.space.values import shown
 from trainer.metrics import OBJECTIVES
-from trainer.record import BEST, DIVERGED, FAILED
+from trainer.record import BEST, DIVERGED, FAILED, RUNNING
 from trainer.references import is_reference
 
 _VERDICTS = {
@@ -42,18 +42,18 @@ class Comparison:
 
     Attributes:
         parameter: a column of the trials.
-        values: a row a value, best first: value (as it is shown), n (its trials), complete, pruned,
-            suspended, diverged, failed (how many of these); of its best configuration: trial (its
-            number: the best one confirmed, else the best ranked one; Int64), best (the value of the
-            objective that it was found by), epochs and asked_epochs (that it trained and was asked
-            for; Int64), params (what was searched of it);
+        values: a row a value, best first: value (as it is shown), n (its trials), complete, pruned
+            and so on (how many are in each of `sweeps.report.ranking.STATES`); of its best
+            configuration: trial (its number: the best one confirmed, else the best ranked one;
+            Int64), best (the value of the objective that it was found by), epochs and asked_epochs
+            (that it trained and was asked for; Int64), params (what was searched of it);
             over the seeds that confirmed that: seeds (how many it has a value from), lost (how many
             it has none from, having diverged or failed), mean, low and high (95 % interval of the
             mean), difference (to the best configuration of all, over the seeds of both),
             difference_low and difference_high (its 95 % interval), verdict (see
             `sweeps.report.answer`); is_last (whether the best one is its last that has ended or is
-            suspended), gain (how much better the expected best is for all trials than for half of them), later
-            (a better trial that was not confirmed; Int64).
+            suspended), gain (how much better the expected best is for all trials than for half of
+            them), later (a better trial that was not confirmed; Int64).
         expected: what so many trials of each value can be expected to reach, a trial that diverged
             or failed counted as the worst that there is room for on the study's scale; a row a
             value and number of trials: value, trials, expected, low, high (see
@@ -130,7 +130,7 @@ def _best_trials(
     """The best configuration of each value, by value."""
     again = compare(frames.repeats, frames.objective)
     again = pd.concat([again[again["seeds"] >= LEAST_SEEDS], again[again["seeds"] < LEAST_SEEDS]])
-    ended = frames.trials[frames.trials["state"].isin(STATES)]
+    ended = frames.trials[frames.trials["state"] != RUNNING]
     last = ended.groupby(ended["trial"].map(names))["trial"].max()
     name, chosen = BEST + frames.objective, {}
     for value, rows in ranked.groupby(ranked["trial"].map(names)):

@@ -16,7 +16,7 @@ from sweeps.report.ranking import second_column
 from sweeps.report.scale import reach
 from sweeps.search.objectives import SECONDS
 from trainer.metrics import OBJECTIVES, RUNNING_LOSS, TRAIN_LOSS, VAL_ACCURACY, VAL_LOSS
-from trainer.record import BEST, COMPLETE, DIVERGED, FAILED, PRUNED, SUSPENDED
+from trainer.record import BEST, COMPLETE, DIVERGED, FAILED
 
 UNITS = {
     RUNNING_LOSS: "running loss (sum over batches)",
@@ -233,7 +233,7 @@ def label(trial: int, row: pd.Series) -> str:
         if not pd.isna(row[name])
     ]
     ended = ""
-    if row["state"] in (PRUNED, SUSPENDED, DIVERGED, FAILED):
+    if row["state"] != COMPLETE:
         ended = f", {row['state']} after epoch {row['epochs']}"
     return f"trial {trial}{ended}: {row['optimizer']} {' '.join(words)}"
 

@@ -15,14 +15,27 @@ from sweeps.report.confirmed import LEAST_SEEDS
 from sweeps.report.frames import StudyFrames
 from sweeps.search.objectives import SECOND_OBJECTIVES, SECONDS
 from trainer.metrics import EPOCH_SECONDS, OBJECTIVES, RUNNING_LOSS, TEST_ACCURACY, VAL_ACCURACY
-from trainer.record import BEST, BEST_EPOCH, COMPLETE, DIVERGED, FAILED, PRUNED, SUSPENDED
+from trainer.record import (
+    BEST,
+    BEST_EPOCH,
+    COMPLETE,
+    DIVERGED,
+    FAILED,
+    INTERRUPTED,
+    PRUNED,
+    RUNNING,
+    SUSPENDED,
+)
 
-RANKED = (COMPLETE, PRUNED, SUSPENDED)
-"""States of trials that have a result. A trial whose next epochs are not expected to gain anything is
-not trained to its end, so results of all of these count alike."""
+OPEN = (SUSPENDED, RUNNING, INTERRUPTED)
+"""States of trials that may be trained further."""
+
+RANKED = (COMPLETE, PRUNED, *OPEN)
+"""States of trials that count by what they have reached: where little is expected of
+their last epochs, few are trained to their end."""
 
 STATES = (*RANKED, DIVERGED, FAILED)
-"""Those, and the states of trials that have ended without a result."""
+"""All of them, those with results first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +43,7 @@ class Winner:
     """The best trial.
 
     Where trials were confirmed from enough seeds it is the best of these; else the best ranked one,
-    be it complete, pruned or suspended.
+    whether or not it was trained to its end.
 
     Attributes:
         trial: its number.
@@ -61,7 +74,7 @@ class Winner:
 
 
 def rank(frames: StudyFrames) -> pd.DataFrame:
-    """The complete, pruned and suspended trials, best first, equal ones by number.
+    """The trials that have a result and did not diverge or fail, best first, equal ones by number.
 
     Returns:
         Rows of `frames.trials`; `best_OBJECTIVE` and `best_epoch` are those of the curves, as not

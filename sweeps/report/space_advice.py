@@ -80,7 +80,7 @@ def optimizers(space: Described, frames: StudyFrames, results: pd.DataFrame) -> 
             ended = ", ".join(f"{complete.get(it, 0)} of {it}" for it in choices)
             yield Advice(
                 seen=f"{name} has the best result, but that does not make it the best optimizer, "
-                f"as not all had as good a chance; trained to their end: {ended}.",
+                f"as not all had as good a chance; distinct results trained to their end: {ended}.",
                 evidence=evidence_of(top),
                 flags={"--compare": "optimizer"},
             )

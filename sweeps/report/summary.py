@@ -17,6 +17,7 @@ from sweeps.report.confirmed import compare
 from sweeps.report.frames import StudyFrames
 from sweeps.report.notes import notes_on
 from sweeps.report.ranking import (
+    OPEN,
     Winner,
     by_optimizer,
     find_front,
@@ -46,8 +47,8 @@ class Summary:
         asked: how many trials were asked for.
         trials: how many there are, whatever became of them.
         counts: how many of them by state, most first.
-        winner: None until a trial is complete, pruned or suspended.
-        ranked: how many are one of these, with a best value that is a finite number.
+        winner: None until a trial has a result.
+        ranked: how many have a best value that is a finite number, and did not diverge or fail.
         top: the `TOP` best of those, best first; a row has the trial, its state, best value, best
             epoch, epochs trained and asked for, and what `Winner.params` names.
         confirmed: how the trials compare that were trained again from other seeds, best first; see
@@ -56,7 +57,7 @@ class Summary:
         front: with two objectives, the ranked trials that no other beats in both, best first; rows
             as those of `top`, with the second objective after the first. Without a second: no rows.
         by_optimizer: a row an optimizer, best first: n (its trials), how many of them are complete,
-            pruned, suspended, diverged and failed; the best value of all its ranked trials, with
+            pruned, and so on (see `STATES`); the best value of all its ranked trials, with
             the epochs that this trial trained and was asked for; median and spread (from the first
             quartile to the third) of the complete ones; missing where none is complete, as values
             of trials that were not trained further say little of those that were.
@@ -68,6 +69,7 @@ class Summary:
         spared_seconds: of training, that those would have taken, each as long as its trial's others
             took on average.
         seconds: from the first start to the last end, pauses between included; None before that.
+        is_open: whether it has yet to begin or to end a trial.
         view: the command or address that shows the study in a browser.
         notes: sentences to read before the winner is believed.
         importances: of each parameter among the complete trials, 0 to 1, most first; see
@@ -96,6 +98,7 @@ class Summary:
     reused_seconds: float
     spared_seconds: float
     seconds: float | None
+    is_open: bool
     view: str
     notes: tuple[str, ...]
     importances: Mapping[str, float]
@@ -144,6 +147,7 @@ def summarize(frames: StudyFrames) -> Summary:
         reused_seconds=float(curves.loc[curves["reused"], EPOCH_SECONDS].sum()),
         spared_seconds=float((spared * curves.groupby("trial")[EPOCH_SECONDS].mean()).sum()),
         seconds=_seconds(frames),
+        is_open=len(trials) < frames.asked or not {*OPEN}.isdisjoint(trials["state"]),
         view=frames.view,
         notes=tuple(notes_on(frames, winner)),
         importances=known,

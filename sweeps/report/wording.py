@@ -37,22 +37,23 @@ def headlines(summary: Summary) -> Iterable[str]:
     if summary.spared_epochs or summary.reused_epochs:
         yield (
             f"saved: {summary.spared_epochs} epochs ({duration(summary.spared_seconds)} of "
-            f"training) as trials were not trained further, {summary.reused_epochs} "
-            f"({duration(summary.reused_seconds)}) by reuse"
+            f"training) not trained further, {summary.reused_epochs} "
+            f"({duration(summary.reused_seconds)}) reused"
         )
     if summary.seconds is not None:
         yield f"wall time: {duration(summary.seconds)}"
 
 
 def winner_line(summary: Summary) -> str:
-    """Which trial won; "" where none did yet."""
+    """Which trial won, or would as it stands; "" where none has a result."""
     won = summary.winner
     if won is None:
         return ""
     state = won.state
-    if won.epochs < won.asked_epochs:
+    if state != COMPLETE:
         state += f" after {won.epochs} of {won.asked_epochs} epochs"
-    text = f"winner: trial {won.trial} ({state}), {summary.objective} {short(won.value)}"
+    lead = "best so far" if summary.is_open else "winner"
+    text = f"{lead}: trial {won.trial} ({state}), {summary.objective} {short(won.value)}"
     if summary.objective != VAL_ACCURACY:
         text += f", {VAL_ACCURACY} {short(won.val_accuracy)}"
     if won.test_accuracy is not None:
@@ -158,7 +159,7 @@ def _listed(summary: Summary, trials: pd.DataFrame) -> pd.DataFrame:
     """The trials; what not every trial has goes into one column, so that 80 columns do."""
     texts = trials.drop(columns="asked_epochs").map(_brief)
     texts["epochs"] = _epochs(trials)
-    names = {BEST + summary.objective: "best", BEST_EPOCH: "at epoch", "step_size": "step"}
+    names = {BEST + summary.objective: "best", BEST_EPOCH: "at", "step_size": "step"}
     columns = list(texts.columns)
     searched = [name for name in SEARCHED if name in columns]
     plain = [*columns[: columns.index("epochs") + 1], *searched]
