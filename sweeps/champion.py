@@ -107,7 +107,7 @@ def promote(study: str | None, places: Places, trial: int | None = None) -> Prom
 
 def _row(frames: StudyFrames, trial: int | None) -> pd.Series[Any]:
     """The trial, as ranked: of others there are no best weights."""
-    from sweeps.report.ranking import rank
+    from sweeps.report.ranking import OPEN, rank
     from sweeps.report.summary import summarize
 
     ranked = rank(frames)
@@ -119,10 +119,16 @@ def _row(frames: StudyFrames, trial: int | None) -> pd.Series[Any]:
     chosen = ranked[ranked["trial"] == trial]
     if chosen.empty:
         raise SweepError(
-            f"trial must be a complete or pruned one of study {frames.name!r}, the best of which "
+            f"trial must be a ranked one of study {frames.name!r}, the best of which "
             f"are {', '.join(map(str, ranked['trial'].head(5)))}, but got {trial}."
         )
-    return chosen.iloc[0]
+    row = chosen.iloc[0]
+    if row["state"] in OPEN:
+        raise SweepError(
+            f"Trial {trial} must have ended to be promoted, but is {row['state']}; "
+            f"the command that began study {frames.name!r} goes on with it."
+        )
+    return row
 
 
 def _version(client: MlflowClient, name: str, run_id: str) -> str | None:

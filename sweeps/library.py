@@ -29,7 +29,7 @@ class SweepResult:
     Attributes:
         study: its name.
         done: whether it has all its trials; False where `SweepConfig.timeout` came first.
-        best: the winner; None where no trial is complete or pruned.
+        best: the winner; None where no trial has a result.
         trials: a row a trial; see `load_trials`.
         curves: a row a trial and epoch; see `load_curves`.
     """

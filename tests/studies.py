@@ -75,7 +75,9 @@ def repeats_of(*repeats):
     return pd.DataFrame(rows, columns=list(REPEAT_COLUMNS)).astype(REPEAT_COLUMNS)
 
 
-def frames_of(*trials, objective="val_loss", second="", asked=None, space=None, repeats=()):
+def frames_of(
+    *trials, objective="val_loss", second="", compare="", asked=None, space=None, repeats=()
+):
     """The frames of a study from each trial's state, values of the objective, and parameters."""
     rows, epochs = [], []
     longest = max((len(values) for _, values, _ in trials), default=0)
@@ -96,7 +98,10 @@ def frames_of(*trials, objective="val_loss", second="", asked=None, space=None, 
             | {"trial": number, "state": state, "epochs": len(values), "run_id": f"run{number}"}
             | {"best_epoch": values.index(best) + 1 if ranked else None}
             | ({f"best_{objective}": best} if ranked and objective != "train_loss" else {})
-            | {"started_at": started, "seconds": None if state == "running" else len(values)}
+            | {
+                "started_at": started,
+                "seconds": None if state in ("running", "suspended") else len(values),
+            }
         )
         epochs += [
             dict.fromkeys(EPOCH_METRICS, 0.5)
@@ -112,6 +117,7 @@ def frames_of(*trials, objective="val_loss", second="", asked=None, space=None, 
         name="digits",
         objective=objective,
         second=second,
+        compare=compare,
         asked=len(trials) if asked is None else asked,
         run_id="parent",
         space=space or {},

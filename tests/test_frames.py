@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -7,6 +8,7 @@ from studies import START, child, parent, tracker_in, trained
 from sweeps.errors import SweepError, UnknownStudy
 from sweeps.report.columns import CURVE_COLUMNS, TRIAL_COLUMNS
 from sweeps.report.frames import (
+    COMPARE_TAG,
     EXPERIMENT,
     StudyFrames,
     load_curves,
@@ -133,3 +135,12 @@ def test_the_study_says_how_to_look_at_it(uri, frames, monkeypatch):
     assert frames.view == f"mlflow ui --backend-store-uri {uri}"
     monkeypatch.chdir(Path(uri.removeprefix("sqlite:///")).parent)
     assert load_study("older", uri).view == "mlflow ui"
+
+
+def test_a_study_says_which_parameter_it_compares(uri, frames, tmp_path, empty_database):
+    """By a tag of its own run, which others lack."""
+    assert frames.compare == ""
+    other, tracker = tracker_in(tmp_path, empty_database)
+    study = parent("fair", "fair", START)
+    tracker.sync(replace(study, tags={**study.tags, COMPARE_TAG: "optimizer"}))
+    assert load_study("fair", other).compare == "optimizer"

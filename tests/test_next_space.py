@@ -81,7 +81,9 @@ def test_the_command_has_the_settings_of_the_study() -> None:
         lr=0.5,
     )
     space = 'optimizer = ["SGD", "Adam"]\nbatch_size = [32, 64]'
-    config = SweepConfig(train=train, objective="val_loss", second="seconds", sampler="random")
+    config = SweepConfig(
+        train=train, objective="val_loss", second="seconds", sampler="RandomSampler"
+    )
     settings = config.settings() | {"space": parse_space(space, "s").describe(train), "lr": 0.5}
     trials = [("complete", [3.0, 2.0, 1.0], {"batch_size": 32 + 32 * n, "lr": 0.5}) for n in (0, 1)]
     frames = replace(frames_of(*trials, space=settings["space"]), settings=settings)
@@ -96,7 +98,7 @@ def test_the_command_has_the_settings_of_the_study() -> None:
         "normalize": True,
         "scheduler": "CosineAnnealingLR",
         "objective": "val_loss,seconds",
-        "sampler": "random",
+        "sampler": "RandomSampler",
         "pruner": "none",
         "trials": 2,
         "tracking_uri": "sqlite:///x.db",

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from studies import frames_of
 
@@ -18,6 +20,26 @@ def test_notes_say_what_makes_the_winner_doubtful():
     assert "lowest" not in notes
     doubtless = frames_of(*[("complete", [1.0 + abs(lr - 2), 4], {"lr": lr}) for lr in (1, 2, 3)])
     assert summarize(doubtless).notes == ()
+
+
+def test_trials_that_were_not_trained_to_their_end_are_explained():
+    """Why, and what it means for the winner; a pruner of Optuna's has reasons of its own."""
+    trials = [("pruned", [3.0, 2.0, 1.0], {}), ("pruned", [4.0], {})]
+    trials += [("complete", [3.0, 2.0, 1.5, 1.4], {})] * 2
+    frames = replace(frames_of(*trials), settings={"pruner": "FrugalPruner"})
+    assert summarize(frames).notes == (
+        "Pruned trials: 2 of 4 (50 %); less was expected of their next epochs than of other "
+        "trials.",
+        "The winner's best epoch is the last of the 3 that it trained, so the other 1 may still "
+        "better it: train it to its end.",
+    )
+    assert len(summarize(replace(frames, settings={"pruner": "MedianPruner"})).notes) == 1
+    running = frames_of(("suspended", [1.0], {}), *trials)
+    assert summarize(running).notes == (
+        "Suspended trials: 1 of 5 (20 %); each goes on if its next epochs are expected to gain "
+        "most.",
+        "The best trial may still be trained further, so nothing is advised yet.",
+    )
 
 
 @pytest.mark.parametrize(

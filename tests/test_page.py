@@ -24,6 +24,9 @@ BROWSER = next(
 )
 
 
+REPEATS = [(trial, seed, 1.0 + trial) for trial in (0, 1, 2) for seed in range(5)]
+
+
 def study(trials: int = 12, **more: Any) -> StudyFrames:
     """Complete, pruned and diverged trials of two optimizers."""
     made = []
@@ -58,11 +61,19 @@ def figures(page: str) -> list[dict[str, Any]]:
         frames_of(("diverged", [math.inf], {})),
         frames_of(("running", [], {}), ("failed", [], {})),
         frames_of(("complete", [1.0], {})),
+        frames_of(("suspended", [2.0, 1.0], {}), ("running", [1.0], {}), asked=9),
         study(second="seconds"),
         study(objective="val_accuracy"),
-        study(repeats=[(trial, seed, 1.0 + trial) for trial in (0, 2) for seed in range(5)]),
+        study(repeats=REPEATS),
+        study(compare="optimizer", repeats=REPEATS),
+        study(compare="step_size", objective="val_accuracy"),
+        frames_of(("diverged", [math.inf], {}), compare="optimizer"),
+        frames_of(("complete", [1.0], {}), compare="optimizer"),
     ],
-    ids=["all", "none", "diverged", "begun", "one", "two", "accuracy", "confirmed"],
+    ids=[
+        *["all", "none", "diverged", "begun", "one", "suspended", "two", "accuracy", "confirmed"],
+        *["compared", "compared steps", "compared, diverged", "compared, one"],
+    ],
 )
 def test_any_study_has_a_page_that_needs_nothing_else(frames: StudyFrames) -> None:
     """No script, style, font or image comes from elsewhere; all is escaped."""
@@ -91,6 +102,25 @@ def test_the_numbers_in_the_page_are_those_of_the_frames() -> None:
     winner = summarize(frames).winner
     assert winner is not None
     assert html.escape(winner.command) in page
+
+
+def test_a_comparison_has_its_section_and_two_figures() -> None:
+    """The sentence after the winner; expected best first of all figures; rates by its values."""
+    more = {"repeats": REPEATS, "space": {"gamma": {"low": 0.1, "high": 0.7, "step": 0.1}}}
+    plain, frames = study(**more), study(compare="step_size", **more)
+    page, comparison = to_page(frames), summarize(frames).comparison
+    assert comparison is not None
+    sections = ["Winner", "Comparison of step_size", "Before you believe it", "What next"]
+    places = [page.index(f"<h2>{it}</h2>") for it in sections]
+    assert places == sorted(places)
+    assert places[1] < page.index(html.escape(comparison.answer)) < places[2]
+    titles = [it["layout"]["title"]["text"] for it in figures(page)]
+    assert titles[:2] == [
+        "Expected best of each step_size",
+        "Result by learning rate and step_size",
+    ]
+    assert titles[2:] == [it["layout"]["title"]["text"] for it in figures(to_page(plain))]
+    assert "Comparison of" not in to_page(plain)
 
 
 def test_of_thousands_of_trials_the_best_are_lines_and_the_rest_a_band() -> None:
@@ -127,11 +157,14 @@ def browser() -> Iterator[Any]:
         started.close()
 
 
-def opened(browser: Any, page: str, folder: Path, scheme: str) -> tuple[Any, list[str]]:
+def opened(
+    browser: Any, page: str, folder: Path, scheme: str, width: int = 1200
+) -> tuple[Any, list[str]]:
     """The page in the browser, without a network, and what its console says is wrong."""
     path = folder / "report.html"
     path.write_text(page, encoding="utf-8")
-    context = browser.new_context(color_scheme=scheme, offline=True)
+    viewport = {"width": width, "height": 800}
+    context = browser.new_context(color_scheme=scheme, offline=True, viewport=viewport)
     tab, wrong = context.new_page(), list[str]()
     tab.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
     tab.on("pageerror", lambda error: wrong.append(str(error)))
@@ -144,14 +177,14 @@ def test_in_a_browser_every_figure_is_drawn_and_legible(
     browser: Any, tmp_path: Path, scheme: str
 ) -> None:
     """No error in the console; text has the colour of the page, which fits the scheme."""
-    page = to_page(study())
+    page = to_page(study(compare="step_size", repeats=REPEATS))
     tab, wrong = opened(browser, page, tmp_path, scheme)
     drawn = tab.evaluate(
         "[...document.querySelectorAll('.js-plotly-plot')].map(it => ["
         "it.querySelector('.gtitle').textContent, "
         "it.querySelectorAll('.trace, .bars, .parcoords').length])"
     )
-    assert len(drawn) == len(figures(page)) >= 7
+    assert len(drawn) == len(figures(page)) >= 9
     assert all(title and traces for title, traces in drawn), drawn
     text = tab.evaluate("getComputedStyle(document.body).color")
     title = tab.evaluate("getComputedStyle(document.querySelector('.gtitle')).fill")
@@ -159,6 +192,15 @@ def test_in_a_browser_every_figure_is_drawn_and_legible(
     brightness = sum(map(int, re.findall(r"\d+", text)[:3]))
     assert (brightness > 380) == (scheme == "dark")
     assert wrong == []
+
+
+def test_in_a_browser_the_page_is_no_wider_than_a_telephone(browser: Any, tmp_path: Path) -> None:
+    """Wide tables scroll in their boxes; no title of a comparison's figure is cut."""
+    page = to_page(study(compare="step_size", repeats=REPEATS))
+    tab, _ = opened(browser, page, tmp_path, "light", width=390)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+    ends = "[...document.querySelectorAll('.gtitle')].map(it => it.getBoundingClientRect().right)"
+    assert max(tab.evaluate(ends)[:2]) <= 390
 
 
 def test_in_a_browser_the_table_sorts_by_value(browser: Any, tmp_path: Path) -> None:

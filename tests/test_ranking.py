@@ -3,14 +3,15 @@ import tracemalloc
 
 import numpy as np
 import pandas as pd
+import pytest
 from studies import frames_of
 
 from sweeps.report.ranking import distinct, pareto_front, rank
 from sweeps.report.summary import summarize
 
 
-def test_the_winner_is_the_best_complete_trial():
-    """A pruned trial may rank above it, which is said; a diverged one never does."""
+def test_the_winner_is_the_best_trial_that_did_not_diverge():
+    """Be it complete or not."""
     summary = summarize(
         frames_of(
             ("complete", [2.0, 1.5, 1.6], {}),
@@ -18,22 +19,26 @@ def test_the_winner_is_the_best_complete_trial():
             ("pruned", [1.2], {"lr": 0.2}),
             ("diverged", [0.1], {"lr": 1.0}),
             ("failed", [], {}),
-            ("running", [0.2], {}),
+            ("running", [], {}),
         )
     )
-    assert summary.winner.trial == 1
-    assert (summary.winner.value, summary.winner.epoch) == (1.3, 3)
-    assert summary.winner.params == {"optimizer": "SGD", "lr": 0.1, "step_size": 5, "gamma": 0.1}
+    assert (summary.winner.trial, summary.winner.state) == (2, "pruned")
+    assert (summary.winner.value, summary.winner.epoch) == (1.2, 1)
+    assert (summary.winner.epochs, summary.winner.asked_epochs) == (1, 3)
+    assert summary.winner.params == {"optimizer": "SGD", "lr": 0.2, "step_size": 5, "gamma": 0.1}
     assert summary.top["trial"].tolist() == [2, 1, 0]
     assert summary.ranked == 3
-    assert any(it.seen.startswith("Trial 2 was pruned after epoch 1") for it in summary.advice)
 
 
-def test_without_a_complete_trial_the_best_pruned_one_wins():
-    """The summary says that it does."""
-    summary = summarize(frames_of(("pruned", [2.0], {}), ("pruned", [1.0, 3.0], {})))
-    assert (summary.winner.trial, summary.winner.state, summary.winner.epoch) == (1, "pruned", 1)
-    assert summary.notes == ("The winner was pruned after epoch 2: train it to its end.",)
+@pytest.mark.parametrize("state", ["suspended", "running", "interrupted"])
+def test_trials_that_may_be_trained_further_are_ranked(state):
+    """MLflow has no best value of them yet, so their curves say it."""
+    summary = summarize(frames_of((state, [2.0, 1.0], {}), ("complete", [3.0, 1.5, 1.6], {})))
+    assert summary.top["trial"].tolist() == [0, 1]
+    assert summary.top["best_val_loss"].tolist() == [1.0, 1.5]
+    assert (summary.winner.trial, summary.winner.state) == (0, state)
+    assert summary.is_open
+    assert summary.spared_epochs == (state == "suspended")
 
 
 def test_more_accuracy_is_better():
@@ -143,7 +148,7 @@ def test_a_study_of_one_objective_has_no_front():
 
 
 def test_optimizers_are_compared_with_their_numbers_of_trials():
-    """Every trial counts in n, only complete ones in values: one epoch says little of twenty."""
+    """By their best trials, with the epochs of these; median and spread are of complete ones."""
     summary = summarize(
         frames_of(
             ("complete", [3.0], {}),
@@ -152,20 +157,26 @@ def test_optimizers_are_compared_with_their_numbers_of_trials():
             ("diverged", [1.0], {}),
             ("complete", [2.0], {"optimizer": "Adam"}),
             ("pruned", [2.0], {"optimizer": "AdamW"}),
+            ("suspended", [2.5, 1.75], {"optimizer": "AdamW"}),
             ("failed", [], {"optimizer": "Rprop"}),
         )
     )
     expected = pd.DataFrame(
         {
-            "optimizer": ["Adam", "SGD", "AdamW", "Rprop"],
-            "n": [1, 4, 1, 1],
-            "complete": [1, 2, 0, 0],
-            "pruned": [0, 1, 1, 0],
-            "diverged": [0, 1, 0, 0],
+            "optimizer": ["SGD", "AdamW", "Adam", "Rprop"],
+            "n": [4, 2, 1, 1],
+            "complete": [2, 0, 1, 0],
+            "pruned": [1, 1, 0, 0],
+            "suspended": [0, 1, 0, 0],
+            "running": [0, 0, 0, 0],
+            "interrupted": [0, 0, 0, 0],
+            "diverged": [1, 0, 0, 0],
             "failed": [0, 0, 0, 1],
-            "best": [2.0, 3.0, math.nan, math.nan],
-            "median": [2.0, 3.5, math.nan, math.nan],
-            "spread": [math.nan, 0.5, math.nan, math.nan],
+            "best": [1.5, 1.75, 2.0, math.nan],
+            "epochs": [1, 2, 1, None],
+            "asked_epochs": [2, 2, 2, None],
+            "median": [3.5, math.nan, 2.0, math.nan],
+            "spread": [0.5, math.nan, math.nan, math.nan],
         }
-    )
+    ).astype({"epochs": "Int64", "asked_epochs": "Int64"})
     pd.testing.assert_frame_equal(summary.by_optimizer, expected)

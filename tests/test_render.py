@@ -47,8 +47,8 @@ def test_what_no_other_trial_beats_is_listed_for_two_objectives():
     text = shown(summarize(frames_of(*trials, second="seconds")))
     assert "second objective: the lowest seconds" in text
     front = text.partition("Beaten by no other in both val_loss and seconds")[2]
-    assert "0.333333       1   2/2" in front
-    assert "2.5     0.5   1/1" in front
+    assert "0.333333       1  2    2/2" in front
+    assert "2.5     0.5  1    1/2" in front
     assert max(len(line.rstrip()) for line in front.splitlines() if line[:2] != "  ") <= 80
 
 
@@ -77,8 +77,60 @@ def test_markdown_has_the_same_rows_as_the_table(summary):
     """Each row has as many cells as its header, and a bar in a name does not add one."""
     text = markdown(summary)
     assert text.startswith("# Study digits\n")
-    assert "| 0 | complete | 0.333333 | 2/2 | SGD | 0.1 | 5 | 0.1 | momentum=0.9 |" in text
+    assert "| 0 | complete | 0.333333 | 2 | 2/2 | SGD | 0.1 | 5 | 0.1 | momentum=0.9 |" in text
     barred = replace(summary, top=summary.top.assign(betas="a|b"))
     for table in markdown(barred).split("\n\n"):
         rows = [row.replace("\\|", "") for row in table.splitlines() if row.startswith("|")]
         assert len({row.count("|") for row in rows}) <= 1
+
+
+COMPARED = [
+    ("complete", [2.0, 1.0], {"lr": 0.1, "weight_decay": 0.0005, "nesterov": True}),
+    ("complete", [2.0, 1.5], {"optimizer": "Adam"}),
+    ("diverged", [float("inf")], {"optimizer": "RMSprop"}),
+]
+
+
+def test_a_comparison_follows_the_winner():
+    """In the table and in Markdown: answer, doubts and both tables come before the ten best."""
+    seeds = [(trial, seed, 1.0 + trial + 0.1 * seed) for trial in (0, 1) for seed in range(5)]
+    summary = summarize(frames_of(*COMPARED, compare="optimizer", repeats=seeds))
+    for text in (shown(summary), markdown(summary)):
+        words = " ".join(text.split())
+        order = [
+            "winner: trial 0",
+            "Comparison of optimizer",
+            summary.comparison.answer,
+            *summary.comparison.doubts,
+            "Best trial of each optimizer",
+            "Its val_loss from other seeds",
+            "Best 2 of 2 ranked trials",
+            "By optimizer",
+        ]
+        places = [words.index(it) for it in order]
+        assert places == sorted(places)
+        assert "Trained again from other seeds" not in text  # the comparison has all of them
+    text = shown(summary)
+    assert max(len(line.rstrip()) for line in text.splitlines() if line[:2] != "  ") <= 80
+    rows = [line.split() for line in text.splitlines()]
+    assert ["SGD", "best", "5", "1.2", "(1.02", "to", "1.38)", "0"] in rows
+    assert ["RMSprop", "not", "confirmed", "0"] in rows
+
+
+def test_without_a_comparison_a_report_is_as_it_was():
+    """No line of it tells that there could be one."""
+    plain, compared = (frames_of(*COMPARED, compare=it) for it in ("", "optimizer"))
+    for show in (shown, markdown):
+        text, more = show(summarize(plain)), show(summarize(compared))
+        assert "Comparison" not in text
+        before, _, rest = more.partition("## " * (show is markdown) + "Comparison of optimizer")
+        assert text.startswith(before)
+        assert rest.endswith(text[len(before) :])
+
+
+def test_trials_that_are_no_best_of_a_value_keep_their_table():
+    """Others may have been confirmed, too."""
+    seeds = [(trial, seed, 1.0 + trial) for trial in (0, 1, 2) for seed in range(5)]
+    trials = [COMPARED[0], ("complete", [3.0], {}), COMPARED[1]]
+    summary = summarize(frames_of(*trials, compare="optimizer", repeats=seeds))
+    assert "Trained again from other seeds" in shown(summary)

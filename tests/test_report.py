@@ -104,8 +104,8 @@ def test_the_table_shows_winner_ranking_counts_and_next_commands(report, uri):
     assert "winner: trial 0 (complete), val_loss 0.333333" in text
     assert "trials: 4 of 4 asked for: 1 complete, 1 pruned, 1 diverged, 1 failed" in text
     assert "epochs: 5 asked for, 2 trained; reused 3 of 5 (60 %)" in text
-    assert "saved: 37 epochs (18 s of training) as trials were stopped, 3 (2 s) by reuse" in text
-    assert "Best 2 of 2 complete and pruned trials, by val_loss" in text
+    assert "saved: 37 epochs (18 s of training) not trained further, 3 (2 s) reused" in text
+    assert "Best 2 of 2 ranked trials, by val_loss" in text
     assert "momentum=0.9" in text
     for optimizer in ("SGD", "Adam", "Adadelta"):
         assert f"\n{optimizer} " in text
@@ -121,7 +121,7 @@ def test_a_study_without_trials_can_be_shown(report, format):
     """What can be said of it is said."""
     text = report("--study", "empty", "--format", format)
     if format != "csv":
-        assert "No trial is complete or pruned yet, so none is ranked." in " ".join(text.split())
+        assert "No trial has a result yet, so none is ranked." in " ".join(text.split())
 
 
 def test_the_end_of_a_sweep_shows_the_study_and_keeps_its_page(report, uri, tmp_path):

@@ -19,12 +19,12 @@ def test_epochs_and_time_are_added_up():
 
 
 def test_a_study_without_ranked_trials_has_no_winner():
-    """Nothing begun, all failed, or all still running: each is summed up, and said."""
-    for trials in ([], [("failed", [], {}), ("running", [1.0], {})]):
+    """Nothing begun, all failed, or all in their first epoch: each is summed up, and said."""
+    for trials in ([], [("failed", [], {}), ("running", [], {})]):
         summary = summarize(frames_of(*trials, asked=2))
         assert summary.winner is None
         assert summary.top.empty
-        assert "No trial is complete or pruned yet, so none is ranked." in summary.notes
+        assert "No trial has a result yet, so none is ranked." in summary.notes
         assert summary.trials == len(trials)
     assert summarize(frames_of(asked=2)).seconds is None
 

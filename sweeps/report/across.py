@@ -11,11 +11,10 @@ import plotly.graph_objects as go
 from sweeps.errors import SweepError
 from sweeps.report.figures import UNITS
 from sweeps.report.frames import StudyFrames
+from sweeps.report.ranking import STATES
 from sweeps.report.summary import summarize
 from trainer.metrics import OBJECTIVES
-from trainer.record import COMPLETE, DIVERGED, FAILED, PRUNED
-
-_STATES = (COMPLETE, PRUNED, DIVERGED, FAILED)
+from trainer.record import DIVERGED, FAILED
 
 
 def across(studies: Sequence[StudyFrames]) -> pd.DataFrame:
@@ -23,7 +22,8 @@ def across(studies: Sequence[StudyFrames]) -> pd.DataFrame:
 
     Columns, in this order:
         study, objective: str.
-        asked, trials, complete, pruned, diverged, failed: how many; int64.
+        asked, trials, complete, pruned, suspended, running, interrupted, diverged, failed: how
+            many; int64.
         winner: number of the best trial; Int64. best: its value; float64.
         epochs, trained_epochs, reused_epochs: asked of the trainer over all trials; trained; had
             been trained for another trial or study; int64.
@@ -55,7 +55,7 @@ def across(studies: Sequence[StudyFrames]) -> pd.DataFrame:
                 "objective": frames.objective,
                 "asked": summary.asked,
                 "trials": summary.trials,
-                **{state: summary.counts.get(state, 0) for state in _STATES},
+                **{state: summary.counts.get(state, 0) for state in STATES},
                 "winner": summary.winner.trial if summary.winner else None,
                 "best": summary.winner.value if summary.winner else np.nan,
                 "epochs": summary.epochs,

@@ -7,12 +7,11 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from sweeps.report.advice import Advice, evidence_of
-from sweeps.report.confirmed import TIED
 from sweeps.report.frames import StudyFrames
-from sweeps.report.ranking import Winner, distinct
-from sweeps.report.space_advice import TOP, at_the_ends, diverging, fixed, idle, one_optimizer
+from sweeps.report.ranking import OPEN, Winner, distinct
+from sweeps.report.space_advice import TOP, at_the_ends, diverging, fixed, idle, optimizers
 from sweeps.space.described import Described, changed, is_function
-from trainer.record import BEST, BEST_EPOCH, COMPLETE, PRUNED
+from trainer.record import BEST, BEST_EPOCH, COMPLETE
 
 
 def advise(
@@ -24,6 +23,8 @@ def advise(
 ) -> tuple[Advice, ...]:
     """What to try next; a change of the space is made to the space that has the earlier ones.
 
+    Nothing while the winner may be trained further, as what it shows may change.
+
     Args:
         frames: the study.
         ranked: what `sweeps.report.ranking.rank` made of it.
@@ -32,6 +33,8 @@ def advise(
         importances: of parameters, 0 to 1; see `sweeps.report.as_study.importances`.
     """
     found: list[Advice] = []
+    if winner.state in OPEN:
+        return ()
 
     def space() -> Described:
         known = {} if is_function(frames.space) else frames.space
@@ -40,11 +43,10 @@ def advise(
     results = distinct(frames, ranked)
     unimportant = idle(winner, importances, ranked)
     found += at_the_ends(space(), frames, winner, unimportant)
-    found += one_optimizer(space(), results)
+    found += optimizers(space(), frames, results)
     found += diverging(space(), frames, results)
     found += fixed(space(), winner, unimportant, ranked)
     found += _epochs(frames, ranked, results, winner)
-    found += _pruned(frames, ranked, confirmed)
     found += _unconfirmed(frames, ranked, winner, confirmed)
     return tuple(found)
 
@@ -72,32 +74,6 @@ def _epochs(
             f"{won['asked_epochs']}.",
             evidence=evidence_of(top),
             flags={"--epochs": str(last + max(1, last // 4))},
-        )
-
-
-def _pruned(frames: StudyFrames, ranked: pd.DataFrame, confirmed: pd.DataFrame) -> Iterator[Advice]:
-    """Whether a trial was stopped that is as good as the best."""
-    states = ranked.set_index("trial")["state"]
-    good = confirmed[(confirmed["verdict"] == TIED) | (confirmed.index == 0)]
-    stopped = [int(trial) for trial in good["trial"] if states.get(trial) == PRUNED]
-    if stopped:
-        numbers = ", ".join(map(str, stopped))
-        yield Advice(
-            seen=f"Trial {numbers} was pruned, but from other seeds nothing is better: the pruner "
-            "stops too early.",
-            evidence=tuple(stopped),
-            flags={"--pruner": "none"},
-        )
-        return
-    first = ranked.iloc[0]
-    complete = ranked[ranked["state"] == COMPLETE]
-    if confirmed.empty and first["state"] == PRUNED and len(complete):
-        name = BEST + frames.objective
-        yield Advice(
-            seen=f"Trial {first['trial']} was pruned after epoch {first['epochs']} though its "
-            f"{name}, {first[name]:.6g}, is better than the winner's.",
-            evidence=(int(first["trial"]),),
-            command=f"python -m sweeps.confirm --study {frames.name} --top 5",
         )
 
 

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import optuna
 import pandas as pd
 import plotly.graph_objects as go
@@ -19,8 +20,9 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from plotly.colors import sample_colorscale
 
-from sweeps.report.figures import GOOD_TO_BAD, LINES
+from sweeps.report.figures import GOOD_TO_BAD, LINES, scale
 from sweeps.report.frames import StudyFrames
+from sweeps.report.scale import reach
 from trainer.metrics import OBJECTIVES
 from trainer.record import BEST
 
@@ -28,15 +30,16 @@ EVALUATOR = "PED-ANOVA"
 """How Optuna tells the importance of parameters unless it is told otherwise."""
 
 _BAR = {"mode": "markers"}  # the trace that is there for its colour bar alone
-_LEAST_TRIALS = 10
+LEAST_TRIALS = 10
+"""Complete ones, of fewer of which importances are not told."""
 _SPREAD = 10.0  # a highest value so many times the lowest is one of a log scale
 
 
 def as_study(frames: StudyFrames, ranked: pd.DataFrame, names: Sequence[str]) -> optuna.Study:
     """The study, with its trials under their numbers.
 
-    Complete and pruned trials are complete ones here, with the best value each reached: most
-    trials of a sweep with a pruner are pruned, and say much all the same. Others have no value.
+    All ranked trials are complete ones here, with the best value each reached: most trials of a
+    sweep are not trained to their end, and say much all the same. Others have no value.
 
     Args:
         frames: the study.
@@ -72,9 +75,9 @@ def importances(study: optuna.Study) -> dict[str, float]:
 
     Args:
         study: what `as_study` made of complete trials only. Most of a schedule has not acted on a
-            trial that was stopped early, so with such ones it would seem not to matter.
+            trial of few epochs, so with such ones it would seem not to matter.
     """
-    if len(study.get_trials(states=(TrialState.COMPLETE,))) < _LEAST_TRIALS:
+    if len(study.get_trials(states=(TrialState.COMPLETE,))) < LEAST_TRIALS:
         return {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -101,6 +104,8 @@ def plots(study: optuna.Study, objective: str) -> list[go.Figure]:
         figures = [visualization.plot_optimization_history(study, target_name=objective)]
         figures[0].update_layout(title="Best value so far, by trial")
         figures[0].update_traces(line_shape="hv", selector={"mode": "lines"})
+        values = pd.Series([it.value for it in complete], dtype="float64")
+        scale(figures[0], objective, values, values.min())
         if any(trial.params for trial in complete):
             figures.append(_parallel(study, complete, objective))
     return figures
@@ -120,14 +125,22 @@ def importance_bars(known: Mapping[str, float], objective: str, trials: int) -> 
 
 
 def _parallel(study: optuna.Study, complete: Sequence[FrozenTrial], objective: str) -> go.Figure:
-    """Optuna's parallel coordinates of the `LINES` best, as more hide each other; best on top."""
+    """Optuna's parallel coordinates of the `LINES` best, as more hide each other; best on top.
+
+    Those that are too bad for the scale are left out, as all others would be one point of it.
+    """
     from optuna import visualization
 
     more = study.direction == StudyDirection.MAXIMIZE
     shown = _create(study.direction)
-    shown.add_trials(sorted(complete, key=lambda it: it.value or 0.0, reverse=more)[:LINES])
+    values = np.array([it.value for it in complete], dtype=np.float64)
+    end = reach(values, maximize=more)
+    order = np.argsort(-values if more else values, kind="stable")
+    near = [complete[at] for at in order if (values[at] >= end if more else values[at] <= end)]
+    shown.add_trials(near[:LINES])
     figure = visualization.plot_parallel_coordinate(shown, target_name=objective)
-    which = f" of the {LINES} best trials" if len(complete) > LINES else ""
+    count = len(near[:LINES])
+    which = f" of the {count} best trials" if len(complete) > count else ""
     figure.update_layout(title=f"Parallel coordinates{which}")
     # Optuna's blues cannot be seen on black, nor its grey letters; heights are from 0 to 1
     figure.update_annotations(font={"color": None})

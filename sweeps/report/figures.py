@@ -1,4 +1,4 @@
-"""Figures of a study: curves, rates, decays, and the two objectives."""
+"""Figures of a study: curves, decays, the two objectives, and what more trials can bring."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.colors import qualitative
+from plotly.colors import hex_to_rgb, qualitative
 
+from sweeps.report.comparison import Comparison
 from sweeps.report.frames import StudyFrames
 from sweeps.report.ranking import second_column
+from sweeps.report.scale import reach
 from sweeps.search.objectives import SECONDS
 from trainer.metrics import OBJECTIVES, RUNNING_LOSS, TRAIN_LOSS, VAL_ACCURACY, VAL_LOSS
-from trainer.record import BEST, COMPLETE, DIVERGED, FAILED, PRUNED
+from trainer.record import BEST, COMPLETE, DIVERGED, FAILED
 
 UNITS = {
     RUNNING_LOSS: "running loss (sum over batches)",
@@ -31,21 +33,28 @@ LINES = 120
 GOOD_TO_BAD = [[0, "#d7301f"], [0.25, "#d98c1f"], [0.6, "#3b9ab2"], [1, "#7f8ea3"]]
 """Colours from the best value to the worst, each of which can be seen on white and on black."""
 
+BELOW = {"orientation": "h", "y": -0.3}
+"""A legend that takes no width, of which a telephone has little."""
+
 _FADED = 0.35
+_CLEAR = 10  # of the best
+_BAND = 0.15  # opacity
 _LEAST_POINTS = 4  # fewer show no pattern
-_DODGE = 0.04  # decades between optimizers side by side
 
 
-def colours(optimizers: Iterable[str]) -> dict[str, str]:
-    """A colour for each optimizer, the same in all figures."""
+def colours(values: Iterable[str]) -> dict[str, str]:
+    """A colour for each optimizer, or other value, the same in all figures."""
     palette = qualitative.D3
-    return {it: palette[at % len(palette)] for at, it in enumerate(sorted(set(optimizers)))}
+    # what users bring is shown by its last name in some figures, and has the same place there
+    order = sorted(set(values), key=lambda it: (it.rpartition(":")[2], it))
+    return {it: palette[at % len(palette)] for at, it in enumerate(order)}
 
 
 def curves(frames: StudyFrames, ranked: pd.DataFrame, metric: str) -> go.Figure:
-    """A line a trial over its epochs; pruned and diverged ones fade.
+    """A line a trial over its epochs; all but the best and the complete ones fade.
 
-    Of more than `LINES` trials those of the best are drawn, and of all the middle eight tenths.
+    Diverged ones may leave the scale. Of more than `LINES` trials those of the best are drawn, and
+    of all the middle eight tenths.
     """
     trials = frames.trials.set_index("trial")
     shown = list(ranked["trial"].head(LINES))
@@ -56,6 +65,7 @@ def curves(frames: StudyFrames, ranked: pd.DataFrame, metric: str) -> go.Figure:
     if len(trials) > LINES:
         _add_band(figure, finite.groupby("epoch")[metric])
     palette, named = colours(trials["optimizer"]), set[str]()
+    clear = {*ranked["trial"].head(_CLEAR), *ranked.loc[ranked["state"] == COMPLETE, "trial"]}
     epochs = dict(list(finite[finite["trial"].isin(shown)].groupby("trial")))
     for trial in [it for it in reversed(shown) if it in epochs]:  # the best on top
         row, rows = trials.loc[trial], epochs[trial]
@@ -67,82 +77,38 @@ def curves(frames: StudyFrames, ranked: pd.DataFrame, metric: str) -> go.Figure:
             mode="lines" if len(rows) > 1 else "markers",
             line={"color": palette[optimizer], "width": 1.5},
             marker={"color": palette[optimizer], "size": 5},
-            opacity=0.9 if row["state"] == COMPLETE else _FADED,
+            opacity=0.9 if trial in clear else _FADED,
             legendgroup=optimizer,
             showlegend=False,
-            hovertemplate=f"{_label(trial, row)}<br>epoch %{{x}}: %{{y:.5g}}<extra></extra>",
+            hovertemplate=f"{label(trial, row)}<br>epoch %{{x}}: %{{y:.5g}}<extra></extra>",
         )
     for optimizer in sorted(named):
         line = {"color": palette[optimizer], "width": 3}
         figure.add_scatter(x=[None], y=[None], line=line, name=optimizer, legendgroup=optimizer)
-    figure.update_layout(title=_first_words(metric) + " of each epoch", xaxis_title="epoch")
-    _scale(figure, metric, finite[metric])
-    return figure
-
-
-def rates(frames: StudyFrames, ranked: pd.DataFrame) -> go.Figure:
-    """What each trial reached over its learning rate; above the plot those that diverged.
-
-    Of more than `LINES` trials those of one rate lie side by side by optimizer, not on it.
-    """
-    name, palette = BEST + frames.objective, colours(frames.trials["optimizer"])
-    diverged = frames.trials[frames.trials["state"] == DIVERGED]
-    figure = go.Figure()
-    for at, (optimizer, colour) in enumerate(palette.items()):
-        rows = ranked[ranked["optimizer"] == optimizer]
-        aside = 10 ** (_DODGE * (at - (len(palette) - 1) / 2)) if len(ranked) > LINES else 1.0
-        figure.add_scatter(
-            x=(rows["lr"] * aside).tolist(),
-            y=rows[name].tolist(),
-            mode="markers",
-            marker={
-                "color": colour,
-                "size": 8,
-                "symbol": ["circle" if it == COMPLETE else "circle-open" for it in rows["state"]],
-            },
-            name=optimizer,
-            text=[_label(row["trial"], row) for _, row in rows.iterrows()],
-            hovertemplate="%{text}<br>%{y:.5g}<extra></extra>",
-        )
-        lost = diverged[diverged["optimizer"] == optimizer]
-        if lost.empty:
-            continue
-        figure.add_scatter(
-            x=(lost["lr"] * aside).tolist(),
-            y=[1.0] * len(lost),
-            yaxis="y2",
-            mode="markers",
-            marker={"color": colour, "symbol": "x", "size": 8},
-            name=f"{optimizer}, diverged",
-            text=[_label(row["trial"], row) for _, row in lost.iterrows()],
-            hovertemplate="%{text}<br>diverged<extra></extra>",
-        )
-        figure.add_vline(
-            x=lost["lr"].min() * aside, line={"color": colour, "dash": "dot", "width": 1}
-        )
-    figure.update_layout(
-        title="Result by learning rate; dotted: the lowest rate at which an optimizer diverged",
-        xaxis={"title": "learning rate (log)", "type": "log", "exponentformat": "none"},
-        yaxis={"domain": [0, 0.92]},
-        yaxis2={"domain": [0.94, 1], "visible": False, "range": [0, 2]},
-    )
-    _scale(figure, frames.objective, ranked[name])
+    title = _first_words(metric) + " of each epoch"
+    figure.update_layout(title=title, xaxis_title="epoch", legend=BELOW)
+    diverged = finite["trial"].map(trials["state"]).isin((DIVERGED, FAILED))
+    lines = (finite if diverged.all() else finite[~diverged]).groupby("trial")[metric]
+    scale(figure, metric, lines.max(), lines.min().min())
     return figure
 
 
 def decays(frames: StudyFrames, ranked: pd.DataFrame) -> go.Figure | None:
-    """The best that complete trials reached by step_size and gamma.
+    """The best that trials reached by step_size and gamma, once these had acted on them.
 
-    Trials that were stopped early are left out, as most of the schedule has not acted on them.
+    That is after the first decay, or at the end of a trial that has none.
 
     Returns:
-        None where these were not searched, or too few combinations were trained to the end.
+        None where these were not searched, or too few combinations came so far.
     """
-    complete = ranked[ranked["state"] == COMPLETE].dropna(subset=["step_size", "gamma"])
-    rows = complete.drop_duplicates(["step_size", "gamma"])
+    acted = (ranked["epochs"] > ranked["step_size"]) | (ranked["state"] == COMPLETE)
+    decayed = ranked[acted.fillna(False)].dropna(subset=["step_size", "gamma"])
+    rows = decayed.drop_duplicates(["step_size", "gamma"])
     if len(rows) < _LEAST_POINTS:
         return None
-    name = BEST + frames.objective
+    name, more = BEST + frames.objective, OBJECTIVES[frames.objective]
+    end = reach(rows[name], maximize=more)
+    near = rows.loc[rows[name] >= end if more else rows[name] <= end, name]
     figure = go.Figure(
         go.Scatter(
             x=rows["step_size"].tolist(),
@@ -152,18 +118,18 @@ def decays(frames: StudyFrames, ranked: pd.DataFrame) -> go.Figure | None:
                 "color": rows[name].tolist(),
                 "size": 14,
                 "colorscale": GOOD_TO_BAD,
-                "reversescale": OBJECTIVES[frames.objective],
-                "cmin": float(rows[name].quantile(0.05)),
-                "cmax": float(rows[name].quantile(0.95)),
+                "reversescale": more,
+                "cmin": float(near.quantile(0.05)),
+                "cmax": float(near.quantile(0.95)),
                 "colorbar": {"title": {"text": frames.objective}},
                 "line": {"width": 0},
             },
-            text=[_label(row["trial"], row) for _, row in rows.iterrows()],
+            text=[label(row["trial"], row) for _, row in rows.iterrows()],
             hovertemplate="%{text}<br>%{marker.color:.5g}<extra></extra>",
         )
     )
     figure.update_layout(
-        title=f"Best result by step_size and gamma, of {len(complete)} complete trials",
+        title=f"Best result by step_size and gamma, of {len(decayed)} trials past a decay",
         xaxis_title="step_size (epochs between decays)",
         yaxis_title="gamma (factor of each decay)",
     )
@@ -181,7 +147,7 @@ def both_objectives(frames: StudyFrames, both: pd.DataFrame, front: pd.DataFrame
             mode="markers",
             marker={"size": size, "symbol": "circle" if size == 7 else "circle-open"},
             name=name,
-            text=[_label(row["trial"], row) for _, row in rows.iterrows()],
+            text=[label(row["trial"], row) for _, row in rows.iterrows()],
             hovertemplate="%{text}<br>%{x:.5g}, %{y:.5g}<extra></extra>",
         )
     figure.update_layout(
@@ -189,6 +155,41 @@ def both_objectives(frames: StudyFrames, both: pd.DataFrame, front: pd.DataFrame
         xaxis_title=UNITS[frames.second],
         yaxis_title=UNITS[frames.objective],
     )
+    return figure
+
+
+def expected(frames: StudyFrames, comparison: Comparison) -> go.Figure:
+    """The best value that so many trials can be expected to reach, a line and a band a value."""
+    figure, curves = go.Figure(), comparison.expected.groupby("value")
+    palette = colours(comparison.values["value"])
+    for value, rows in curves:
+        red, green, blue = hex_to_rgb(palette[str(value)])
+        figure.add_scatter(
+            x=[*rows["trials"], *rows["trials"][::-1]],
+            y=[*rows["high"], *rows["low"][::-1]],
+            fill="toself",
+            mode="none",
+            fillcolor=f"rgba({red},{green},{blue},{_BAND})",
+            hoverinfo="skip",
+            legendgroup=value,
+            showlegend=False,
+        )
+    for value, rows in curves:  # lines on top of all bands
+        figure.add_scatter(
+            x=rows["trials"].tolist(),
+            y=rows["expected"].tolist(),
+            mode="lines" if len(rows) > 1 else "markers",
+            line={"color": palette[str(value)], "width": 2.5},
+            name=value,
+            legendgroup=value,
+            hovertemplate=f"{value}, %{{x}} trials: %{{y:.5g}}<extra></extra>",
+        )
+    figure.update_layout(
+        title=f"Expected best of each {comparison.parameter}",
+        xaxis_title="number of trials (bands: 95 %)",
+        legend=BELOW,
+    )
+    scale(figure, frames.objective, curves["expected"].max(), comparison.expected["low"].min())
     return figure
 
 
@@ -207,25 +208,33 @@ def _add_band(figure: go.Figure, values: Any) -> None:
     )
 
 
-def _scale(figure: go.Figure, metric: str, values: pd.Series[float]) -> None:
-    """A title, and no room for the worst tenth where it is far away from all others."""
+def scale(figure: go.Figure, metric: str, worst: pd.Series[float], best: float) -> None:
+    """Title the upright axis, and end it where losses can still be read.
+
+    Args:
+        figure: to be changed.
+        metric: what it shows; an accuracy is bounded anyway.
+        worst: the worst value of each line or point, none of a trial that diverged.
+        best: the best value of all.
+    """
     figure.update_layout(yaxis_title=UNITS[metric])
-    if metric == VAL_ACCURACY or values.empty:
+    if OBJECTIVES[metric] or worst.empty:
         return
-    low, middle, high = values.quantile([0, 0.5, 0.9])
-    if values.max() > high + 2 * (high - low) and middle < np.inf:
-        margin = 0.05 * (high - low) or 1.0
-        figure.update_layout(yaxis_range=[low - margin, high + 2 * margin])
+    end = reach(worst, maximize=False)
+    margin = 0.05 * (end - best) or 0.05 * abs(best) or 1.0
+    figure.update_layout(yaxis_range=[best - margin, end + margin])
 
 
-def _label(trial: int, row: pd.Series) -> str:
+def label(trial: int, row: pd.Series) -> str:
     """A trial, for people."""
     words: Sequence[str] = [
         f"{name}={row[name]:g}" if isinstance(row[name], (int, float)) else f"{name}={row[name]}"
         for name in ("lr", "step_size", "gamma")
         if not pd.isna(row[name])
     ]
-    ended = {PRUNED: ", pruned", DIVERGED: ", diverged", FAILED: ", failed"}.get(row["state"], "")
+    ended = ""
+    if row["state"] != COMPLETE:
+        ended = f", {row['state']} after epoch {row['epochs']}"
     return f"trial {trial}{ended}: {row['optimizer']} {' '.join(words)}"
 
 

@@ -29,9 +29,10 @@ EXPERIMENT = "sweeps"
 
 OBJECTIVE_TAG = "sweep.objective"
 SECOND_TAG = "sweep.second_objective"
+COMPARE_TAG = "sweep.compare"
 TRIALS_TAG = "sweep.trials"
-"""Only on a study's own run: the metric its trials are judged by, what else they are judged by,
-where there is such, and how many were asked for."""
+"""Only on a study's own run: the metric its trials are judged by, what else they are judged by and
+the parameter whose values are compared, where there are such, and the target number of trials."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,6 +43,7 @@ class StudyFrames:
         name: of the study.
         objective: the metric trials are judged by, a name in `trainer.metrics.OBJECTIVES`.
         second: what else they are judged by, a name in `SECOND_OBJECTIVES`; "": nothing.
+        compare: the parameter whose values the study compares, a column of the trials; "": none.
         asked: how many trials were asked for.
         run_id: MLflow's id of the study's run, the parent of its trials' runs.
         settings: of the study, as its `study.json` has them: fields of `TrainConfig` that all
@@ -58,6 +60,7 @@ class StudyFrames:
     name: str
     objective: str
     second: str = ""
+    compare: str = ""
     asked: int
     run_id: str
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -73,7 +76,7 @@ def load_trials(study: str | None = None, tracking_uri: str | None = None) -> pd
 
     Columns, in this order:
         trial: its number, from 0; int64.
-        state: running, complete, pruned, diverged, failed or interrupted; str.
+        state: running, suspended, complete, pruned, diverged, failed or interrupted; str.
         optimizer: class of torch.optim; str.
         lr: initial learning rate; float64.
         step_size: epochs between two decays of the rate; int64.
@@ -85,7 +88,7 @@ def load_trials(study: str | None = None, tracking_uri: str | None = None) -> pd
         momentum and the like: one column for every argument of an optimizer that a trial gave;
             those of a scheduler and a model are called scheduler.NAME and model.NAME.
         best_val_loss, best_val_accuracy, best_running_loss: lowest, highest, lowest of all epochs;
-            float64; missing, like the next, while the trial runs and where it diverged or failed.
+            float64; missing, like the next, until the trial ends and where it diverged or failed.
         best_epoch: the epoch with the best value of the objective, from 1; Int64.
         val_loss, val_accuracy, running_loss, train_loss: of the last epoch logged; float64.
         test_loss, test_accuracy: of the best weights on the test images, measured once, when the
@@ -93,7 +96,7 @@ def load_trials(study: str | None = None, tracking_uri: str | None = None) -> pd
         epochs: how many were logged; Int64.
         trained_epochs, reused_epochs: how many of those were first trained for this trial, and for
             another run; Int64.
-        seconds: from its start to its end, pauses between included; NaN while it runs; float64.
+        seconds: from its start to its end, pauses between included; NaN until it ends; float64.
         started_at: when; datetime64[us, UTC].
         run_id: MLflow's; str.
 
@@ -180,6 +183,7 @@ def read_study(
         name=tags[STUDY_TAG],
         objective=objective,
         second=tags.get(SECOND_TAG, ""),
+        compare=tags.get(COMPARE_TAG, ""),
         asked=int(tags[TRIALS_TAG]),
         run_id=parent.info.run_id,
         settings=settings,

@@ -171,9 +171,16 @@ def _flags(frames: StudyFrames, base: TrainConfig, advised: Mapping[str, str]) -
         else:
             flags[f"--{option}"] = str(value)
     usual = {item.name: item.default for item in fields(SweepConfig) if item.default is not MISSING}
-    for name in ("objective", "sampler", "pruner"):
-        if name in frames.settings and frames.settings[name] != usual[name]:
+    if (objective := frames.settings.get("objective", usual["objective"])) != usual["objective"]:
+        flags["--objective"] = str(objective)
+    chosen = SweepConfig(second=frames.second)  # has the sampler and the pruner that no flag names
+    for name in ("sampler", "pruner"):
+        if frames.settings.get(name, getattr(chosen, name)) != getattr(chosen, name):
             flags[f"--{name}"] = str(frames.settings[name])
+        for key, value in frames.settings.get(f"{name}_args", {}).items():
+            words += [f"--{name}-arg", f"{key}={value}"]
+    if frames.compare:
+        flags["--compare"] = frames.compare
     if frames.asked != usual["trials"]:
         flags["--trials"] = str(frames.asked)
     return [*(word for flag in {**flags, **advised}.items() for word in flag), *words]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sweeps.report.frames import StudyFrames
-from sweeps.report.ranking import Winner
-from trainer.record import DIVERGED, FAILED, PRUNED
+from sweeps.report.ranking import OPEN, Winner
+from sweeps.search.pruning import FRUGAL_PRUNER
+from trainer.record import DIVERGED, FAILED, PRUNED, SUSPENDED
 
 
 def notes_on(frames: StudyFrames, winner: Winner | None) -> Iterable[str]:
@@ -22,10 +23,27 @@ def notes_on(frames: StudyFrames, winner: Winner | None) -> Iterable[str]:
         low, high = diverged["lr"].min(), diverged["lr"].max()
         rates = f"{low:g}" if low == high else f"{low:g} to {high:g}"
         yield f"Diverged trials: {share(len(diverged), len(trials))}, at lr {rates}."
+    left = trials[trials["state"] == PRUNED]
+    if len(left) and frames.settings.get("pruner") == FRUGAL_PRUNER:
+        yield (
+            f"Pruned trials: {share(len(left), len(trials))}; less was expected of their next "
+            "epochs than of other trials."
+        )
+    waiting = trials[trials["state"] == SUSPENDED]
+    if len(waiting):
+        yield (
+            f"Suspended trials: {share(len(waiting), len(trials))}; each goes on if its next "
+            "epochs are expected to gain most."
+        )
     if winner is None:
-        yield "No trial is complete or pruned yet, so none is ranked."
-    elif winner.state == PRUNED:
-        yield f"The winner was pruned after epoch {winner.epochs}: train it to its end."
+        yield "No trial has a result yet, so none is ranked."
+    elif winner.state in OPEN:
+        yield "The best trial may still be trained further, so nothing is advised yet."
+    elif winner.state == PRUNED and winner.epoch == winner.epochs < winner.asked_epochs:
+        yield (
+            f"The winner's best epoch is the last of the {winner.epochs} that it trained, so the "
+            f"other {winner.asked_epochs - winner.epochs} may still better it: train it to its end."
+        )
 
 
 def share(part: int, whole: int) -> str:

@@ -15,13 +15,25 @@ import plotly.offline
 from sweeps.report import figures
 from sweeps.report.across import progress
 from sweeps.report.as_study import as_study, importance_bars, plots
+from sweeps.report.comparison import value_names
 from sweeps.report.frames import StudyFrames
 from sweeps.report.ranking import rank, with_second
+from sweeps.report.rates import rates
 from sweeps.report.summary import Summary, searched_columns, summarize
 from sweeps.report.timeline import timeline
-from sweeps.report.wording import beside, confirmed_line, headlines, short, tables, winner_line
+from sweeps.report.wording import (
+    beside,
+    comparison_lines,
+    comparison_tables,
+    confirmed_line,
+    headlines,
+    importance_line,
+    short,
+    tables,
+    winner_line,
+)
 from trainer.metrics import RUNNING_LOSS
-from trainer.record import BEST, COMPLETE
+from trainer.record import BEST, BEST_EPOCH, COMPLETE
 
 _HEIGHT = 420
 
@@ -33,11 +45,15 @@ def to_page(frames: StudyFrames) -> str:
         title=f"Study {frames.name}",
         facts=headlines(summary),
         winner=summary.winner,
+        lead="Best so far" if summary.is_open else "Winner",
         won=[winner_line(summary), confirmed_line(summary)],
+        compared=list(comparison_lines(summary.comparison)) if summary.comparison else [],
+        compared_tables=list(comparison_tables(summary)),
         notes=summary.notes,
         advice=summary.advice,
         tables=tables(summary),
         figures=_figures(frames, summary),
+        hint=importance_line(summary),
         trials=_trials(frames),
     )
 
@@ -52,11 +68,15 @@ def across_page(studies: Sequence[StudyFrames]) -> str:
         title=f"{len(studies)} studies",
         facts=[],
         winner=None,
+        lead="",
         won=[],
+        compared=[],
+        compared_tables=[],
         notes=[],
         advice=[],
         tables=[("Beside each other", beside(studies))],
         figures=(progress(studies, by) for by in ("epochs", "seconds")),
+        hint="",
         trials=None,
     )
 
@@ -76,10 +96,14 @@ def _page(figures: Iterable[go.Figure], tables: Iterable[Any], **content: Any) -
 def _figures(frames: StudyFrames, summary: Summary) -> Iterator[go.Figure]:
     """In the order in which they are looked at."""
     ranked = rank(frames)
+    if summary.comparison is not None and len(ranked):
+        yield figures.expected(frames, summary.comparison)
+        if frames.compare != "optimizer":
+            yield _rates(frames, ranked, frames.compare)
     for metric in dict.fromkeys((frames.objective, RUNNING_LOSS)):
         yield figures.curves(frames, ranked, metric)
     if len(ranked):
-        yield figures.rates(frames, ranked)
+        yield _rates(frames, ranked, "optimizer")
     if (figure := figures.decays(frames, ranked)) is not None:
         yield figure
     if frames.second and len(ranked):
@@ -91,6 +115,11 @@ def _figures(frames: StudyFrames, summary: Summary) -> Iterator[go.Figure]:
         yield importance_bars(summary.importances, frames.objective, complete)
     if (figure := timeline(frames)) is not None:
         yield figure
+
+
+def _rates(frames: StudyFrames, ranked: pd.DataFrame, parameter: str) -> go.Figure:
+    values = frames.trials.set_index("trial")[parameter].dropna()
+    return rates(frames, ranked, value_names(values), parameter)
 
 
 def _html(figure: go.Figure, at: int) -> str:
@@ -117,9 +146,12 @@ def _trials(frames: StudyFrames) -> dict[str, Any]:
     """Every trial as a row of cells: what is shown, and the full value that it is sorted by."""
     names = ["trial", "state", BEST + frames.objective, "best_epoch", "epochs", "reused_epochs"]
     names += [*searched_columns(frames.trials), "seconds"]
+    trials, ranked = frames.trials.set_index("trial", drop=False), rank(frames).set_index("trial")
+    for name in (BEST + frames.objective, BEST_EPOCH):  # of suspended trials, too
+        trials[name] = ranked[name].combine_first(trials[name])
     rows = [
         [(short(value), "" if pd.isna(value) else value) for value in row]
-        for row in frames.trials[list(dict.fromkeys(names))].itertuples(index=False)
+        for row in trials[list(dict.fromkeys(names))].itertuples(index=False)
     ]
     return {"columns": list(dict.fromkeys(names)), "rows": rows}
 

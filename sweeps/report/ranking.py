@@ -15,22 +15,43 @@ from sweeps.report.confirmed import LEAST_SEEDS
 from sweeps.report.frames import StudyFrames
 from sweeps.search.objectives import SECOND_OBJECTIVES, SECONDS
 from trainer.metrics import EPOCH_SECONDS, OBJECTIVES, RUNNING_LOSS, TEST_ACCURACY, VAL_ACCURACY
-from trainer.record import BEST, BEST_EPOCH, COMPLETE, DIVERGED, FAILED, PRUNED
+from trainer.record import (
+    BEST,
+    BEST_EPOCH,
+    COMPLETE,
+    DIVERGED,
+    FAILED,
+    INTERRUPTED,
+    PRUNED,
+    RUNNING,
+    SUSPENDED,
+)
+
+OPEN = (SUSPENDED, RUNNING, INTERRUPTED)
+"""States of trials that may be trained further."""
+
+RANKED = (COMPLETE, PRUNED, *OPEN)
+"""States of trials that count by what they have reached: where little is expected of
+their last epochs, few are trained to their end."""
+
+STATES = (*RANKED, DIVERGED, FAILED)
+"""All of them, those with results first."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Winner:
     """The best trial.
 
-    Where trials were confirmed from enough seeds it is the best of these; else the best complete
-    one; where none is complete, the best pruned one.
+    Where trials were confirmed from enough seeds it is the best of these; else the best ranked one,
+    whether or not it was trained to its end.
 
     Attributes:
         trial: its number.
-        state: complete or pruned.
+        state: one of `RANKED`.
         value: the best value of the objective over its epochs.
         epoch: the epoch that had it, from 1.
         epochs: how many it trained.
+        asked_epochs: how many a complete trial of its settings trains.
         val_accuracy: share of validation images classified rightly after that epoch, 0 to 1.
         test_accuracy: the same of the test images; None where it was not measured.
         params: what was searched, by name: optimizer, lr, step_size, gamma, arguments of the
@@ -44,6 +65,7 @@ class Winner:
     value: float
     epoch: int
     epochs: int
+    asked_epochs: int
     val_accuracy: float
     test_accuracy: float | None
     params: Mapping[str, Any]
@@ -52,7 +74,7 @@ class Winner:
 
 
 def rank(frames: StudyFrames) -> pd.DataFrame:
-    """The complete and the pruned trials, best first, equal ones by number.
+    """The trials that have a result and did not diverge or fail, best first, equal ones by number.
 
     Returns:
         Rows of `frames.trials`; `best_OBJECTIVE` and `best_epoch` are those of the curves, as not
@@ -62,7 +84,7 @@ def rank(frames: StudyFrames) -> pd.DataFrame:
     order = frames.curves.sort_values([frames.objective, "epoch"], ascending=ascending)
     best = order.drop_duplicates("trial")[["trial", frames.objective, "epoch"]]
     best.columns = pd.Index(["trial", name, BEST_EPOCH])
-    trials = frames.trials[frames.trials["state"].isin((COMPLETE, PRUNED))]
+    trials = frames.trials[frames.trials["state"].isin(RANKED)]
     trials = trials.drop(columns=[name, BEST_EPOCH], errors="ignore").merge(best, on="trial")
     finite = trials[trials[name].abs() < math.inf]
     return finite.sort_values([name, "trial"], ascending=ascending)
@@ -142,7 +164,7 @@ def second_column(name: str) -> str:
 def find_winner(
     frames: StudyFrames, ranked: pd.DataFrame, searched: Sequence[str], confirmed: pd.DataFrame
 ) -> Winner | None:
-    """The best one confirmed, else the first complete one of the ranked trials, else the first.
+    """The best one confirmed, else the first of the ranked trials.
 
     Args:
         frames: the study.
@@ -155,11 +177,9 @@ def find_winner(
     """
     if ranked.empty:
         return None
-    complete = ranked[ranked["state"] == COMPLETE]
-    candidates = ranked if complete.empty else complete
+    row = ranked.iloc[0]
     if len(confirmed) and confirmed["seeds"].iloc[0] >= LEAST_SEEDS:
-        candidates = ranked[ranked["trial"] == confirmed["trial"].iloc[0]]
-    row = candidates.iloc[0]
+        row = ranked[ranked["trial"] == confirmed["trial"].iloc[0]].iloc[0]
     curves, trial, epoch = frames.curves, int(row["trial"]), int(row[BEST_EPOCH])
     best = curves[(curves["trial"] == trial) & (curves["epoch"] == epoch)]
     return Winner(
@@ -168,6 +188,7 @@ def find_winner(
         value=float(row[BEST + frames.objective]),
         epoch=epoch,
         epochs=int(row["epochs"]),
+        asked_epochs=int(row["asked_epochs"]),
         val_accuracy=float(best[VAL_ACCURACY].iloc[0]),
         test_accuracy=None if pd.isna(row[TEST_ACCURACY]) else float(row[TEST_ACCURACY]),
         params={str(name): it for name, it in row[[*searched]].dropna().to_dict().items()},
@@ -180,11 +201,14 @@ def by_optimizer(frames: StudyFrames, ranked: pd.DataFrame) -> pd.DataFrame:
     """A row an optimizer, best first; see `sweeps.report.summary.Summary.by_optimizer`."""
     more = OBJECTIVES[frames.objective]
     states = pd.crosstab(frames.trials["optimizer"], frames.trials["state"])
-    frame = states.reindex(columns=[COMPLETE, PRUNED, DIVERGED, FAILED], fill_value=0)
+    frame = states.reindex(columns=[*STATES], fill_value=0)
     frame.insert(0, "n", states.sum(axis=1))
+    best = ranked.drop_duplicates("optimizer").set_index("optimizer")
+    frame["best"] = best[BEST + frames.objective]
+    for name in ("epochs", "asked_epochs"):
+        frame[name] = best[name].astype("Int64").reindex(frame.index)
     complete = ranked[ranked["state"] == COMPLETE]
     values = complete.groupby("optimizer")[BEST + frames.objective]
-    frame["best"] = values.max() if more else values.min()
     frame["median"] = values.median()
     spread = values.quantile(0.75) - values.quantile(0.25)
     frame["spread"] = spread.where(values.count() > 1)  # one trial has none

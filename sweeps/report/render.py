@@ -9,7 +9,7 @@ from dataclasses import asdict
 from itertools import chain, repeat
 from string import ascii_uppercase
 from textwrap import indent
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 from rich.console import Console
@@ -22,6 +22,8 @@ from sweeps.report.frames import StudyFrames
 from sweeps.report.summary import Summary, summarize
 from sweeps.report.wording import (
     beside,
+    comparison_lines,
+    comparison_tables,
     confirmed_line,
     headlines,
     next_commands,
@@ -52,13 +54,22 @@ def render_table(summary: Summary, console: Console) -> None:
         say(settings_line(summary.winner.params))
         if line := confirmed_line(summary):
             say(line)
-    for title, frame in tables(summary):
+    if summary.comparison is not None:
+        title, answer, *doubts = comparison_lines(summary.comparison)
+        say()
+        say(title, "bold")
+        say(answer, "bold green")
+        for doubt in doubts:
+            say(f"note: {doubt}", "yellow")
+    words = {"state", "optimizer", "settings", "verdict"}
+    words |= {summary.comparison.parameter} if summary.comparison else set()
+    for title, frame in (*comparison_tables(summary), *tables(summary)):
         say()
         say(title, "bold")
         table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
         for header in frame.columns:
-            words = header in ("state", "optimizer", "settings", "verdict")
-            table.add_column(header, justify="left" if words else "right", overflow="fold")
+            side: Literal["left", "right"] = "left" if header in words else "right"
+            table.add_column(header, justify=side, overflow="fold")
         for row in frame.itertuples(index=False):
             table.add_row(*row)
         console.print(table, highlight=False, markup=False)
@@ -107,6 +118,12 @@ def markdown(summary: Summary) -> str:
     if summary.winner is not None:
         parts += ["## Winner", f"{winner_line(summary)}: {settings_line(summary.winner.params)}"]
         parts += [line] if (line := confirmed_line(summary)) else []
+    if summary.comparison is not None:
+        title, answer, *doubts = comparison_lines(summary.comparison)
+        parts += [f"## {title}", answer]
+        parts += ["\n".join(f"- {doubt}" for doubt in doubts)] if doubts else []
+        for title, frame in comparison_tables(summary):
+            parts += [f"### {title}", _markdown_table(frame)]
     for title, frame in tables(summary):
         parts += [f"## {title}", _markdown_table(frame)]
     if summary.notes:

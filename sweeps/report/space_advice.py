@@ -63,17 +63,29 @@ def at_the_ends(
             )
 
 
-def one_optimizer(space: Described, results: pd.DataFrame) -> Iterator[Advice]:
-    """Whether all of the best are of one optimizer, though the others had as good a chance."""
+def optimizers(space: Described, frames: StudyFrames, results: pd.DataFrame) -> Iterator[Advice]:
+    """Whether all of the best are of one optimizer, though the others had as good a chance.
+
+    Where they had not, only a comparison can tell which is better.
+    """
     top = results.head(TOP)
     name = str(top["optimizer"].iloc[0])
     complete = results.loc[results["state"] == COMPLETE, "optimizer"].value_counts()
     choices = choices_of(space, "optimizer") or [*results["optimizer"].unique()]
-    least = max(1, _FAIR * complete.get(name, 0))
-    is_fair = all(complete.get(it, 0) >= least for it in choices if it != name)
-    if len(top) < TOP or top["optimizer"].nunique() > 1 or len(choices) < 2 or not is_fair:
+    if len(top) < TOP or len(choices) < 2 or governor_of(space, "optimizer"):
         return
-    if governor_of(space, "optimizer"):
+    least = max(1, _FAIR * complete.get(name, 0))
+    if any(complete.get(it, 0) < least for it in choices if it != name):
+        if not frames.compare:
+            ended = ", ".join(f"{complete.get(it, 0)} of {it}" for it in choices)
+            yield Advice(
+                seen=f"{name} has the best result, but that does not make it the best optimizer, "
+                f"as not all had as good a chance; distinct results trained to their end: {ended}.",
+                evidence=evidence_of(top),
+                flags={"--compare": "optimizer"},
+            )
+        return
+    if top["optimizer"].nunique() > 1:
         return
     argument, values = _OWN.get(name, ("", []))
     is_searched = argument in space or governor_of(space, argument)
@@ -89,13 +101,16 @@ def one_optimizer(space: Described, results: pd.DataFrame) -> Iterator[Advice]:
 def diverging(space: Described, frames: StudyFrames, results: pd.DataFrame) -> Iterator[Advice]:
     """Of each optimizer that diverged at least twice, and in a tenth of all its trials.
 
-    The border is the lowest rate that diverged above the rates of the better half of its results:
-    what is good stays, and so do rates below the border that were not tried.
+    The border is the lowest rate that diverged above all rates of its results, save the worse half
+    of those that were trained to the end: what is good, or not known to be bad, stays, and so do
+    rates below the border that were not tried.
     """
     choices = choices_of(space, "optimizer") or [*frames.trials["optimizer"].unique()]
     for name, rows in frames.trials.groupby("optimizer"):
         optimizer, ranked = str(name), results[results["optimizer"] == name]
-        good = ranked["lr"].head((len(ranked) + 1) // 2).max()  # missing where none is ranked
+        complete = ranked[ranked["state"] == COMPLETE]
+        worse = complete.tail(len(complete) // 2)
+        good = ranked.drop(index=worse.index)["lr"].max()  # missing where none is ranked
         lost = rows[(rows["state"] == DIVERGED) & ~(rows["lr"] <= good)]
         if len(lost) < 2 or len(lost) < _DIVERGED * len(rows) or optimizer not in choices:
             continue

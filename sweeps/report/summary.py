@@ -12,10 +12,12 @@ from sweeps.report.advisor import advise
 from sweeps.report.as_study import as_study, importances
 from sweeps.report.columns import CONFIG_COLUMNS, arguments
 from sweeps.report.command import train_command
+from sweeps.report.comparison import Comparison, compare_values
 from sweeps.report.confirmed import compare
 from sweeps.report.frames import StudyFrames
 from sweeps.report.notes import notes_on
 from sweeps.report.ranking import (
+    OPEN,
     Winner,
     by_optimizer,
     find_front,
@@ -25,7 +27,7 @@ from sweeps.report.ranking import (
 )
 from sweeps.space import SEARCHED
 from trainer.metrics import EPOCH_SECONDS, OBJECTIVES
-from trainer.record import BEST, BEST_EPOCH, COMPLETE, DIVERGED, PRUNED
+from trainer.record import BEST, BEST_EPOCH, COMPLETE, DIVERGED, PRUNED, SUSPENDED
 
 __all__ = ["Summary", "summarize", "train_command"]
 
@@ -45,26 +47,29 @@ class Summary:
         asked: how many trials were asked for.
         trials: how many there are, whatever became of them.
         counts: how many of them by state, most first.
-        winner: None until a trial is complete or pruned.
-        ranked: how many are complete or pruned, with a best value that is a finite number.
+        winner: None until a trial has a result.
+        ranked: how many have a best value that is a finite number, and did not diverge or fail.
         top: the `TOP` best of those, best first; a row has the trial, its state, best value, best
-            epoch, number of epochs, and what `Winner.params` names.
+            epoch, epochs trained and asked for, and what `Winner.params` names.
         confirmed: how the trials compare that were trained again from other seeds, best first; see
             `sweeps.report.confirmed.compare`. No rows where none were.
+        comparison: how the values of the parameter compare that the study compares; None without.
         front: with two objectives, the ranked trials that no other beats in both, best first; rows
             as those of `top`, with the second objective after the first. Without a second: no rows.
         by_optimizer: a row an optimizer, best first: n (its trials), how many of them are complete,
-            pruned, diverged and failed; best and median value over the complete ones, and their
-            spread (from the first quartile to the third); missing where none is complete, as values
-            of trials that were stopped early say little of those that were not.
+            pruned, and so on (see `STATES`); the best value of all its ranked trials, with
+            the epochs that this trial trained and was asked for; median and spread (from the first
+            quartile to the third) of the complete ones; missing where none is complete, as values
+            of trials that were not trained further say little of those that were.
         epochs: how many were asked of the trainer, over all trials.
         trained_epochs: how many of those were trained.
         reused_epochs: how many of those had been trained for another trial or study.
-        spared_epochs: how many more there would have been, had no trial been stopped.
+        spared_epochs: how many more there would be, were each trial trained to its end.
         reused_seconds: of training, that the reused ones first took.
         spared_seconds: of training, that those would have taken, each as long as its trial's others
             took on average.
         seconds: from the first start to the last end, pauses between included; None before that.
+        is_open: whether it has yet to begin or to end a trial.
         view: the command or address that shows the study in a browser.
         notes: sentences to read before the winner is believed.
         importances: of each parameter among the complete trials, 0 to 1, most first; see
@@ -83,6 +88,7 @@ class Summary:
     ranked: int
     top: pd.DataFrame
     confirmed: pd.DataFrame
+    comparison: Comparison | None
     front: pd.DataFrame
     by_optimizer: pd.DataFrame
     epochs: int
@@ -92,6 +98,7 @@ class Summary:
     reused_seconds: float
     spared_seconds: float
     seconds: float | None
+    is_open: bool
     view: str
     notes: tuple[str, ...]
     importances: Mapping[str, float]
@@ -106,7 +113,15 @@ def summarize(frames: StudyFrames) -> Summary:
     complete = ranked[ranked["state"] == COMPLETE]
     known = importances(as_study(frames, complete, searched))
     winner = find_winner(frames, ranked, searched, confirmed)
-    shown = ["trial", "state", BEST + frames.objective, BEST_EPOCH, "epochs", *searched]
+    shown = [
+        "trial",
+        "state",
+        BEST + frames.objective,
+        BEST_EPOCH,
+        "epochs",
+        "asked_epochs",
+        *searched,
+    ]
     both = [*shown[:3], *([second_column(frames.second)] if frames.second else []), *shown[3:]]
     reused = int(curves["reused"].sum())
     spared = _spared(frames)
@@ -122,6 +137,7 @@ def summarize(frames: StudyFrames) -> Summary:
         ranked=len(ranked),
         top=ranked[shown].head(TOP).reset_index(drop=True),
         confirmed=confirmed,
+        comparison=compare_values(frames, ranked, searched),
         front=find_front(frames, ranked)[both].reset_index(drop=True),
         by_optimizer=by_optimizer(frames, ranked),
         epochs=len(curves),
@@ -131,6 +147,7 @@ def summarize(frames: StudyFrames) -> Summary:
         reused_seconds=float(curves.loc[curves["reused"], EPOCH_SECONDS].sum()),
         spared_seconds=float((spared * curves.groupby("trial")[EPOCH_SECONDS].mean()).sum()),
         seconds=_seconds(frames),
+        is_open=len(trials) < frames.asked or not {*OPEN}.isdisjoint(trials["state"]),
         view=frames.view,
         notes=tuple(notes_on(frames, winner)),
         importances=known,
@@ -148,8 +165,9 @@ def searched_columns(trials: pd.DataFrame) -> list[str]:
 
 
 def _spared(frames: StudyFrames) -> pd.Series[int]:
-    """Epochs that a trial did not train, as it was stopped; by trial, of those that have any."""
-    stopped = frames.trials[frames.trials["state"].isin((PRUNED, DIVERGED))].set_index("trial")
+    """Epochs that a trial is not trained further for, by trial, of those that could have more."""
+    states = (PRUNED, SUSPENDED, DIVERGED)
+    stopped = frames.trials[frames.trials["state"].isin(states)].set_index("trial")
     return stopped["asked_epochs"] - stopped["epochs"].astype("int64")
 
 

@@ -9,14 +9,17 @@ import pandas as pd
 
 from sweeps.progress import duration
 from sweeps.report.across import across
+from sweeps.report.as_study import LEAST_TRIALS
+from sweeps.report.comparison import Comparison
 from sweeps.report.confirmed import LEAST_SEEDS, TIED
 from sweeps.report.frames import StudyFrames
 from sweeps.report.notes import share
+from sweeps.report.ranking import STATES
 from sweeps.report.summary import Summary
 from sweeps.search.objectives import SECOND_OBJECTIVES
 from sweeps.space import SEARCHED
 from trainer.metrics import TEST_ACCURACY, VAL_ACCURACY
-from trainer.record import BEST, BEST_EPOCH
+from trainer.record import BEST, BEST_EPOCH, COMPLETE
 from trainer.references import is_reference
 
 
@@ -34,24 +37,28 @@ def headlines(summary: Summary) -> Iterable[str]:
     if summary.spared_epochs or summary.reused_epochs:
         yield (
             f"saved: {summary.spared_epochs} epochs ({duration(summary.spared_seconds)} of "
-            f"training) as trials were stopped, {summary.reused_epochs} "
-            f"({duration(summary.reused_seconds)}) by reuse"
+            f"training) not trained further, {summary.reused_epochs} "
+            f"({duration(summary.reused_seconds)}) reused"
         )
     if summary.seconds is not None:
         yield f"wall time: {duration(summary.seconds)}"
 
 
 def winner_line(summary: Summary) -> str:
-    """Which trial won; "" where none did yet."""
+    """Which trial won, or would as it stands; "" where none has a result."""
     won = summary.winner
     if won is None:
         return ""
-    text = f"winner: trial {won.trial} ({won.state}), {summary.objective} {short(won.value)}"
+    state = won.state
+    if state != COMPLETE:
+        state += f" after {won.epochs} of {won.asked_epochs} epochs"
+    lead = "best so far" if summary.is_open else "winner"
+    text = f"{lead}: trial {won.trial} ({state}), {summary.objective} {short(won.value)}"
     if summary.objective != VAL_ACCURACY:
         text += f", {VAL_ACCURACY} {short(won.val_accuracy)}"
     if won.test_accuracy is not None:
         text += f", {TEST_ACCURACY} {short(won.test_accuracy)}"
-    return f"{text} after epoch {won.epoch}"
+    return f"{text} at epoch {won.epoch}"
 
 
 def confirmed_line(summary: Summary) -> str:
@@ -74,6 +81,47 @@ def confirmed_line(summary: Summary) -> str:
     )
 
 
+def importance_line(summary: Summary) -> str:
+    """Why the importance of parameters is not told; "" where it is."""
+    complete = summary.counts.get(COMPLETE, 0)
+    if complete >= LEAST_TRIALS or summary.winner is None:
+        return ""
+    return (
+        "How important each parameter is cannot be told yet: that takes "
+        f"{LEAST_TRIALS} complete trials, and there {'is' if complete == 1 else 'are'} {complete}."
+    )
+
+
+def comparison_lines(comparison: Comparison) -> Iterable[str]:
+    """Title, answer, and each doubt."""
+    yield f"Comparison of {comparison.parameter}"
+    yield comparison.answer
+    yield from comparison.doubts
+
+
+def comparison_tables(summary: Summary) -> Iterable[tuple[str, pd.DataFrame]]:
+    """Titles and frames of text: the best configuration of each value, and how it does."""
+    if summary.comparison is None:
+        return
+    parameter, values = summary.comparison.parameter, summary.comparison.values
+    counts = ["n", *(name for name in STATES if values[name].any())]
+    best = values[["value", "trial", "best"]].map(short)
+    best["epochs"] = _epochs(values)
+    best["settings"] = [
+        "" if pd.isna(trial) else settings_line(params).replace("  ", " ")
+        for trial, params in zip(values["trial"], values["params"], strict=True)
+    ]
+    best = best.join(values[counts].map(short))
+    yield f"Best trial of each {parameter}", best.rename(columns={"value": parameter})
+    if not values["seeds"].any():
+        return
+    seeds = values[["value", "verdict", "seeds"]].map(short)
+    seeds["mean (95 %)"] = _with_interval(values, "mean", "low", "high", digits=4)
+    ends = ("difference_low", "difference_high")
+    seeds["difference (95 %)"] = _with_interval(values, "difference", *ends, digits=3)
+    yield f"Its {summary.objective} from other seeds", seeds.rename(columns={"value": parameter})
+
+
 def settings_line(params: Mapping[str, Any]) -> str:
     """Names and values of what a trial had."""
     return "  ".join(f"{name}={short(value)}" for name, value in params.items())
@@ -82,25 +130,39 @@ def settings_line(params: Mapping[str, Any]) -> str:
 def tables(summary: Summary) -> Iterable[tuple[str, pd.DataFrame]]:
     """Titles and frames of text."""
     if len(summary.top):
-        count = f"{len(summary.top)} of {summary.ranked} complete and pruned trials"
+        count = f"{len(summary.top)} of {summary.ranked} ranked trials"
         yield f"Best {count}, by {summary.objective}", _listed(summary, summary.top)
-    if len(summary.confirmed):
+    compared = set() if summary.comparison is None else set(summary.comparison.values["trial"])
+    if not compared.issuperset(summary.confirmed["trial"]):
         yield "Trained again from other seeds, by mean", _compared(summary.confirmed)
     if len(summary.front):
         both = f"{summary.objective} and {summary.second}"
         yield f"Beaten by no other in both {both}", _listed(summary, summary.front)
     if len(summary.by_optimizer):
-        yield "By optimizer; values of complete trials only", summary.by_optimizer.map(_brief)
+        yield "By optimizer; median and spread of complete trials", _optimizers(summary)
+
+
+def _optimizers(summary: Summary) -> pd.DataFrame:
+    """States that no trial is in are left out, so that 80 columns do."""
+    frame = summary.by_optimizer
+    texts = frame.map(_brief).assign(epochs=_epochs(frame)).drop(columns="asked_epochs")
+    return texts.drop(columns=[name for name in STATES if not frame[name].any()])
+
+
+def _epochs(trials: pd.DataFrame) -> pd.Series[str]:
+    """How many epochs each trained, of how many."""
+    texts = trials["epochs"].map(short) + "/" + trials["asked_epochs"].map(short)
+    return texts.where(trials["epochs"].notna(), "")
 
 
 def _listed(summary: Summary, trials: pd.DataFrame) -> pd.DataFrame:
     """The trials; what not every trial has goes into one column, so that 80 columns do."""
-    texts = trials.map(_brief)
-    texts[BEST_EPOCH] += "/" + texts.pop("epochs")
-    names = {BEST + summary.objective: "best", BEST_EPOCH: "epoch", "step_size": "step"}
+    texts = trials.drop(columns="asked_epochs").map(_brief)
+    texts["epochs"] = _epochs(trials)
+    names = {BEST + summary.objective: "best", BEST_EPOCH: "at", "step_size": "step"}
     columns = list(texts.columns)
     searched = [name for name in SEARCHED if name in columns]
-    plain = [*columns[: columns.index(BEST_EPOCH) + 1], *searched]
+    plain = [*columns[: columns.index("epochs") + 1], *searched]
     others = texts.drop(columns=plain).to_dict("records")
     shown = texts[plain].rename(columns=names)
     settings = [" ".join(f"{name}={it}" for name, it in row.items() if it) for row in others]
@@ -118,8 +180,16 @@ def _compared(confirmed: pd.DataFrame) -> pd.DataFrame:
     return shown.drop(columns=[] if confirmed["diverged"].any() else ["diverged"])
 
 
-def _rounded(value: float) -> str:
-    return "" if pd.isna(value) else f"{value:.4g}"
+def _with_interval(
+    values: pd.DataFrame, name: str, low: str, high: str, *, digits: int
+) -> pd.Series[str]:
+    texts = values[[name, low, high]].map(_rounded, digits=digits)
+    interval = " (" + texts[low] + " to " + texts[high] + ")"
+    return texts[name] + interval.where(values[low].notna(), "")
+
+
+def _rounded(value: float, digits: int = 4) -> str:
+    return "" if pd.isna(value) else f"{value:.{digits}g}"
 
 
 def beside(studies: Sequence[StudyFrames]) -> pd.DataFrame:

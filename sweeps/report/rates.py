@@ -1,0 +1,100 @@
+"""The figure of what trials reached over their learning rate, and from which rate they diverged."""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from sweeps.report.figures import BELOW, LINES, colours, label, scale
+from sweeps.report.frames import StudyFrames
+from sweeps.report.scale import reach
+from trainer.metrics import OBJECTIVES
+from trainer.record import BEST, COMPLETE, DIVERGED
+
+_DODGE = 0.04  # decades between values side by side
+_MARGIN = "y2"  # the axis of the strip beyond the scale
+
+
+def rates(
+    frames: StudyFrames, ranked: pd.DataFrame, values: pd.Series[str], parameter: str
+) -> go.Figure:
+    """What each trial reached over its learning rate, a colour for each value of a parameter.
+
+    Trials that diverged, and those too bad for the scale, are marked in a strip at its bad end. Of
+    more than `LINES` trials those of one rate lie side by side by value, not on it.
+
+    Args:
+        frames: the study.
+        ranked: what `sweeps.report.ranking.rank` made of it.
+        values: the parameter's, as they are shown, by the number of the trial.
+        parameter: its name.
+    """
+    name, palette = BEST + frames.objective, colours(values)
+    more = OBJECTIVES[frames.objective]
+    end = reach(ranked[name], maximize=more)
+    beyond = pd.Series(False, index=ranked.index) if more else ranked[name] > end
+    diverged = frames.trials[frames.trials["state"] == DIVERGED]
+    figure = go.Figure()
+    for at, (value, colour) in enumerate(palette.items()):
+        aside = 10 ** (_DODGE * (at - (len(palette) - 1) / 2)) if len(ranked) > LINES else 1.0
+        of_value = ranked["trial"].map(values) == value
+        lost = diverged[diverged["trial"].map(values) == value]
+        shown = ranked[of_value & ~beyond]
+        symbols = ["circle" if it == COMPLETE else "circle-open" for it in shown["state"]]
+        _add(figure, shown, shown["lr"] * aside, shown[name], colour, symbols, value)
+        for rows, symbol in ((ranked[of_value & beyond], "triangle-up"), (lost, "x")):
+            if len(rows):
+                _add(figure, rows, rows["lr"] * aside, None, colour, symbol, value)
+        if len(lost):
+            border = lost["lr"].min() * aside
+            figure.add_vline(x=border, line={"color": colour, "dash": "dot", "width": 1})
+    for symbol, meaning, present in (
+        ("circle-open", "not trained to its end", (ranked["state"] != COMPLETE).any()),
+        ("x", "diverged", len(diverged)),
+        ("triangle-up", "beyond the scale", beyond.any()),
+    ):
+        if present:
+            marker = {"color": "gray", "symbol": symbol, "size": 8}
+            figure.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=meaning)
+    of = "" if parameter == "optimizer" else f" and {parameter}"
+    figure.update_layout(
+        title=f"Result by learning rate{of}",
+        xaxis={
+            "title": "learning rate (log)<br>dotted: the lowest that diverged",
+            "type": "log",
+            "exponentformat": "none",
+        },
+        yaxis={"domain": [0.08, 1] if more else [0, 0.92]},
+        yaxis2={
+            "domain": [0, 0.06] if more else [0.94, 1],
+            "visible": False,
+            "range": [0, 2],
+        },
+        legend=BELOW,
+    )
+    scale(figure, frames.objective, ranked[name], ranked[name].min())
+    return figure
+
+
+def _add(
+    figure: go.Figure,
+    rows: pd.DataFrame,
+    x: pd.Series[float],
+    y: pd.Series[float] | None,
+    colour: str,
+    symbol: str | list[str],
+    value: str,
+) -> None:
+    """Points of one value, of which the first ones, in the scale, stand in the legend."""
+    figure.add_scatter(
+        x=x.tolist(),
+        y=[1.0] * len(rows) if y is None else y.tolist(),
+        yaxis="y" if y is not None else _MARGIN,
+        mode="markers",
+        marker={"color": colour, "size": 8, "symbol": symbol},
+        name=value,
+        legendgroup=value,
+        showlegend=y is not None,
+        text=[label(row["trial"], row) for _, row in rows.iterrows()],
+        hovertemplate="%{text}" + ("" if y is None else "<br>%{y:.5g}") + "<extra></extra>",
+    )
