@@ -44,8 +44,8 @@ class ConfirmConfig:
 
     Attributes:
         study: its name; None: the newest.
-        top: how many of its best complete and pruned trials, of which no two have the same best
-            epoch.
+        top: how many of its best trials, of which no two have the same best epoch; where the study
+            compares values of a parameter it is the best one of each instead.
         repeats: how many other seeds each is trained from, to its full number of epochs.
         executor, workers, timeout: as in `SweepConfig`.
 
@@ -227,11 +227,12 @@ class Repeats:
 
 
 def _sources(frames: StudyFrames, top: int, uri: str) -> list[Source]:
-    """The best trials with their configs, as MLflow has them.
+    """The best trials with their configs, as MLflow has them; where values are compared, of each.
 
     Of trials that share the epoch they were best at the first counts: they have the same weights.
     """
-    best = rank(frames).drop_duplicates([BEST + frames.objective, BEST_EPOCH]).head(top)
+    best = rank(frames).drop_duplicates([BEST + frames.objective, BEST_EPOCH])
+    best = best.drop_duplicates(frames.compare) if frames.compare else best.head(top)
     if best.empty:
         raise SweepError(
             f"Study {frames.name!r} must have a complete or pruned trial to be confirmed, but has "

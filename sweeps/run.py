@@ -60,26 +60,32 @@ def sweep(
     sampler: Annotated[
         str,
         typer.Option(
-            help="A class of optuna.samplers, or package.module:Class. TPESampler: learns from all "
-            "trials, fits any space; RandomSampler: the yardstick for the others; GridSampler: "
+            help="What suggests values: FrugalSampler, a class of optuna.samplers, or "
+            "package.module:Class. FrugalSampler: learns from every epoch, and suggests what is "
+            "expected to gain most for each; TPESampler: learns from all trials, fits any space; "
+            "RandomSampler: the yardstick for the others; GridSampler: "
             "every point of a small space once; QMCSampler: spread more evenly than random; "
             "GPSampler: for few, long trials, needs up to seconds to suggest one; CmaEsSampler: "
             "for many trials and numbers only, as it draws optimizers at random; NSGAIISampler: "
-            "for two objectives and some hundred trials."
+            "for two objectives and some hundred trials.",
+            show_default="FrugalSampler",
         ),
-    ] = "TPESampler",
+    ] = "",
     sampler_args: sweep_options.SamplerArgs = None,
     pruner: Annotated[
         str,
         typer.Option(
-            help="A class of optuna.pruners, package.module:Class, or none. PercentilePruner: "
+            help="Which trials get further epochs: FrugalPruner, PromotionPruner, a class of "
+            "optuna.pruners, package.module:Class, or none. FrugalPruner: those that are expected "
+            "to gain most for each, a quarter of all epochs at most; PromotionPruner: at epoch 1, "
+            "2, 4, ... the better half; both stop no trial, but suspend it. PercentilePruner: "
             "after 5 full trials, stop whatever is not in their best quarter; MedianPruner: not in "
             "their better half; SuccessiveHalvingPruner: not in the best third at epoch 2, 6, 18, "
             "..., from the first trial on; HyperbandPruner: likewise, but some trials are judged "
             "later, in case early values mislead; PatientPruner: no better value for 5 epochs, "
             "whatever the others have; none: train all to the end, as GPSampler, CmaEsSampler, "
             "NSGAIISampler, NSGAIIISampler and two objectives need.",
-            show_default="PercentilePruner",
+            show_default="FrugalPruner",
         ),
     ] = "",
     pruner_args: sweep_options.PrunerArgs = None,
@@ -90,6 +96,14 @@ def sweep(
             show_default="0",
         ),
     ] = 0,
+    compare: Annotated[
+        str,
+        typer.Option(
+            help="Compare the values of this parameter: each gets as many trials and epochs, "
+            "chosen by its own results, and the best of each is then trained from other seeds.",
+            metavar="NAME",
+        ),
+    ] = "",
     known: Annotated[
         list[str] | None,
         typer.Option(
@@ -198,14 +212,15 @@ def sweep(
         checkpoints=CheckpointRule.parse(checkpoints),
         fresh=fresh,
         enqueue=tuple(known or ()),
+        compare=compare,
         warm_start=warm_start,
     )
     places = Places(tracking_uri=tracking_uri, storage=storage, stages=stages, data=data_dir)
     best = None
-    if confirm:
+    if confirm or compare:
         best = ConfirmConfig(
             study=config.study,
-            top=confirm,
+            top=confirm or 1,
             repeats=repeats,
             executor=executor,
             workers=config.workers,

@@ -18,7 +18,7 @@ from sweeps.executors import Executor, InlineExecutor, LocalExecutor
 from sweeps.lease import Lease
 from sweeps.progress import Progress, View
 from sweeps.purity import is_pure
-from sweeps.report.frames import EXPERIMENT, OBJECTIVE_TAG, SECOND_TAG, TRIALS_TAG
+from sweeps.report.frames import COMPARE_TAG, EXPERIMENT, OBJECTIVE_TAG, SECOND_TAG, TRIALS_TAG
 from sweeps.search.known import enqueue, known_points
 from sweeps.study import OpenStudy, open_study
 from sweeps.trials import Trials
@@ -219,6 +219,7 @@ def _parent(config: SweepConfig, study: OpenStudy, state: str, progress: Progres
             OBJECTIVE_TAG: config.objective,
             **({SECOND_TAG: config.second} if config.second else {}),
             TRIALS_TAG: str(progress.trials),
+            **({COMPARE_TAG: config.compare} if config.compare else {}),
             "mlflow.note.content": "\n\n".join(note),
         },
         files={"study.json": json.dumps(about, indent=2)},
