@@ -19,6 +19,7 @@ from sweeps.search.sampling import (
     GRID,
     LEARN_FROM_OTHERS,
     ONE_OBJECTIVE_ONLY,
+    SETTLED,
     TPE,
     TWO_OBJECTIVES_ONLY,
     Search,
@@ -61,6 +62,9 @@ class SweepConfig:
         checkpoints: which states are kept with each run.
         fresh: set a study of this name aside and begin anew.
         enqueue: points that are tried first; see `sweeps.known`.
+        compare: a name that every trial has and that is one of some values: each value gets as many
+            trials and epochs, chosen by its own results, and the best of each is then trained from
+            other seeds; "": nothing is compared.
         warm_start: an earlier study, from whose trials the sampler learns too; "": none.
 
     Raises:
@@ -84,6 +88,7 @@ class SweepConfig:
     checkpoints: CheckpointRule = CheckpointRule()  # noqa: RUF009 - frozen
     fresh: bool = False
     enqueue: tuple[str, ...] = ()
+    compare: str = ""
     warm_start: str = ""
 
     def __post_init__(self) -> None:
@@ -157,6 +162,7 @@ class SweepConfig:
             **({"pruner_args": {**self.pruner_args}} if self.pruner_args else {}),
             "search_seed": self.search_seed,
             "space": self.search_space.describe(self.train),
+            **({"compare": self.compare} if self.compare else {}),
             **({"warm_start": self.warm_start} if self.warm_start else {}),
         }
 
@@ -186,6 +192,8 @@ def _check_search(config: SweepConfig) -> None:
         raise ConfigError(
             f"With {count} sampler must be none of {', '.join(unable)}, but got {sampler!r}."
         )
+    if config.compare:
+        _check_compare(config)
     if config.warm_start and sampler not in LEARN_FROM_OTHERS and not is_reference(sampler):
         raise ConfigError(
             f"With a warm start sampler must be one of {', '.join(LEARN_FROM_OTHERS)} or "
@@ -209,6 +217,26 @@ def _check_search(config: SweepConfig) -> None:
             "pruner may be PercentilePruner, MedianPruner or none."
         )
     _ = config.grid  # raises where there is no end of points
+
+
+def _check_compare(config: SweepConfig) -> None:
+    """Refuse to compare what has no values, or what a sampler goes through by itself."""
+    space = config.search_space
+    able = [name for name in space.always if len(space.choices(name)) > 1]
+    if config.compare not in able:
+        if not able:
+            raise ConfigError(
+                "compare must be a name that every trial has and that is one of some values, but "
+                f"the space has none, and got {config.compare!r}."
+            )
+        raise ConfigError(unknown("name to compare", config.compare, dict.fromkeys(able)))
+    if config.second:
+        raise ConfigError(f"With compare there must be one objective, but got {config.second!r}.")
+    if config.sampler in SETTLED:
+        raise ConfigError(
+            "With compare sampler must be one that draws values, as each value has a sampler of "
+            f"its own, but got {config.sampler!r}."
+        )
 
 
 def _name(config: SweepConfig) -> str:

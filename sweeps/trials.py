@@ -6,26 +6,19 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import optuna
-from optuna.samplers import BaseSampler
 from optuna.trial import BaseTrial, FixedTrial, FrozenTrial, TrialState
 
 from sweeps.config import SweepConfig
 from sweeps.search.allocation import AllocatingPruner, Grant, WholeTrials
 from sweeps.search.curves import GRANTED
-from sweeps.search.fresh import FreshSampler
-from sweeps.search.frugal import FrugalSampler
-from sweeps.search.outlook import Outlook
-from sweeps.search.points import Points
-from sweeps.search.repeatable import RepeatableSampler
-from sweeps.search.sampling import COMPLETE_ONLY, Search, make_sampler
-from sweeps.search.seeing import SeeingSampler
+from sweeps.search.kinds import Kinds
+from sweeps.search.sampling import COMPLETE_ONLY
 from sweeps.search.sequences import is_enqueued
 from sweeps.study import OpenStudy
 from sweeps.trial import EPOCHS, REASON, LiveTrial, last_reported, outcome_of, seconds_of
 from trainer.data import Data
 from trainer.errors import ConfigError
 from trainer.killpoints import passing
-from trainer.metrics import OBJECTIVES
 from trainer.plan import plan
 from trainer.record import FAILED, RUNNING, record_of
 from trainer.tags import STUDY_TAG, TRIAL_TAG
@@ -52,30 +45,10 @@ class Trials:
         self._data = data
         self._unshared = unshared
         self._space = config.search_space
-        self._outlook = Outlook(
-            Points(self._space, config.train, len(data.train.labels)),
-            maximize=OBJECTIVES[config.objective],
-            seed=config.search_seed,
-        )
+        self._kinds = Kinds(config, len(data.train.labels), study.earlier)
         pruner = study.optuna.pruner
         self._pruner = pruner if isinstance(pruner, AllocatingPruner) else WholeTrials()
-        study.optuna.sampler = self._sampler()
-
-    def _sampler(self) -> BaseSampler:
-        """What suggests values to trials of this study."""
-        search = Search(
-            seed=self._config.search_seed,
-            conditional=self._space.conditional,
-            points=self._config.grid or (),
-            outlook=self._outlook,
-        )
-        sampler = make_sampler(self._config.sampler, self._config.sampler_args, search)
-        if isinstance(sampler, FrugalSampler):
-            return sampler
-        if isinstance(sampler, RepeatableSampler):
-            sampler = FreshSampler(sampler, self._outlook)
-        earlier = self._study.earlier
-        return SeeingSampler(sampler, [*earlier.trials.values()] if earlier else [])
+        study.optuna.sampler = self._kinds.sampler
 
     def asked(self) -> int:
         """How many the study is to have in all: those of a grid end with its points; and never
@@ -98,8 +71,7 @@ class Trials:
         if self._study.optuna.user_attrs.get(CLOSED_AT) == self.asked():
             return None
         trials = self._study.optuna.get_trials(deepcopy=False)
-        begun = [trial for trial in trials if trial.state != TrialState.WAITING]
-        return self._pruner.next(self._outlook, begun, self.left())
+        return self._kinds.next(self._pruner, trials, self.left())
 
     def close(self) -> None:
         """Keep in mind that with so many trials nothing more is granted, so that a start that finds
@@ -110,7 +82,7 @@ class Trials:
 
     def most_epochs(self) -> int | None:
         """The most that are trained in all; None: not limited."""
-        return self._pruner.most(self._outlook, self.asked())
+        return self._pruner.most(self._kinds.outlooks[0], self.asked())
 
     def ask(self) -> LiveTrial:
         """A new one, with the epochs that it is granted at first."""
@@ -133,10 +105,15 @@ class Trials:
         trial = self._live(handle, handle)
         passing("trial-suggested")
         if trial.outcome == RUNNING:
-            trials = self._study.optuna.get_trials(deepcopy=False)
-            granted = handle.user_attrs.get(GRANTED)
-            trial.grant(granted or self._pruner.first(self._outlook, trials, trial.number))
+            trial.grant(handle.user_attrs.get(GRANTED) or self._first(trial.number))
         return trial
+
+    def _first(self, number: int) -> int:
+        """Epochs that a new trial is granted."""
+        trials = self._study.optuna.get_trials(deepcopy=False)
+        (new,) = (trial for trial in trials if trial.number == number)
+        others = [it for it in trials if it.number != number and it.state != TrialState.WAITING]
+        return self._pruner.first(self._kinds.of(new), others, new)
 
     def _told(self, frozen: FrozenTrial) -> LiveTrial:
         """A finished trial; its results are looked up only if its run turns out not to be whole."""

@@ -53,8 +53,14 @@ class AllocatingPruner(NopPruner):
         """
 
     @abstractmethod
-    def first(self, outlook: Outlook, trials: Sequence[FrozenTrial], number: int) -> int:
-        """Epochs of a new trial before it is suspended, at least 1."""
+    def first(self, outlook: Outlook, trials: Sequence[FrozenTrial], trial: FrozenTrial) -> int:
+        """Epochs of a new trial before it is suspended, at least 1.
+
+        Args:
+            outlook: of the study's space.
+            trials: all others that the study has.
+            trial: the new one, with its parameters.
+        """
 
     def most(self, outlook: Outlook, trials: int) -> int | None:
         """The most epochs that so many trials train; None: not limited, or not known before."""
@@ -68,7 +74,7 @@ class WholeTrials(AllocatingPruner):
         """A new trial, as long as there is to be one."""
         return BEGIN if left else None
 
-    def first(self, outlook: Outlook, trials: Sequence[FrozenTrial], number: int) -> int:
+    def first(self, outlook: Outlook, trials: Sequence[FrozenTrial], trial: FrozenTrial) -> int:
         """All."""
         return outlook.points.epochs
 
@@ -102,10 +108,9 @@ class PromotionPruner(AllocatingPruner):
                 return Grant(trial=curve.number, epochs=target, why=why)
         return BEGIN if left else None
 
-    def first(self, outlook: Outlook, trials: Sequence[FrozenTrial], number: int) -> int:
+    def first(self, outlook: Outlook, trials: Sequence[FrozenTrial], trial: FrozenTrial) -> int:
         """To the first rung of which the study does not know the result yet."""
-        curves = outlook.curves([trial for trial in trials if trial.number != number])
-        depth, rungs = curves.depth_of(trials[number]), self._rungs(outlook)
+        depth, rungs = outlook.curves(trials).depth_of(trial), self._rungs(outlook)
         return next((rung for rung in rungs if rung > depth), rungs[-1])
 
     def _rungs(self, outlook: Outlook) -> list[int]:
@@ -119,7 +124,7 @@ class PromotionPruner(AllocatingPruner):
         results: dict[int, float] = {}
         waiting: dict[int, Curve] = {}
         promoted = set()
-        for curve in curves.all:
+        for curve in curves.own:
             node = curve.point.nodes[rung - 1]
             if curve.diverged and len(curve.values) < rung:
                 results[node] = float("inf")

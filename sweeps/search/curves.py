@@ -67,6 +67,12 @@ class Curves:
         trials: of the study, with each epoch's objective reported as it was.
         points: of the space.
         maximize: whether more of the objective is better.
+
+    Attributes:
+        all: every curve, by the numbers of the trials.
+        own: those whose points `points` could draw; the others only teach.
+        known: the value of each known epoch, by its node; infinity where it diverged.
+        pending: nodes that are granted to some trial, and not known.
     """
 
     def __init__(self, trials: Sequence[FrozenTrial], points: Points, *, maximize: bool) -> None:
@@ -74,6 +80,7 @@ class Curves:
         self._points = points
         self._scale = _Scale(np.array(raw or [1.0]), maximize=maximize)
         self.all: list[Curve] = []
+        self.own: list[Curve] = []
         self.known: dict[int, float] = {}
         self.pending: set[int] = set()
         for trial in trials:
@@ -84,8 +91,14 @@ class Curves:
 
     @cached_property
     def best(self) -> float:
-        """The lowest value of all; infinity where there is none."""
-        return min((curve.best for curve in self.all), default=math.inf)
+        """The lowest value of the own ones; infinity where there is none."""
+        return min((curve.best for curve in self.own), default=math.inf)
+
+    @property
+    def spent(self) -> int:
+        """Distinct epochs of the own ones, trained or granted."""
+        nodes = {node for curve in self.own for node in curve.point.nodes}
+        return len(nodes & (self.known.keys() | self.pending))
 
     def depth(self, point: Point) -> int:
         """How many of a point's epochs are known, the one that diverged included."""
@@ -135,17 +148,18 @@ class Curves:
         granted = trial.user_attrs.get(GRANTED, len(point.nodes))
         if running:
             self.pending.update(point.nodes[len(values) : granted])
-        self.all.append(
-            Curve(
-                number=trial.number,
-                point=point,
-                values=tuple(values),
-                diverged=diverged,
-                granted=granted,
-                allocated=granted < len(point.nodes),
-                running=running,
-            )
+        curve = Curve(
+            number=trial.number,
+            point=point,
+            values=tuple(values),
+            diverged=diverged,
+            granted=granted,
+            allocated=granted < len(point.nodes),
+            running=running,
         )
+        self.all.append(curve)
+        if self._points.has(point):
+            self.own.append(curve)
 
 
 class _Scale:

@@ -15,7 +15,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from sweeps.search.allocation import BEGIN, AllocatingPruner, Grant, at_least
-from sweeps.search.outlook import START_TRIALS, Outlook
+from sweeps.search.outlook import Outlook
 from sweeps.search.points import Point
 from sweeps.search.repeatable import RepeatableSampler
 from sweeps.search.sequences import is_enqueued
@@ -94,20 +94,19 @@ class FrugalPruner(AllocatingPruner):
         epochs = outlook.points.epochs
         return trials * min(epochs, max(_LEAST_EPOCHS, math.ceil(epochs * self._share)))
 
-    def first(self, outlook: Outlook, trials: Sequence[FrozenTrial], number: int) -> int:
+    def first(self, outlook: Outlook, trials: Sequence[FrozenTrial], trial: FrozenTrial) -> int:
         """Beyond what the study knows of it."""
-        curves = outlook.curves([it for it in trials if it.number != number])
-        step = self._start_epochs if number < START_TRIALS else self._step
-        return min(outlook.points.epochs, curves.depth_of(trials[number]) + step)
+        curves = outlook.curves(trials)
+        step = self._start_epochs if len(curves.own) < outlook.start_trials else self._step
+        return min(outlook.points.epochs, curves.depth_of(trial) + step)
 
     def next(self, outlook: Outlook, trials: Sequence[FrozenTrial], left: int) -> Grant | None:
         """The best chance; a new trial, too, where these fall behind the epochs."""
-        begun, most = len(trials), self.most(outlook, len(trials) + left)
-        assert most is not None
         curves = outlook.curves(trials)
-        spent = len(curves.known.keys() | curves.pending)
+        begun, spent = len(curves.own), curves.spent
+        most = self.most(outlook, begun + left) or 0
         new = BEGIN if left else None
-        if begun < START_TRIALS or math.isinf(curves.best):
+        if begun < outlook.start_trials or math.isinf(curves.best):
             return new
         if spent >= most or begun * most < spent * (begun + left):
             return new

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial
 
 from sweeps.search.curves import Curves
@@ -24,6 +25,7 @@ CANDIDATES = 200
 _SPREAD = 30  # draws of which that is taken that lies farthest from all trials
 _MOVED = 20  # of the candidates are others for each epoch that was trained
 _POOL = 2048  # points drawn in all, as drawing one takes milliseconds
+_FAR = 0.7  # decades; rates that lie farther apart count as this far
 _TINY = 1e-12  # in place of a rate of 0
 _BEST = 10  # trials whose neighbours are candidates
 
@@ -59,10 +61,14 @@ class Outlook:
         points: of the space.
         maximize: whether more of the objective is better.
         seed: of the search.
+        start_trials: trials spread over the space before the model is asked.
     """
 
-    def __init__(self, points: Points, *, maximize: bool, seed: int) -> None:
+    def __init__(
+        self, points: Points, *, maximize: bool, seed: int, start_trials: int = START_TRIALS
+    ) -> None:
         self.points = points
+        self.start_trials = start_trials
         self._maximize = maximize
         self._seed = seed
         self._last: tuple[object, list[Chance]] | None = None
@@ -71,9 +77,14 @@ class Outlook:
         """Of the study."""
         return Curves(trials, self.points, maximize=self._maximize)
 
+    def is_own(self, trial: FrozenTrial) -> bool:
+        """Whether a trial is one that this outlook could suggest."""
+        point = self.points.of(trial.params)
+        return point is not None and self.points.has(point)
+
     def suggestion(self, curves: Curves) -> Point:
         """The point of a new trial."""
-        if len(curves.all) < START_TRIALS or math.isinf(curves.best):
+        if len(curves.own) < self.start_trials or math.isinf(curves.best):
             return self._spread(curves)
         new = [chance for chance in self.chances(curves) if chance.trial is None]
         return max(new, key=lambda it: it.worth).point if new else self._spread(curves)
@@ -87,10 +98,10 @@ class Outlook:
 
     def _weighed(self, curves: Curves) -> list[Chance]:
         found: dict[Any, tuple[Point, int | None]] = {}
-        for curve in curves.all:
+        for curve in curves.own:
             if curve.suspended:
                 found.setdefault(curve.point.key, (curve.point, curve.number))
-        taken = {curve.point.key for curve in curves.all if curve.running}
+        taken = {curve.point.key for curve in curves.own if curve.running}
         for point in self._candidates(curves):
             if point.key not in taken:
                 found.setdefault(point.key, (point, None))
@@ -118,16 +129,19 @@ class Outlook:
     def _candidates(self, curves: Curves) -> list[Point]:
         first = _MOVED * len(curves.known)
         drawn = self._drawn(range(first, first + CANDIDATES))
-        best = sorted(curves.all, key=lambda it: it.best)[:_BEST]
+        best = sorted(curves.own, key=lambda it: it.best)[:_BEST]
         return drawn + [it for curve in best for it in self.points.neighbours(curve.point)]
 
     def _spread(self, curves: Curves) -> Point:
-        """Of some points that one which is least like those of the trials."""
-        first = _SPREAD * len(curves.all)
+        """Of some points one that is unlike those of the trials; of these the one in the middle.
+
+        At the ends of the space are most of the rates that diverge, or learn nothing.
+        """
+        first = _SPREAD * len(curves.own)
         drawn = self._drawn(range(first, first + _SPREAD))
-        others = [curve.point for curve in curves.all]
+        others = [curve.point for curve in curves.own]
         open_ = [point for point in drawn if not curves.is_beyond(point)] or drawn
-        return max(open_, key=lambda it: _away(it, others))
+        return max(open_, key=lambda it: (_away(it, others), -_off_middle(it)))
 
     def _drawn(self, numbers: Iterable[int]) -> list[Point]:
         seeds = (self._derive("point", number) % _POOL for number in numbers)
@@ -139,12 +153,25 @@ class Outlook:
 
 
 def _away(point: Point, others: Sequence[Point]) -> float:
-    """How far a point is from the nearest of others: a decade of the rate is as a constant."""
+    """How far a point is from the nearest of others: by constants, and then by decades of rates."""
     return min((_distance(point, other) for other in others), default=0.0)
+
+
+def _off_middle(point: Point) -> float:
+    """How far the parameters lie from the middle of their ranges, 0 to 0.5, on average."""
+    away = []
+    for name, item in point.distributions.items():
+        if isinstance(item, (IntDistribution, FloatDistribution)) and item.low < item.high:
+            low, value, high = item.low, point.params[name], item.high
+            if item.log:
+                low, value, high = math.log(low), math.log(value), math.log(high)
+            away.append(abs((value - low) / (high - low) - 0.5))
+    return sum(away) / len(away) if away else 0.0
 
 
 def _distance(one: Point, other: Point) -> float:
     names = one.constants.keys() | other.constants.keys()
     unlike = sum(one.constants.get(name) != other.constants.get(name) for name in names)
     ends = [(one.rates[0], other.rates[0]), (sum(one.rates), sum(other.rates))]
-    return float(unlike + sum(abs(math.log10(max(a, _TINY) / max(b, _TINY))) for a, b in ends))
+    decades = sum(abs(math.log10(max(a, _TINY) / max(b, _TINY))) for a, b in ends)
+    return float(unlike or min(decades, _FAR))

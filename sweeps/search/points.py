@@ -63,9 +63,17 @@ class Points:
         space: what a trial may be.
         base: what all trials have in common.
         images: in an epoch.
+        fixed: Optuna's parameters that all points drawn have.
     """
 
-    def __init__(self, space: Space, base: TrainConfig, images: int) -> None:
+    def __init__(
+        self,
+        space: Space,
+        base: TrainConfig,
+        images: int,
+        fixed: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._fixed = fixed or {}
         self._space = space
         self._base = base
         self._images = images
@@ -89,7 +97,15 @@ class Points:
 
     def asked(self, suggest: Suggest) -> Point | None:
         """The point of what `suggest` gives for each parameter; None where it cannot be."""
-        return self._make(AskedTrial(suggest))
+
+        def value(name: str, distribution: BaseDistribution) -> Any:
+            return self._fixed[name] if name in self._fixed else suggest(name, distribution)
+
+        return self._make(AskedTrial(value))
+
+    def has(self, point: Point) -> bool:
+        """Whether the point has the parameters that all points drawn have."""
+        return self._fixed.items() <= dict(point.params).items()
 
     def draw(self, seed: int) -> Point | None:
         """A point drawn at random, the same for the same seed; None where nothing drawn can be."""

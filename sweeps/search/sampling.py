@@ -25,7 +25,7 @@ from sweeps.search.sequences import GridSampler, SettledSampler, SobolSampler
 FRUGAL = "FrugalSampler"
 TPE, GP, CMAES = "TPESampler", "GPSampler", "CmaEsSampler"
 NSGAII, NSGAIII = "NSGAIISampler", "NSGAIIISampler"
-GRID, BRUTE_FORCE = "GridSampler", "BruteForceSampler"
+GRID, BRUTE_FORCE, QMC = "GridSampler", "BruteForceSampler", "QMCSampler"
 
 GROUPED_TPE = True
 """Whether TPE models the parameters of a conditional space in groups that occur together.
@@ -39,6 +39,9 @@ first one, which is random."""
 
 EVERY_POINT = (GRID, BRUTE_FORCE)
 """Those that try every point of a space, which must have an end of them."""
+
+SETTLED = (*EVERY_POINT, QMC)
+"""Those that go through points of the whole space, whatever was found."""
 
 ONE_OBJECTIVE_ONLY = (CMAES, FRUGAL)
 TWO_OBJECTIVES_ONLY = (NSGAII, NSGAIII)
@@ -129,7 +132,7 @@ SAMPLERS: Classes[BaseSampler] = Classes(
     own={
         FRUGAL: FrugalSampler,
         GRID: GridSampler,
-        "QMCSampler": SobolSampler,
+        QMC: SobolSampler,
         BRUTE_FORCE: _BruteForce,
         CMAES: _CmaEs,
         GP: _Gp,
@@ -141,7 +144,7 @@ SAMPLERS: Classes[BaseSampler] = Classes(
         NSGAIII: {"population_size": POPULATION},
     },
     supplied=("seed", "points", "outlook"),
-    nicknames={"bayesian": TPE, "sobol": "QMCSampler"},
+    nicknames={"bayesian": TPE, "sobol": QMC},
 )
 
 

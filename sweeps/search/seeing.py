@@ -6,7 +6,7 @@ report and MLflow never see any of that.
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -23,11 +23,18 @@ class SeeingSampler(BaseSampler):
     Args:
         sampler: one that learns from whatever trials a study has.
         further: finished trials; their number is -1, so that none is taken for the one that asks.
+        sees: whether it sees a trial; None: it sees all.
     """
 
-    def __init__(self, sampler: BaseSampler, further: Sequence[FrozenTrial]) -> None:
+    def __init__(
+        self,
+        sampler: BaseSampler,
+        further: Sequence[FrozenTrial],
+        sees: Callable[[FrozenTrial], bool] | None = None,
+    ) -> None:
         self._sampler = sampler
         self._further = further
+        self._sees = sees or (lambda trial: True)
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
@@ -67,15 +74,21 @@ class SeeingSampler(BaseSampler):
         self._sampler.after_trial(study, trial, state, values)
 
     def _seen(self, study: Study) -> Study:
-        return _SeenStudy(study, self._further)
+        return _SeenStudy(study, self._further, self._sees)
 
 
 class _SeenStudy(Study):
     """A study in all but its trials."""
 
-    def __init__(self, study: Study, further: Sequence[FrozenTrial]) -> None:
+    def __init__(
+        self,
+        study: Study,
+        further: Sequence[FrozenTrial],
+        sees: Callable[[FrozenTrial], bool],
+    ) -> None:
         vars(self).update(vars(study))
         self._further = further
+        self._sees = sees
 
     def _get_trials(
         self,
@@ -84,7 +97,8 @@ class _SeenStudy(Study):
         use_cache: bool = False,
     ) -> list[FrozenTrial]:
         own = map(_as_pruned, super()._get_trials(deepcopy, None, use_cache))
-        return [it for it in (*self._further, *own) if states is None or it.state in states]
+        seen = filter(self._sees, (*self._further, *own))
+        return [it for it in seen if states is None or it.state in states]
 
 
 def _as_pruned(trial: FrozenTrial) -> FrozenTrial:
