@@ -17,6 +17,13 @@ from trainer.tracking import MlflowTracker
 
 START = 1_760_000_000.0
 
+WIDE = """
+optimizer = ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad"]
+lr = { low = 0.0001, high = 1.0, grid = "1-2-5" }
+step_size = { low = 1, high = "epochs" }
+gamma = { low = 0.1, high = 0.9, step = 0.1 }
+"""  # of which all optimizers share the rates
+
 
 def tracker_in(folder, empty_database):
     """MLflow's store in a folder, by its URI, and a tracker that logs studies to it."""

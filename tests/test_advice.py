@@ -6,20 +6,20 @@ import tomllib
 
 import pytest
 import typer.main
-from studies import frames_of
+from studies import WIDE, frames_of
 
 from sweeps.report.render import markdown, to_json
 from sweeps.report.summary import summarize
 from sweeps.run import app
 from sweeps.space.described import changed, to_toml
-from sweeps.space.file import default_text, parse_space
+from sweeps.space.file import parse_space
 from trainer.config import TrainConfig
 
 BASE = TrainConfig(epochs=20)
 RATES = {"grid": [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1]}
 SPACE = {"optimizer": ["SGD", "Adam"], "lr": RATES, "gamma": {"low": 0.1, "high": 0.9, "step": 0.1}}
 SGD = "[when.optimizer.SGD]\n"
-DEFAULT = parse_space(default_text(), "default.toml").describe(BASE)
+ALL = parse_space(WIDE, "wide.toml").describe(BASE)
 
 
 def advised(*trials, **more):
@@ -129,7 +129,7 @@ def test_an_optimizer_that_diverges_keeps_all_rates_below_the_border():
     """Those that were not tried, too: the best may be among them."""
     trials = [steady(1.0, lr=0.001, gamma=0.5), steady(2.0, lr=0.0002), *diverged(0.05, 0.1)]
     trials += diverged(0.02, 0.1, optimizer="Adam")
-    assert advised(*trials, space=DEFAULT) == [
+    assert advised(*trials, space=ALL) == [
         (
             "Adam diverged in 2 of 2 trials, from lr 0.02 on.",
             '[when.optimizer.Adam]\nlr = { low = 0.0001, high = 0.01, grid = "1-2-5" }',
@@ -175,7 +175,7 @@ def test_rates_at_which_an_optimizer_does_well_are_never_cut():
         steady(3.0, lr=0.001),
         *diverged(0.02, 0.05, 0.1, 0.2),
     ]
-    ((seen, change),) = advised(*trials, space=DEFAULT)
+    ((seen, change),) = advised(*trials, space=ALL)
     assert seen == "SGD diverged in 2 of 6 trials, from lr 0.1 on."
     assert change == SGD + 'lr = { low = 0.0001, high = 0.05, grid = "1-2-5" }'
 
@@ -260,8 +260,8 @@ def test_no_optimizer_is_dropped_that_was_not_searched_fairly():
     ):
         assert not any("best results" in seen for seen, _ in advised(*best, *others))
     fair = [steady(5.0 + n) for n in range(5)]
-    assert not any("best results" in seen for seen, _ in advised(*best, *fair, space=DEFAULT))
-    two = DEFAULT | {"optimizer": ["SGD", "AdamW"]}
+    assert not any("best results" in seen for seen, _ in advised(*best, *fair, space=ALL))
+    two = ALL | {"optimizer": ["SGD", "AdamW"]}
     assert any("best results" in seen for seen, _ in advised(*best, *fair, space=two))
 
 
@@ -289,8 +289,8 @@ def test_where_optimizers_had_no_fair_chance_a_comparison_is_advised():
 def test_rates_of_trials_that_were_left_early_are_not_cut():
     """A high rate looks bad before it decays."""
     trials = [steady(1.0, lr=0.01, gamma=0.5), ("pruned", [8.0], {"lr": 0.1})]
-    assert advised(*trials, *diverged(0.05, 0.05), space=DEFAULT) == []
-    ((seen, _),) = advised(*trials, *diverged(0.05, 0.2, 0.5), space=DEFAULT)
+    assert advised(*trials, *diverged(0.05, 0.05), space=ALL) == []
+    ((seen, _),) = advised(*trials, *diverged(0.05, 0.2, 0.5), space=ALL)
     assert seen == "SGD diverged in 2 of 5 trials, from lr 0.2 on."
 
 
@@ -322,12 +322,12 @@ def test_a_trial_that_came_after_the_winner_was_confirmed_is_to_be_confirmed_too
 def test_later_changes_are_made_to_the_space_that_has_the_earlier():
     """A range that is widened at one end and cut at the other; tables that are dropped."""
     trials = [steady(1.0, lr=0.0001, gamma=0.5), *diverged(0.05, 0.1)]
-    changes = [change for _, change in advised(*trials, space=DEFAULT)]
+    changes = [change for _, change in advised(*trials, space=ALL)]
     assert changes == [
         SGD + 'lr = { low = 1e-05, high = 1.0, grid = "1-2-5" }',
         SGD + 'lr = { low = 1e-05, high = 0.02, grid = "1-2-5" }',
     ]
-    space = DEFAULT | {
+    space = ALL | {
         "optimizer": ["Adam", "AdamW"],
         "when": {"optimizer": {"Adam": {"lr": [1.0]}}},
     }

@@ -135,6 +135,23 @@ def test_a_schedule_is_drawn_for_trials_on_which_it_acted() -> None:
     assert min(figure.data[0].marker.color) > 1
 
 
+def test_a_trial_past_its_first_decay_is_drawn_though_it_is_not_complete() -> None:
+    """In most of a frugal search's trials the last epochs are missing."""
+    pruned = [("pruned", values[:2], params) for _, values, params in scheduled(12)]
+    longer = [("complete", [9.0] * 3, {"step_size": 9, "gamma": 0.5})]
+    figure = figures.decays(frames := frames_of(*pruned, *longer), rank(frames))
+    assert figure is not None
+    assert sorted(figure.data[0].x) == [1, 1, 1, 1, 9]
+
+
+def test_the_best_trials_are_as_clear_as_complete_ones() -> None:
+    """Though they were not trained to their end; of twelve pruned ones two fade."""
+    pruned = [("pruned", [1.0 + n / 9, 1.0], {"gamma": n / 30}) for n in range(12)]
+    frames = frames_of(*pruned, ("complete", [5.0, 4.0], {}))
+    lines = figures.curves(frames, rank(frames), "val_loss").data
+    assert sorted(it.opacity for it in lines if it.opacity) == [0.35] * 2 + [0.9] * 11
+
+
 def test_too_few_complete_trials_are_not_drawn() -> None:
     """Three points are no pattern."""
     frames = frames_of(*scheduled(3), *scheduled(12, "pruned"))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import typer.main
-from studies import START, child, frames_of, parent, tracker_in, trained
+from studies import START, WIDE, child, frames_of, parent, tracker_in, trained
 
 import sweeps.run
 from sweeps.config import SweepConfig
@@ -52,7 +52,8 @@ def lines(made: NextSpace) -> list[str]:
 def test_all_that_is_advised_is_in_the_file() -> None:
     """A rate of its own for an optimizer; what is not changed stays, up to the sweep's epochs."""
     trials = [steady(1.0, lr=0.0001, gamma=0.9), *[("diverged", [9.0], {"lr": 0.05})] * 2]
-    made = next_space(study(SweepConfig(), *trials), FILE)
+    space = parse_space(WIDE, "wide.toml").describe(TrainConfig())
+    made = next_space(replace(study(SweepConfig(), *trials), space=space), FILE)
     assert lines(made) == [
         'optimizer = ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad"]',
         'lr = { low = 0.0001, high = 1.0, grid = "1-2-5" }',
@@ -172,13 +173,13 @@ def test_the_command_writes_a_file_and_prints_a_command_that_runs(
     uri, tracker = tracker_in(tmp_path, empty_database)
     record = parent("first", "first", START, asked=2)
     tracker.sync(replace(record, files={"study.json": json.dumps(config.settings())}))
-    for number, lr in enumerate((0.0001, 0.01)):
+    for number, lr in enumerate((0.001, 0.01)):
         run = trained(child(record, number, small(lr=lr)), 3.0, 2.0 + number, 1.0 + number)
         tracker.sync(run.ended(COMPLETE, "val_loss", {}, at=START + 100))
     assert main(["--next", "next.toml", "--tracking-uri", uri]) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("wrote next.toml (")
-    assert said[1].startswith("changed: The winner's lr, 0.0001, is the lowest")
+    assert said[1].startswith("changed: The winner's lr, 0.001, is the lowest")
     assert said[-2] == "Search it:"
     assert {path.name for path in tmp_path.iterdir()} >= {"next.toml"}
     assert not list(tmp_path.glob(".next*"))

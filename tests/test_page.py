@@ -123,6 +123,21 @@ def test_a_comparison_has_its_section_and_two_figures() -> None:
     assert "Comparison of" not in to_page(plain)
 
 
+def test_too_few_complete_trials_for_importances_are_told() -> None:
+    """In a line, where the figure would be; nothing of it once there are enough."""
+    trials = [("complete", [3.0, 1.0 + n / 9], {"lr": 0.1 + n}) for n in range(10)]
+    few = to_page(frames_of(*trials[:1], ("suspended", [3.0, 0.5], {})))
+    assert "that takes 10 complete trials, and there is 1." in few
+    assert "<h2>Best so far</h2>" in few
+    assert "complete trials, and there" not in to_page(frames_of(*trials))
+
+
+def test_the_table_of_all_trials_has_the_best_of_suspended_ones() -> None:
+    """MLflow has it of trials that have ended only."""
+    page = to_page(frames_of(("suspended", [3.0, 0.25, 7.0], {}), ("failed", [], {})))
+    assert '<td data-value="0.25">0.25</td><td data-value="2">2</td>' in page
+
+
 def test_of_thousands_of_trials_the_best_are_lines_and_the_rest_a_band() -> None:
     """The page stays legible, and small enough to be opened."""
     page = to_page(study(2000))

@@ -139,14 +139,18 @@ def tables(summary: Summary) -> Iterable[tuple[str, pd.DataFrame]]:
         both = f"{summary.objective} and {summary.second}"
         yield f"Beaten by no other in both {both}", _listed(summary, summary.front)
     if len(summary.by_optimizer):
-        yield "By optimizer; median and spread of complete trials", _optimizers(summary)
+        has_complete = summary.by_optimizer["complete"].any()
+        of_complete = "; median and spread of complete trials" if has_complete else ""
+        yield f"By optimizer{of_complete}", _optimizers(summary)
 
 
 def _optimizers(summary: Summary) -> pd.DataFrame:
-    """States that no trial is in are left out, so that 80 columns do."""
+    """States that no trial is in are left out, so that 80 columns do, and so are empty columns."""
     frame = summary.by_optimizer
     texts = frame.map(_brief).assign(epochs=_epochs(frame)).drop(columns="asked_epochs")
-    return texts.drop(columns=[name for name in STATES if not frame[name].any()])
+    absent = [name for name in STATES if not frame[name].any()]
+    empty = [name for name in ("median", "spread") if frame[name].isna().all()]
+    return texts.drop(columns=[*absent, *empty])
 
 
 def _epochs(trials: pd.DataFrame) -> pd.Series[str]:
@@ -205,7 +209,8 @@ def next_commands(summary: Summary) -> Iterable[tuple[str, str]]:
     """What to do next, and by which command."""
     yield "See every epoch of it", summary.view
     if summary.winner is not None:
-        yield "Train the winner again", summary.winner.command
+        which = "best so far" if summary.is_open else "winner"
+        yield f"Train the {which} again", summary.winner.command
 
 
 def _brief(value: Any) -> str:
