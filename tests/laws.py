@@ -33,7 +33,7 @@ SCHEDULES = (
 
 START = math.log(2.3)
 _BEST_RATES = {"SGD": 0.05, "Adam": 1e-3, "RMSprop": 5e-4}
-_DIVERGES = 8.0  # times the best rate and above
+_DIVERGES = 3.9  # times the best rate and above
 
 
 def space_in(folder: Path, text: str = OPTIMIZERS) -> Space:

@@ -13,9 +13,9 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
 from sweeps.config import SweepConfig
 from sweeps.errors import StudyMismatch, UnknownStudy
+from sweeps.search.curves import DIVERGED_ATTR, DIVERGED_CONSTRAINT
 from sweeps.search.earlier import Earlier, read_earlier
 from sweeps.study import LEARNS_FROM, open_study
-from sweeps.trial import DIVERGED_ATTR, DIVERGED_CONSTRAINT
 from trainer.config import TrainConfig
 from trainer.errors import ConfigError
 from trainer.paths import Paths
