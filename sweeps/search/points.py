@@ -154,7 +154,8 @@ class Points:
         }
         rates, nodes = [], []
         node: Hashable = tuple((name, str(value)) for name, value in sorted(constants.items()))
-        for each in replay(config, -(-self._images // config.batch_size)):
+        batches = -(-self._images // config.batch_size)
+        for each in replay(config, batches, device="cpu"):  # rates are the same on any device
             scalars = str((each.scalars, each.batches))
             node = self._nodes.setdefault((node, scalars), len(self._nodes))
             nodes.append(node)
