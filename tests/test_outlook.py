@@ -121,7 +121,7 @@ def test_what_nobody_has_trained_is_preferred_to_what_is_known(tmp_path: Path) -
 
 
 def test_a_space_that_is_used_up_still_gives_suggestions(tmp_path: Path) -> None:
-    """Valid ones, as a trial was asked for; with nothing that could be trained no chance is seen."""
+    """Valid ones, as a trial was asked for; where nothing can be trained there is no chance."""
     space = space_in(tmp_path, 'optimizer = "SGD"\nlr = [0.01, 0.02]')
     outlook = outlook_of(space, epochs=3)
     trials: list[FrozenTrial] = []
