@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps.search.curves import DIVERGED_CONSTRAINT, GRANTED
+from sweeps.search.curves import DIVERGED_ATTR, DIVERGED_CONSTRAINT, EPOCHS, GRANTED
 from sweeps.search.objectives import penalty_of, value_of
 from trainer.config import TrainConfig
 from trainer.data import Data
@@ -29,11 +29,8 @@ from trainer.record import (
     RunRecord,
 )
 
-EPOCHS = "epochs"
 REUSED = "reused_epochs"
 REASON = "reason"
-DIVERGED_ATTR = "diverged"
-"""Marks a diverged trial that Optuna has as a complete one, with a penalty for a value."""
 
 
 @dataclass

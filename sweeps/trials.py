@@ -10,12 +10,12 @@ from optuna.trial import BaseTrial, FixedTrial, FrozenTrial, TrialState
 
 from sweeps.config import SweepConfig
 from sweeps.search.allocation import AllocatingPruner, Grant, WholeTrials
-from sweeps.search.curves import GRANTED
+from sweeps.search.curves import EPOCHS, GRANTED
 from sweeps.search.kinds import Kinds
 from sweeps.search.sampling import COMPLETE_ONLY
 from sweeps.search.sequences import is_enqueued
 from sweeps.study import OpenStudy
-from sweeps.trial import EPOCHS, REASON, LiveTrial, last_reported, outcome_of, seconds_of
+from sweeps.trial import REASON, LiveTrial, last_reported, outcome_of, seconds_of
 from trainer.data import Data
 from trainer.errors import ConfigError
 from trainer.killpoints import passing

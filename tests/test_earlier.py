@@ -13,9 +13,10 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
 from sweeps.config import SweepConfig
 from sweeps.errors import StudyMismatch, UnknownStudy
+from sweeps.search.curves import DIVERGED_ATTR, DIVERGED_CONSTRAINT
 from sweeps.search.earlier import Earlier, read_earlier
+from sweeps.search.kinds import Kinds
 from sweeps.study import LEARNS_FROM, open_study
-from sweeps.trial import DIVERGED_ATTR, DIVERGED_CONSTRAINT
 from trainer.config import TrainConfig
 from trainer.errors import ConfigError
 from trainer.paths import Paths
@@ -89,6 +90,7 @@ class Folder:
     def run(self, config: SweepConfig, *tells: Tell, storage: str | None = None) -> list[float]:
         """Ask for a trial for each way to tell its end; the rates they got."""
         opened = open_study(config, self.paths, storage)
+        opened.optuna.sampler = Kinds(config, 100, opened.earlier).sampler
         rates = []
         for tell in tells:
             trial = opened.optuna.ask()
@@ -302,7 +304,8 @@ def test_a_warm_start_makes_another_study() -> None:
     """What was not given is no setting, so that studies from before keep their names."""
     assert "warm_start" not in SweepConfig().settings()
     warm = SweepConfig(warm_start="old")
-    assert warm.settings() == SweepConfig().settings() | {"warm_start": "old"}
+    plain = SweepConfig(sampler="TPESampler")
+    assert warm.settings() == plain.settings() | {"warm_start": "old"}
     assert warm.study != SweepConfig().study
     with pytest.raises(ConfigError, match="from another one"):
         SweepConfig(study="old", warm_start="old")

@@ -127,14 +127,14 @@ class PromotionPruner(AllocatingPruner):
         for curve in curves.own:
             node = curve.point.nodes[rung - 1]
             if curve.diverged and len(curve.values) < rung:
-                results[node] = float("inf")
+                results[curve.point.nodes[len(curve.values)]] = float("inf")
             elif len(curve.values) >= rung:
                 results[node] = min(curve.values[:rung])
                 if not curve.running or curve.granted > rung:
                     promoted.add(node)
                 elif curve.suspended:
                     waiting.setdefault(node, curve)
-        best = sorted(results, key=lambda node: (results[node], node))
+        best = sorted(results, key=lambda node: results[node])  # of equal ones the earliest trial's
         for node in best[: len(best) // self._reduction]:
             if node in waiting and node not in promoted:
                 return waiting[node]

@@ -19,8 +19,14 @@ from sweeps.search.points import Point, Points
 GRANTED = "granted"
 """User attribute of a trial: the epochs that it may train before somebody decides again."""
 
+EPOCHS = "epochs"
+"""User attribute of a trial that has ended: epochs that it trained, the one that diverged too."""
+
 DIVERGED_CONSTRAINT = "diverged"
 """Name of the constraint of a trial that diverged, in the epoch after its last reported one."""
+
+DIVERGED_ATTR = "diverged"
+"""Marks a diverged trial that Optuna has as a complete one, with a penalty for a value."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +36,7 @@ class Curve:
     Attributes:
         number: Optuna's, of the trial.
         point: that it trains.
-        values: of epochs 1, 2, ...; lower is better; see `Curves`.
+        values: of epochs 1, 2, ..., all finite; lower is better; see `Curves`.
         diverged: whether the epoch after these diverged.
         granted: epochs that it may train.
         allocated: whether somebody grants it epochs.
@@ -76,7 +82,8 @@ class Curves:
     """
 
     def __init__(self, trials: Sequence[FrozenTrial], points: Points, *, maximize: bool) -> None:
-        raw = [value for it in trials for value in it.intermediate_values.values()]
+        reported = [value for it in trials for value in it.intermediate_values.values()]
+        raw = [value for value in reported if math.isfinite(value)]
         self._points = points
         self._scale = _Scale(np.array(raw or [1.0]), maximize=maximize)
         self.all: list[Curve] = []
@@ -137,12 +144,13 @@ class Curves:
     def _add(self, trial: FrozenTrial, point: Point) -> None:
         values: list[float] = []
         for epoch in range(1, len(point.nodes) + 1):
-            if epoch not in trial.intermediate_values:
+            value = trial.intermediate_values.get(epoch, math.nan)
+            if not math.isfinite(value):
                 break
-            values.append(self._scale(trial.intermediate_values[epoch]))
+            values.append(self._scale(value))
             self.known[point.nodes[epoch - 1]] = values[-1]
-        diverged = trial.constraints.get(DIVERGED_CONSTRAINT, 0) > 0
-        if diverged and len(values) < len(point.nodes):
+        diverged = len(values) < len(point.nodes) and _diverged_after(trial, len(values))
+        if diverged:
             self.known[point.nodes[len(values)]] = math.inf
         running = trial.state == TrialState.RUNNING
         granted = trial.user_attrs.get(GRANTED, len(point.nodes))
@@ -160,6 +168,14 @@ class Curves:
         self.all.append(curve)
         if self._points.has(point):
             self.own.append(curve)
+
+
+def _diverged_after(trial: FrozenTrial, epochs: int) -> bool:
+    """Whether the epoch after so many diverged; of two objectives no epoch is reported."""
+    penalized = trial.state == TrialState.COMPLETE and trial.user_attrs.get(DIVERGED_ATTR)
+    if penalized or trial.constraints.get(DIVERGED_CONSTRAINT, 0) > 0:
+        return bool(trial.user_attrs.get(EPOCHS, epochs + 1) == epochs + 1)
+    return epochs + 1 in trial.intermediate_values
 
 
 class _Scale:

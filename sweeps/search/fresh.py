@@ -24,7 +24,7 @@ class FreshSampler(BaseSampler):
 
     That is so where every epoch of the point is known, or where a trial was pruned in one of them;
     and beyond the border of divergence: where rates that are nowhere higher diverged, all else
-    being equal.
+    being equal. What another study knows, from which a warm start learns, makes no difference.
 
     Args:
         sampler: that draws.
@@ -70,12 +70,16 @@ class FreshSampler(BaseSampler):
 
     def _point(self, study: Study, trial: FrozenTrial) -> Point | None:
         if self._current is None or self._current[0] != trial.number:
-            point = None if is_enqueued(trial) else self._fresh(study, trial)
+            point = None
+            if not is_enqueued(trial):
+                # one that an earlier process began has its point
+                point = self._outlook.points.of(trial.params) or self._fresh(study, trial)
             self._current = (trial.number, point)
         return self._current[1]
 
     def _fresh(self, study: Study, trial: FrozenTrial) -> Point | None:
-        trials = [it for it in study.get_trials(deepcopy=False) if it.number != trial.number]
+        trials = [it for it in study.get_trials(deepcopy=False) if it.number >= 0]
+        trials = [it for it in trials if it.number != trial.number]
         curves = self._outlook.curves(trials)
         ends = _pruned_at(curves, trials)
         point = None

@@ -65,9 +65,14 @@ class FrugalSampler(BaseSampler):
 
     def _point(self, study: Study, trial: FrozenTrial) -> Point:
         if self._current is None or self._current[0] != trial.number:
-            others = [it for it in study.get_trials(deepcopy=False) if it.number != trial.number]
-            self._current = (trial.number, self._outlook.suggestion(self._outlook.curves(others)))
+            # one that an earlier process began has its point
+            point = self._outlook.points.of(trial.params) or self._suggestion(study, trial)
+            self._current = (trial.number, point)
         return self._current[1]
+
+    def _suggestion(self, study: Study, trial: FrozenTrial) -> Point:
+        others = [it for it in study.get_trials(deepcopy=False) if it.number != trial.number]
+        return self._outlook.suggestion(self._outlook.curves(others))
 
 
 class FrugalPruner(AllocatingPruner):
@@ -91,13 +96,13 @@ class FrugalPruner(AllocatingPruner):
 
     def most(self, outlook: Outlook, trials: int) -> int | None:
         """A share of all."""
-        epochs = outlook.points.epochs
-        return trials * min(epochs, max(_LEAST_EPOCHS, math.ceil(epochs * self._share)))
+        return trials * self._each(outlook)
 
     def first(self, outlook: Outlook, trials: Sequence[FrozenTrial], trial: FrozenTrial) -> int:
         """Beyond what the study knows of it."""
         curves = outlook.curves(trials)
         step = self._start_epochs if len(curves.own) < outlook.start_trials else self._step
+        step = min(step, self._each(outlook))  # or new trials alone would exceed the budget
         return min(outlook.points.epochs, curves.depth_of(trial) + step)
 
     def next(self, outlook: Outlook, trials: Sequence[FrozenTrial], left: int) -> Grant | None:
@@ -106,7 +111,7 @@ class FrugalPruner(AllocatingPruner):
         begun, spent = len(curves.own), curves.spent
         most = self.most(outlook, begun + left) or 0
         new = BEGIN if left else None
-        if begun < outlook.start_trials or math.isinf(curves.best):
+        if (left and begun < outlook.start_trials) or math.isinf(curves.best):
             return new
         if spent >= most or begun * most < spent * (begun + left):
             return new
@@ -117,3 +122,8 @@ class FrugalPruner(AllocatingPruner):
         why = f"{-math.expm1(-best.gain):.1%} better expected in {best.cost} epochs"
         epochs = min(outlook.points.epochs, best.known + self._step)
         return Grant(trial=best.trial, epochs=epochs, why=why)
+
+    def _each(self, outlook: Outlook) -> int:
+        """Epochs of a trial on average, at most."""
+        epochs = outlook.points.epochs
+        return min(epochs, max(_LEAST_EPOCHS, math.ceil(epochs * self._share)))

@@ -91,7 +91,7 @@ class Outlook:
 
     def chances(self, curves: Curves) -> list[Chance]:
         """Each suspended trial, and points that no trial has, whose next epoch is not known."""
-        state = [(it.number, it.granted, it.values, it.diverged) for it in curves.all]
+        state = [(it.number, it.running, it.granted, it.values, it.diverged) for it in curves.all]
         if self._last is None or self._last[0] != state:
             self._last = (state, self._weighed(curves))
         return self._last[1]
@@ -140,8 +140,9 @@ class Outlook:
         first = _SPREAD * len(curves.own)
         drawn = self._drawn(range(first, first + _SPREAD))
         others = [curve.point for curve in curves.own]
-        open_ = [point for point in drawn if not curves.is_beyond(point)] or drawn
-        return max(open_, key=lambda it: (_away(it, others), -_off_middle(it)))
+        within = [point for point in drawn if not curves.is_beyond(point)] or drawn
+        new = [point for point in within if not curves.is_known(point)] or within
+        return max(new, key=lambda it: (_away(it, others), -_off_middle(it)))
 
     def _drawn(self, numbers: Iterable[int]) -> list[Point]:
         seeds = (self._derive("point", number) % _POOL for number in numbers)

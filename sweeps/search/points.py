@@ -26,8 +26,11 @@ from trainer.errors import ConfigError
 _TRIES = 20  # draws for one point; a space may give values that cannot be together
 _STEP = 1.5  # between neighbours in a logarithmic range without steps
 _SHARE = 0.1  # of another range without steps
-_BY_SCHEDULE = ("lr", "scheduler", "scheduler_interval", "warmup", "warmup_start", "epochs")
-"""Fields that act in an epoch through the rates alone, beside what the scheduler takes."""
+_BY_SCHEDULE = (
+    *("lr", "step_size", "gamma", "warmup", "warmup_start", "epochs"),
+    *("scheduler", "scheduler_interval"),
+)
+"""Fields that act in an epoch through the rates alone, as do the arguments of the scheduler."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -129,10 +132,10 @@ class Points:
     def _make(self, trial: BaseTrial) -> Point | None:
         try:
             config = self._space.suggest(trial, self._base)
+            key = _key(trial.params)
+            point = self._made.get(key) or self._point(trial.params, trial.distributions, config)
         except (ConfigError, ValueError):  # Optuna's, where a parameter is missing
             return None
-        key = _key(trial.params)
-        point = self._made.get(key) or self._point(trial.params, trial.distributions, config)
         self._made[key] = point
         return point
 
@@ -142,17 +145,17 @@ class Points:
         distributions: Mapping[str, BaseDistribution],
         config: TrainConfig,
     ) -> Point:
-        from trainer.schedule import arguments, replay  # torch is slow to import
+        from trainer.schedule import replay  # torch is slow to import
 
-        inert = {*_BY_SCHEDULE, *arguments(config.scheduler)}
         constants = {
             name: value
             for name, value in config.values().items()
-            if name not in inert and not name.startswith("scheduler.")
+            if name not in _BY_SCHEDULE and not name.startswith("scheduler.")
         }
         rates, nodes = [], []
         node: Hashable = tuple((name, str(value)) for name, value in sorted(constants.items()))
-        for each in replay(config, -(-self._images // config.batch_size)):
+        batches = -(-self._images // config.batch_size)
+        for each in replay(config, batches, device="cpu"):  # rates are the same on any device
             scalars = str((each.scalars, each.batches))
             node = self._nodes.setdefault((node, scalars), len(self._nodes))
             nodes.append(node)
@@ -189,6 +192,6 @@ def _beside(value: Any, item: BaseDistribution) -> list[Any]:
     elif isinstance(item, IntDistribution):
         near = [value - item.step, value + item.step]
     else:  # as Optuna counts them, so that the same value is the same number
-        place = round((value - item.low) / step)
-        near = [item.low + (place + by) * step for by in (-1, 1)]
-    return [it for it in near if item.low <= it <= item.high + 1e-12 and it != value]
+        place, last = (round((it - item.low) / step) for it in (value, item.high))
+        near = [min(item.low + at * step, item.high) for at in (place - 1, place + 1) if at <= last]
+    return [it for it in near if item.low <= it <= item.high and it != value]

@@ -113,6 +113,7 @@ def _as_pruned(trial: FrozenTrial) -> FrozenTrial:
         params=trial.params,
         distributions=trial.distributions,
         user_attrs=trial.user_attrs,
+        system_attrs=trial.system_attrs,
         intermediate_values=trial.intermediate_values,
     )
     pruned.number = trial.number
