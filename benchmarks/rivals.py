@@ -9,11 +9,17 @@ study, and the same command goes on. Rows of a table that has grown since are re
 unseen seeds only update the regrets.
 
 What all have in common: one worker; 50 trials of at most 20 epochs; val_loss from the weights of
-seed 0. Epochs are those that a tool requests, also if it requests one twice; a trial that is
-resumed goes on where it was paused. A trial that diverges ends in that epoch, and its tool is told
-so as its users would: pruned in Optuna, a loss of 5 elsewhere (twice that of guessing). After its
-50 trials a tool searches on until it has trained `HORIZON` epochs (if it can), so that all can be
-compared at equal epochs; that changes none of the figures of 50 trials.
+seed 0; the winner is the trial with the lowest val_loss in any epoch. Epochs are those that a tool
+requests, also if it requests one twice; a trial that Syne Tune resumes goes on where it was paused.
+SMAC3's trials are calls with a budget of 3, 7 or 20 epochs, each from scratch. A trial that
+diverges ends in that epoch, and its tool is told so as its users would: pruned in Optuna, a loss of
+5 elsewhere. After its 50 trials a search goes on until it has trained 1,000 epochs, so that all can
+be compared at equal epochs; this changes none of the figures of 50 trials. Those that fit Gaussian
+processes, and SMAC3, whose initial design depends on the number of trials, stop instead, and keep
+their incumbent.
+
+Syne Tune's schedulers are called as its Tuner calls them; its simulator would add only a clock.
+Not replayed: freeze-thaw with ifBO, which downloads its weights at first use (no package has them).
 """
 
 from __future__ import annotations
