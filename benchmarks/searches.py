@@ -84,6 +84,9 @@ def syne_tune(scheduler: str, **options: Any) -> Search:
             "gamma": finrange(table.gammas[0], table.gammas[-1], len(table.gammas)),
             "epochs": table.epochs,
         } | {f"lr_{name}": logordinal(list(rates)) for name, rates in table.rates.items()}
+        if scheduler == "BOHB":
+            # d + 1 as in its paper; Syne Tune's d never lets the model be fit within 50 trials
+            options["search_options"] = {"num_min_data_points": len(space)}
         made = getattr(legacy_baselines, scheduler)(
             space,
             metric="val_loss",
