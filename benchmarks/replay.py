@@ -28,7 +28,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -41,19 +41,23 @@ from problems import PROBLEMS
 from requested import Study, with_regrets
 from tabulated import TABLES, Point, Tabulated
 
-import sweeps.search.points
+import sweeps.search.kinds
 import sweeps.trials
 from sweeps.config import SweepConfig
 from sweeps.coordinator import Coordinator
 from sweeps.lease import Lease
 from sweeps.progress import Progress
+from sweeps.search.points import Point as PlannedPoint
+from sweeps.search.points import Points
 from sweeps.search.pruning import make_pruner
+from sweeps.space import Space
 from sweeps.study import OpenStudy
 from sweeps.trial import EPOCHS, REUSED, outcome_of
 from sweeps.trials import Trials
 from trainer.config import TrainConfig
 from trainer.data import Data, Part
 from trainer.metrics import EpochResult
+from trainer.plan import Stage
 from trainer.record import DIVERGED, FAILED, CheckpointRule, RunRecord
 from trainer.stage import Trained
 
@@ -62,7 +66,7 @@ SECONDS = (25, 50, 75, 100, 150, 200, 250, 300, 400, 600, 800, 1000)
 """Simulated seconds after which the incumbent is looked up."""
 
 CLEAR = 0.02
-"""Values of a compared parameter whose best means differ by more than this share must be in order."""
+"""Share by which best means of two optimizers must differ for their order to count."""
 
 _IMAGES = {"cifar10": (640, 32, 32, 3), "digits": (1485, 8, 8, 1)}
 _JITTER = 0.05  # of the seconds that an epoch takes
@@ -286,62 +290,120 @@ def replay(config: SweepConfig, lookup: Lookup, data: Data) -> dict[str, Any]:
     }
     row |= _over_time(requested, simulation.ended)
     if config.compare:
-        row |= _order(requested)
+        row |= {"compared": json.dumps(_best_of_each(requested))}
     return row
 
 
-def _over_time(study: Study, ended: list[float]) -> dict[str, float]:
-    """The incumbent's regrets after so many simulated seconds."""
-    table = study.table
-    row = {}
+def _over_time(study: Study, ended: list[float]) -> dict[str, int]:
+    """The incumbents after so many simulated seconds, as positions in the table."""
     values = np.array([value for _, value in study.epochs])
-    for seconds in SECONDS:
-        so_far = max(1, int(np.searchsorted(ended, seconds, side="right")))
-        index, _ = study.epochs[int(values[:so_far].argmin())]
-        point = table.points()[index]
-        row[f"searched_{seconds}s"] = table.regret_searched(point)
-        row[f"unseen_{seconds}s"] = table.regret_unseen(point)
-    return row
+    so_far = {it: max(1, int(np.searchsorted(ended, it, side="right"))) for it in SECONDS}
+    return {f"incumbent_{it}s": study.epochs[values[:n].argmin()][0] for it, n in so_far.items()}
 
 
-def _order(study: Study) -> dict[str, Any]:
-    """The optimizers by what the best configuration of each gives on unseen seeds."""
-    points, means = study.table.points(), study.table.means
+def _best_of_each(study: Study) -> dict[str, int]:
+    """Position in the table of the best configuration of each optimizer."""
     best: dict[str, tuple[float, int]] = {}
     for index, value in study.epochs:
-        name = points[index].optimizer
-        best[name] = min(best.get(name, (np.inf, index)), (value, index))
-    confirmed = {name: float(means[index]) for name, (_, index) in best.items()}
-    true = {name: np.inf for name in study.table.rates}
-    for point, mean in zip(points, means, strict=True):
+        name = study.table.points()[index].optimizer
+        if name not in best or value < best[name][0]:
+            best[name] = value, index
+    return {name: index for name, (_, index) in best.items()}
+
+
+def judged(rows: pd.DataFrame, table: Tabulated) -> pd.DataFrame:
+    """Rows of a problem with what the table knows of their incumbents and comparisons."""
+    rows = with_regrets(rows, table)
+    for kind, lowest in (("searched", table.searched), ("unseen", table.means)):
+        regrets = lowest / lowest.min() - 1
+        for seconds in SECONDS:
+            rows[f"{kind}_{seconds}s"] = regrets[rows[f"incumbent_{seconds}s"]]
+    if "compared" in rows:
+        for at, text in rows["compared"].dropna().items():
+            for name, value in _order(json.loads(text), table).items():
+                rows.loc[at, name] = value
+    return rows
+
+
+def _order(best: Mapping[str, int], table: Tabulated) -> dict[str, Any]:
+    """The optimizers by what the best configuration of each gives on unseen seeds."""
+    found = {name: float(table.means[index]) for name, index in best.items()}
+    true = dict.fromkeys(table.rates, np.inf)
+    for point, mean in zip(table.points(), table.means, strict=True):
         true[point.optimizer] = min(true[point.optimizer], float(mean))
+    right_order = sorted(true, key=lambda it: true[it])
     clear = [
-        (one, other)
-        for one, other in combinations(sorted(true, key=lambda it: true[it]), 2)
-        if true[other] / true[one] - 1 > CLEAR
+        (better, worse)
+        for better, worse in combinations(right_order, 2)
+        if true[worse] / true[better] - 1 > CLEAR
     ]
-    right = [confirmed.get(one, np.inf) < confirmed.get(other, np.inf) for one, other in clear]
+    right = [found.get(better, np.inf) < found.get(worse, np.inf) for better, worse in clear]
     return {
-        "order": ", ".join(sorted(confirmed, key=lambda it: confirmed[it])),
-        "true_order": ", ".join(sorted(true, key=lambda it: true[it])),
+        "order": ", ".join(sorted(found, key=lambda it: found[it])),
+        "true_order": ", ".join(right_order),
         "clear_pairs": len(clear),
         "clear_pairs_right": sum(right),
-        "confirmed": json.dumps(confirmed),
     }
 
 
-def remember_plans() -> None:
-    """Have stages and points' schedules computed once per process: they depend on a config alone."""
-    original = sweeps.trials.plan
-    known: dict[str, Any] = {}
+class SharedPoints(Points):
+    """Points made once per process: only their nodes are numbered anew, as the study meets them.
 
-    def plan(config: TrainConfig, data: Data) -> Any:
-        key = f"{data.name} {config.to_json()}"
-        if key not in known:
-            known[key] = original(config, data)
-        return known[key]
+    Args:
+        shared: where they are made.
+        fixed: as of `shared`.
+    """
+
+    def __init__(self, shared: Points, fixed: Mapping[str, Any] | None) -> None:
+        super().__init__(shared._space, shared._base, shared._images, fixed)
+        self._shared = shared
+        self._numbers: dict[int, int] = {}
+
+    def draw(self, seed: int) -> PlannedPoint | None:
+        """As a study of its own draws it."""
+        if seed not in self._drawn:
+            made = self._shared.draw(seed)
+            self._drawn[seed] = made and self._renumbered(made)
+        return self._drawn[seed]
+
+    def _point(
+        self, params: Mapping[str, Any], distributions: Mapping[str, Any], config: TrainConfig
+    ) -> PlannedPoint:
+        return self._renumbered(
+            self._shared.of(params) or self._shared._point(params, distributions, config)
+        )
+
+    def _renumbered(self, point: PlannedPoint) -> PlannedPoint:
+        known = self._made.get(point.key)
+        if known is None:
+            numbers = self._numbers
+            nodes = tuple(numbers.setdefault(node, len(numbers)) for node in point.nodes)
+            known = self._made[point.key] = replace(point, nodes=nodes)
+        return known
+
+
+def share_what_is_pure() -> None:
+    """Have plans and points, which depend on configs alone, made once per process."""
+    make_plan = sweeps.trials.plan
+    plans: dict[str, tuple[Stage, ...]] = {}
+    points: dict[str, Points] = {}
+
+    def plan(config: TrainConfig, data: Data) -> tuple[Stage, ...]:
+        key = config.to_json()
+        if key not in plans:
+            plans[key] = make_plan(config, data)
+        return plans[key]
+
+    def points_of(
+        space: Space, base: TrainConfig, images: int, fixed: Mapping[str, Any] | None = None
+    ) -> Points:
+        key = str(fixed)
+        if key not in points:
+            points[key] = Points(space, base, images, fixed)
+        return SharedPoints(points[key], fixed)
 
     sweeps.trials.plan = plan
+    sweeps.search.kinds.Points = points_of
 
 
 def name_of(config: SweepConfig, label: str) -> str:
@@ -387,7 +449,8 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS / "ours.parquet")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
-    remember_plans()
+    share_what_is_pure()
+    version = _version()
     table = Tabulated(given.problem, folder=given.tables)
     data = data_of(given.problem)
     base = PROBLEMS.get(given.problem, PROBLEMS["cifar10"]).base
@@ -416,11 +479,11 @@ def main() -> None:
             identity = {
                 "problem": given.problem,
                 "rival": name,
-                "version": _version(),
+                "version": version,
                 "search_seed": seed,
             }
             row = pd.DataFrame([identity | replay(config, lookup, data)])
-            row = with_regrets(row, table)
+            row = judged(row, table)
             _keep(pd.concat([known, row], ignore_index=True), given.results)
             (shown,) = row.to_dict("records")
             print(
@@ -438,7 +501,7 @@ def _known(results: Path, table: Tabulated) -> pd.DataFrame:
     known = pd.read_parquet(results)
     of_this = known["problem"] == table.problem
     fresh = known[of_this & (known["families"] == table.families)]
-    return pd.concat([known[~of_this], with_regrets(fresh, table)], ignore_index=True)
+    return pd.concat([known[~of_this], judged(fresh, table)], ignore_index=True)
 
 
 def _has(rows: pd.DataFrame, values: Mapping[str, Any]) -> bool:
