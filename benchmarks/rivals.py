@@ -80,6 +80,14 @@ RIVALS = {
 }
 
 
+def write(rows: pd.DataFrame, path: Path) -> None:
+    """Replace the results in one step."""
+    path.parent.mkdir(exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    rows.to_parquet(temporary, compression="zstd", index=False)
+    temporary.replace(path)
+
+
 def main() -> None:
     """Replay what is missing."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -97,6 +105,7 @@ def main() -> None:
         of_this = known["problem"] == given.problem
         fresh = known[of_this & (known["families"] == table.families)]
         known = pd.concat([known[~of_this], with_regrets(fresh, table)], ignore_index=True)
+        write(known, given.results)
     done = (
         {*known[["problem", "rival", "search_seed"]].itertuples(index=False, name=None)}
         if len(known)
@@ -120,10 +129,7 @@ def main() -> None:
             }
             row = with_regrets(pd.DataFrame([identity | study.row()]), table)
             known = pd.concat([known, row], ignore_index=True)
-            given.results.parent.mkdir(exist_ok=True)
-            temporary = given.results.with_suffix(".tmp")
-            known.to_parquet(temporary, compression="zstd", index=False)
-            temporary.replace(given.results)
+            write(known, given.results)
             print(
                 f"{given.problem} {name} seed {seed}: {study.ended_at} epochs, "
                 f"regret {row['regret_searched'].item():.3f}, {seconds:.1f} s",
