@@ -27,7 +27,8 @@ ARGS: dict[str, dict[str, Any]] = {"ThresholdPruner": {"upper": 2.2}}
 MIRRORED: dict[str, dict[str, Any]] = {"ThresholdPruner": {"lower": -2.2}}
 """The same for an objective of which more is better."""
 
-NONE = ("none", "NopPruner")
+NONE = ("none", "NopPruner", "FrugalPruner", "PromotionPruner")
+"""Those that stop no trial; the last two suspend it."""
 
 
 def made(name: str, epochs: int = EPOCHS, mirrored: bool = False) -> BasePruner:

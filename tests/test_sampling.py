@@ -23,6 +23,7 @@ from sweeps.search.pruning import PRUNERS
 from sweeps.search.sampling import (
     COMPLETE_ONLY,
     EVERY_POINT,
+    FRUGAL,
     GP,
     LEARN_FROM_OTHERS,
     ONE_OBJECTIVE_ONLY,
@@ -183,8 +184,11 @@ def many(sampler: str) -> int:
 
 
 def cases(without: Iterable[str] = ()) -> pytest.MarkDecorator:
-    """Each sampler of a name with each space; those that are slow or want steps with one."""
-    names = [name for name in SAMPLERS.names if name not in without]
+    """Each sampler of a name with each space; those that are slow or want steps with one.
+
+    That FrugalSampler repeats is shown where it has a space: `test_outlook`, `test_frugal`.
+    """
+    names = [name for name in SAMPLERS.names if name not in (FRUGAL, *without)]
     pairs = [it for it in product(names, (plain, conditional)) if it != (GP, plain)]
     pairs = [(name, stepped if name in STEPS_ONLY else space) for name, space in pairs]
     return pytest.mark.parametrize(("sampler", "space"), dict.fromkeys(pairs))

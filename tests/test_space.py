@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -55,26 +56,34 @@ def conditional() -> DeclaredSpace:
     return parse_space(CONDITIONAL, "space.toml")
 
 
-def test_the_default_space_is_what_optuna_has_always_seen() -> None:
-    """Names, ranges and order of its parameters are those of the studies there are."""
+def test_the_default_space_is_what_optuna_sees() -> None:
+    """Names, ranges and order of its parameters; each optimizer has rates of its own."""
     trial, _ = drawn(default_space(), 1)[0]
     expected = {
         "optimizer": CategoricalDistribution(["SGD", "Adam", "AdamW", "RMSprop", "Adagrad"]),
-        "lr_index": IntDistribution(0, 12),
         "step_size": IntDistribution(1, 20),
         "gamma": FloatDistribution(0.1, 0.9, step=0.1),
     }
-    assert list(trial.distributions.items()) == list(expected.items())
-    assert default_space().distributions(BASE) == expected
+    rates = {
+        "lr_index": IntDistribution(0, 6),
+        "Adam.lr_index": IntDistribution(0, 6),
+        "AdamW.lr_index": IntDistribution(0, 6),
+        "RMSprop.lr_index": IntDistribution(0, 5),
+        "Adagrad.lr_index": IntDistribution(0, 4),
+    }
+    optimizer = trial.params["optimizer"]
+    rate = "lr_index" if optimizer == "SGD" else f"{optimizer}.lr_index"
+    assert trial.distributions == expected | {rate: rates[rate]}
+    assert [*trial.distributions] == ["optimizer", rate, "step_size", "gamma"]
+    assert default_space().distributions(BASE) == expected | rates
     assert default_space().searched == SEARCHED == default_space().always
-    assert not default_space().conditional
 
 
 def test_every_suggestion_of_the_default_lies_on_its_grids() -> None:
     """Rates recur: lr is 1, 2 or 5 times a power of ten, gamma a tenth, to the last bit."""
-    lrs = [float(f"{digit}e{power}") for power in range(-4, 0) for digit in (1, 2, 5)]
+    lrs = [float(f"{digit}e{power}") for power in range(-5, 0) for digit in (1, 2, 5)]
     for trial, config in drawn(default_space(), 60):
-        assert config.lr in [*lrs, 1.0]
+        assert config.lr in lrs
         assert config.gamma in [tenth / 10 for tenth in range(1, 10)]
         assert 1 <= config.step_size <= BASE.epochs
         assert trial.user_attrs == {"lr": config.lr}
@@ -175,10 +184,10 @@ def _rounded(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_points_of_the_default_are_counted() -> None:
-    """5 optimizers, 13 rates, 20 step sizes, 9 factors; fewer with fewer epochs."""
-    assert default_space().count(BASE) == 5 * 13 * 20 * 9
+    """32 rates of 5 optimizers, 20 step sizes, 9 factors; fewer with fewer epochs."""
+    assert default_space().count(BASE) == 32 * 20 * 9
     points = default_space().points(TrainConfig(epochs=2))
-    assert len(points) == 5 * 13 * 2 * 9
+    assert len(points) == 32 * 2 * 9
     assert Counter(point["gamma"] for point in points).keys() == {i / 10 for i in range(1, 10)}
 
 
@@ -337,12 +346,17 @@ def test_the_command_shows_the_default_space(
         mine = open_space(str(tmp_path / "mine.toml"))
         assert mine.describe(BASE) == default_space().describe(BASE)
     else:
-        assert [line.split()[:2] for line in out.splitlines()[1:]] == [
-            ["optimizer", "5"],
-            ["lr", "13"],
-            ["step_size", "20"],
-            ["gamma", "9"],
-            ["together", "11,700"],
+        counts = re.findall(r"^(\w+(?: where optimizer is \w+)?) +([\d,]+) ", out, re.MULTILINE)
+        assert counts == [
+            ("optimizer", "5"),
+            ("lr", "7"),
+            ("lr where optimizer is Adam", "7"),
+            ("lr where optimizer is AdamW", "7"),
+            ("lr where optimizer is RMSprop", "6"),
+            ("lr where optimizer is Adagrad", "5"),
+            ("step_size", "20"),
+            ("gamma", "9"),
+            ("together", "5,760"),
         ]
 
 
@@ -374,4 +388,4 @@ def test_the_default_space_has_what_the_schedule_has() -> None:
     assert open_space("", "StepLR").searched == SEARCHED
     assert open_space("", "CosineAnnealingLR").searched == ("optimizer", "lr")
     base = TrainConfig(scheduler="CosineAnnealingLR", epochs=4)
-    assert SweepConfig(train=base).settings()["space"].keys() == {"optimizer", "lr"}
+    assert SweepConfig(train=base).settings()["space"].keys() == {"optimizer", "lr", "when"}

@@ -8,6 +8,7 @@ import pytest
 
 from sweeps.config import SweepConfig
 from sweeps.errors import StudyMismatch, SweepError
+from sweeps.search.kinds import Kinds
 from sweeps.study import CREATED_AT, ID, SETTINGS, open_study
 from trainer.config import TrainConfig
 from trainer.paths import Paths
@@ -52,7 +53,7 @@ def test_other_settings_are_refused_with_their_difference(paths: Paths) -> None:
     other = SweepConfig(study="mine", pruner="none", train=TrainConfig(epochs=5))
     with pytest.raises(StudyMismatch) as caught:
         open_study(other, paths)
-    for words in ("pruner: PercentilePruner -> none", "epochs: 20 -> 5", "--study NAME", "--fresh"):
+    for words in ("pruner: FrugalPruner -> none", "epochs: 20 -> 5", "--study NAME", "--fresh"):
         assert words in str(caught.value)
 
 
@@ -63,6 +64,7 @@ def test_the_seed_of_the_weights_leaves_the_proposals_as_they_are(paths: Paths) 
         train = TrainConfig(seed=seed)
         config = SweepConfig(train=train, sampler="RandomSampler", search_seed=search_seed)
         study = open_study(config, paths).optuna
+        study.sampler = Kinds(config, images=100).sampler
         for _ in range(5):
             config.search_space.suggest(study.ask(), train)
         return [trial.params for trial in study.get_trials()]

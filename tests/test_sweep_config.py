@@ -22,9 +22,22 @@ from trainer.errors import ConfigError
         ({"objective": "val_los"}, ["objective", "'val_loss'"]),
         ({"sampler": "tpe"}, ["sampler", "'tpe'", "'TPESampler'", "package.module:Class"]),
         ({"pruner": "asha"}, ["pruner", "'SuccessiveHalvingPruner'", "none"]),
-        ({"sampler_args": {"startup": 3}}, ["TPESampler", "'n_startup_trials'"]),
+        (
+            {"sampler": "TPESampler", "sampler_args": {"startup": 3}},
+            ["TPESampler", "'n_startup_trials'"],
+        ),
+        ({"sampler_args": {"startup": 3}}, ["FrugalSampler takes no arguments", "'startup'"]),
+        ({"pruner_args": {"shar": 3}}, ["FrugalPruner", "'share'"]),
+        ({"pruner_args": {"share": 1.5}}, ["FrugalPruner(share=1.5", "(0, 1]"]),
+        ({"compare": "optimiser"}, ["name to compare", "'optimizer'"]),
+        ({"compare": "lr"}, ["name to compare", "'lr'", "optimizer"]),
+        ({"compare": "optimizer", "second": "seconds"}, ["compare", "one objective", "'seconds'"]),
+        ({"compare": "optimizer", "sampler": "GridSampler"}, ["compare", "'GridSampler'"]),
         ({"sampler": "GridSampler", "sampler_args": {"points": 3}}, ["points", "by the sweep"]),
-        ({"pruner_args": {"percentile": 101}}, ["PercentilePruner(percentile=101", "between 0"]),
+        (
+            {"pruner": "PercentilePruner", "pruner_args": {"percentile": 101}},
+            ["PercentilePruner(percentile=101", "between 0"],
+        ),
         ({"pruner": "none", "pruner_args": {"x": 1}}, ["none takes no arguments", "'x'"]),
         ({"executor": "locl"}, ["executor", "'local'"]),
         ({"study": "a/b"}, ["study", "'a/b'", "letters"]),
@@ -75,8 +88,9 @@ def test_how_long_and_where_a_sweep_runs_does_not_name_its_study() -> None:
         {"objective": "running_loss"},
         {"second": "seconds", "pruner": "none"},
         {"sampler": "RandomSampler"},
-        {"sampler_args": {"n_startup_trials": 20}},
-        {"pruner_args": {"n_warmup_steps": 3}},
+        {"sampler": "TPESampler", "sampler_args": {"n_startup_trials": 20}},
+        {"pruner_args": {"share": 0.5}},
+        {"compare": "optimizer"},
         {"pruner": "none"},
         {"train": TrainConfig(epochs=21)},
         {"train": TrainConfig(batch_size=32)},
@@ -97,8 +111,8 @@ def test_whatever_decides_the_trials_names_another_study(changes: dict[str, Any]
 @pytest.mark.parametrize(
     ("changes", "pruner"),
     [
-        ({}, "PercentilePruner"),
-        ({"sampler": "RandomSampler"}, "PercentilePruner"),
+        ({}, "FrugalPruner"),
+        ({"sampler": "RandomSampler"}, "FrugalPruner"),
         ({"sampler": "GPSampler"}, "none"),
         ({"sampler": "CmaEsSampler"}, "none"),
         ({"second": "seconds"}, "none"),
@@ -116,10 +130,8 @@ def test_the_pruner_that_is_not_named_fits_the_rest(changes: dict[str, Any], pru
 def test_arguments_are_settings_only_where_there_are_any() -> None:
     """What a class has of itself is not written down a second time."""
     assert not {"sampler_args", "pruner_args"} & SweepConfig().settings().keys()
-    config = SweepConfig(sampler_args={"n_startup_trials": 20})
-    assert config.settings() == SweepConfig().settings() | {
-        "sampler_args": {"n_startup_trials": 20}
-    }
+    config = SweepConfig(pruner_args={"share": 0.5})
+    assert config.settings() == SweepConfig().settings() | {"pruner_args": {"share": 0.5}}
 
 
 @pytest.mark.parametrize("sampler", ["GridSampler", "BruteForceSampler"])
@@ -145,7 +157,7 @@ def test_objectives_have_their_directions() -> None:
 def test_a_name_can_be_read() -> None:
     """The settings people look for stand in it."""
     train = TrainConfig(dataset="digits", epochs=7, batch_size=32, limit=100)
-    assert SweepConfig(train=train).study.startswith("digits-test-n100-e7-b32-percentile-")
+    assert SweepConfig(train=train).study.startswith("digits-test-n100-e7-b32-frugal-")
 
 
 def test_what_is_searched_does_not_name_the_study() -> None:
