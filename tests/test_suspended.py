@@ -341,6 +341,21 @@ def test_a_study_that_was_cut_off_anywhere_goes_on_as_it_would_have(
         assert rest.submitted == executor.submitted[at:]
 
 
+@pytest.mark.parametrize("changes", [{}, PROMOTING], ids=["frugal", "promotion"])
+def test_a_store_that_was_wiped_while_trials_were_suspended_costs_time_and_no_number(
+    changes: dict[str, Any], bench: Callable[..., Bench]
+) -> None:
+    """What is missing is trained again, and then decided as it would have been."""
+    straight = bench(**changes)
+    executor = LawExecutor(straight.data)
+    straight.run(executor)
+    made = bench(folder="b", **changes)
+    made.cut_off(2 * len(executor.submitted) // 3)
+    made.store = bench(folder="wiped").store
+    made.run()
+    assert made.table() == straight.table()
+
+
 def test_a_grid_has_each_of_its_points_though_trials_of_it_are_suspended(
     bench: Callable[..., Bench],
 ) -> None:
