@@ -116,14 +116,17 @@ def test_what_diverged_is_the_worst_result_and_never_promoted(outlook: Outlook) 
 
 def test_schedules_that_diverged_in_a_shared_epoch_are_one_result(outlook: Outlook) -> None:
     """Else a rate that diverges, tried often, would promote whatever else there is."""
-    pruner = PromotionPruner(min_resource=8, reduction_factor=3)
+    pruner = PromotionPruner(min_resource=6, reduction_factor=3)
     alike = [
         trial_of(point_of(outlook, 9, step_size), [], number=number, diverged=True)
         for number, step_size in enumerate((4, 8))
     ]
-    good = trial_of(point_of(outlook, 0), [2.0] * 8, number=2, granted=8)
-    assert PromotionPruner(1, 3).next(outlook, [*alike, good], left=0) is None
+    good = trial_of(point_of(outlook, 0), [2.0] * 6, number=2, granted=6)
     assert pruner.next(outlook, [*alike, good], left=0) is None
+    alike[1] = trial_of(point_of(outlook, 8), [], number=1, diverged=True)
+    grant = pruner.next(outlook, [*alike, good], left=0)
+    assert grant is not None
+    assert grant.trial == 2
 
 
 def test_equal_results_are_promoted_in_the_order_of_their_trials(outlook: Outlook) -> None:

@@ -106,6 +106,7 @@ def test_a_trial_that_was_begun_keeps_its_point(space: Space) -> None:
 
     outlook = Unasked(outlook_of(space).points, maximize=False, seed=0)
     taken_up = optuna.Trial(study_with(outlook, storage), trial._trial_id)
+    space.suggest(taken_up, TrainConfig(device="cpu", epochs=8))
     assert taken_up.params == trial.params
 
 

@@ -120,6 +120,21 @@ def test_what_nobody_has_trained_is_preferred_to_what_is_known(tmp_path: Path) -
     assert len(seen) == 4
 
 
+def test_what_waits_for_epochs_is_preferred_to_what_has_them_all(tmp_path: Path) -> None:
+    """Where every point has a trial, one that is suspended can still teach something."""
+    space = space_in(
+        tmp_path, 'optimizer = "SGD"\nlr = { low = 0.01, high = 0.05, grid = "1-2-5" }'
+    )
+    outlook = outlook_of(space, epochs=3)
+    points = [outlook.points.of({"lr_index": place}) for place in range(3)]
+    trials = [
+        trial_of(points[0], number=0, granted=1),
+        trial_of(points[1], number=1, state=TrialState.COMPLETE),  # in the middle of the space
+        trial_of(points[2], number=2, granted=1),
+    ]
+    assert suggested(outlook, trials) is not points[1]
+
+
 def test_a_space_that_is_used_up_still_gives_suggestions(tmp_path: Path) -> None:
     """Valid ones, as a trial was asked for; where nothing can be trained there is no chance."""
     space = space_in(tmp_path, 'optimizer = "SGD"\nlr = [0.01, 0.02]')

@@ -70,10 +70,7 @@ class FreshSampler(BaseSampler):
 
     def _point(self, study: Study, trial: FrozenTrial) -> Point | None:
         if self._current is None or self._current[0] != trial.number:
-            point = None
-            if not is_enqueued(trial):
-                # one that an earlier process began has its point
-                point = self._outlook.points.of(trial.params) or self._fresh(study, trial)
+            point = None if is_enqueued(trial) else self._fresh(study, trial)
             self._current = (trial.number, point)
         return self._current[1]
 

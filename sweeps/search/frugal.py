@@ -65,14 +65,9 @@ class FrugalSampler(BaseSampler):
 
     def _point(self, study: Study, trial: FrozenTrial) -> Point:
         if self._current is None or self._current[0] != trial.number:
-            # one that an earlier process began has its point
-            point = self._outlook.points.of(trial.params) or self._suggestion(study, trial)
-            self._current = (trial.number, point)
+            others = [it for it in study.get_trials(deepcopy=False) if it.number != trial.number]
+            self._current = (trial.number, self._outlook.suggestion(self._outlook.curves(others)))
         return self._current[1]
-
-    def _suggestion(self, study: Study, trial: FrozenTrial) -> Point:
-        others = [it for it in study.get_trials(deepcopy=False) if it.number != trial.number]
-        return self._outlook.suggestion(self._outlook.curves(others))
 
 
 class FrugalPruner(AllocatingPruner):

@@ -1,0 +1,96 @@
+"""`python -m sweeps.run` with trials that are suspended, killed wherever it can be."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from processes import sweep
+from test_run import states, table
+
+from trainer.killpoints import KILL_POINTS, VARIABLE
+
+TRIALS = 6
+EPOCHS = 4
+PLACES = [  # in an order in which each is still to come when those before it were passed
+    ["state-written@3", "result-written@3", "epoch-reported@9"],
+    ["trial-asked@3", "trial-suggested@3", "epochs-granted@9"],
+    ["study-closed@1", "trial-decided@2", "trial-told@2"],
+    ["run-created@2", "params-logged@2", "epoch-logged@9"],
+    ["tags-set@2", "checkpoint-logged@2", "run-ended@2"],
+]
+
+
+def command(sample: Path, *more: str) -> list[str]:
+    """A sweep that suspends trials, takes some up again, and has more epochs than it trains."""
+    words = (
+        f"--trials {TRIALS} --epochs {EPOCHS} --dataset {sample} --limit 20 --batch-size 10 "
+        "--device cpu --executor inline --search-seed 1"
+    )
+    return [*words.split(), *more]
+
+
+@pytest.fixture
+def folder(empty_database: Path, tmp_path: Path) -> Path:
+    """A working folder with an empty MLflow database."""
+    shutil.copy(empty_database, tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module", params=["FrugalPruner", "PromotionPruner"])
+def undisturbed(
+    request: pytest.FixtureRequest,
+    empty_database: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    sample: Path,
+) -> tuple[list[str], tuple[pd.DataFrame, pd.DataFrame]]:
+    """A command, and the table of a sweep that nobody disturbed."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    shutil.copy(empty_database, folder)
+    words = command(sample, "--pruner", request.param)
+    ended = sweep(folder, words)
+    assert ended.status == 0, ended.output
+    assert "suspended after" in ended.output
+    assert "goes on to epoch" in ended.output
+    return words, table(folder)
+
+
+def test_every_kill_point_is_tried() -> None:
+    """All but that of enqueued points, which has a test of its own."""
+    tried = [place.partition("@")[0] for places in PLACES for place in places]
+    assert sorted([*tried, "point-enqueued"]) == sorted(KILL_POINTS)
+
+
+@pytest.mark.parametrize("places", PLACES, ids=" ".join)
+def test_killed_between_any_two_writes_the_same_command_gives_the_same_table(
+    places: Sequence[str],
+    folder: Path,
+    undisturbed: tuple[list[str], tuple[pd.DataFrame, pd.DataFrame]],
+) -> None:
+    """Kill -9, in each of these places in turn, with trials suspended: bit for bit."""
+    words, expected = undisturbed
+    for place in places:
+        killed = sweep(folder, words, **{VARIABLE: place})
+        assert killed.status == -signal.SIGKILL, f"{place}: {killed.output}"
+    again = sweep(folder, words)
+    assert again.status == 0, again.output
+    for got, wanted in zip(table(folder), expected, strict=True):
+        pd.testing.assert_frame_equal(got, wanted)
+    assert {"running", "suspended", "interrupted"}.isdisjoint(states(folder))
+
+
+def test_a_killed_sweep_of_two_workers_goes_on_to_its_end(folder: Path, sample: Path) -> None:
+    """With trials suspended in worker processes: each is told, once."""
+    words = command(sample, "--pruner", "PromotionPruner", "--executor", "local", "--workers", "2")
+    killed = sweep(folder, words, **{VARIABLE: "epoch-reported@5"})
+    assert killed.status == -signal.SIGKILL, killed.output
+    again = sweep(folder, words)
+    assert again.status == 0, again.output
+    trials, curves = table(folder)
+    assert list(trials["trial"]) == list(range(TRIALS))
+    assert set(trials["state"]) <= {"complete", "pruned", "diverged"}
+    assert len(curves) == trials["epochs"].sum()

@@ -1,0 +1,386 @@
+"""The coordinator with trials that are suspended and taken up again, on a law of training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from laws import OPTIMIZERS, losses
+from optuna.trial import FrozenTrial, TrialState
+from samples import Said, Shown, result
+
+from sweeps.config import SweepConfig
+from sweeps.coordinator import Coordinator
+from sweeps.delivery import Delivery
+from sweeps.progress import Progress
+from sweeps.search.curves import EPOCHS, GRANTED
+from sweeps.search.sequences import is_enqueued
+from sweeps.study import OpenStudy, open_study
+from sweeps.trials import CLOSED_AT, Trials
+from trainer.config import TrainConfig
+from trainer.data import Data, load
+from trainer.errors import DataError
+from trainer.paths import Paths
+from trainer.plan import plan
+from trainer.record import CheckpointRule
+from trainer.store import StageStore
+
+LENGTH = 8
+FAMILY = """
+optimizer = "SGD"
+lr = 0.05
+step_size = { low = 1, high = "epochs" }
+gamma = { low = 0.1, high = 0.9, step = 0.1 }
+"""
+
+
+@dataclass
+class LawExecutor:
+    """Keeps what the law gives for an epoch in the store, and trains nothing.
+
+    Attributes:
+        data: that the sweep trains on.
+        slots: how many may be submitted at once.
+        dies_at: the place among the submissions of the one that cannot be; None: all can.
+        before: called before each.
+        submitted: result keys, in order.
+    """
+
+    data: Data
+    slots: int = 1
+    dies_at: int | None = None
+    before: Callable[[], object] = lambda: None
+    submitted: list[str] = field(default_factory=list)
+    _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
+
+    def submit(self, fn: Callable[..., Any], *args: Any) -> Future[Any]:
+        """Do it; with several slots when those before it are done."""
+        assert isinstance(fn, partial)
+        self.before()
+        self.submitted.append(fn.keywords["expect"])
+        if len(self.submitted) - 1 == self.dies_at:
+            raise DataError("gone")
+        if self.slots > 1:
+            return self._thread.submit(self._do, fn)
+        future: Future[Any] = Future()
+        future.set_result(self._do(fn))
+        return future
+
+    def stop(self) -> None:
+        """Wait for what was submitted."""
+        self._thread.shutdown()
+
+    def _do(self, work: partial[Any]) -> Any:
+        config, epoch, store, _ = work.args
+        rates = [stage.rates["lr"] for stage in plan(config, self.data)[1:]]
+        values = losses(config.values(), rates)
+        loss = values[epoch - 1] if epoch <= len(values) else float("inf")
+        trained_for = work.keywords["trained_for"]
+        store.put_result(
+            work.keywords["expect"],
+            result(epoch, val_loss=loss, lr=rates[epoch - 1], trained_for=trained_for),
+        )
+        return Done()
+
+
+class Done:
+    """What a worker gives back: nothing to be said."""
+
+    notes: tuple[str, ...] = ()
+
+
+class Watched(Said):
+    """A view that keeps the progress, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.progress: list[Progress] = []
+
+    def show(self, progress: Progress) -> None:
+        """Keep it."""
+        self.progress.append(progress)
+
+
+@dataclass
+class Bench:
+    """A study on a bench: run it as often as you like, with as many trials as you like."""
+
+    config: SweepConfig
+    paths: Paths
+    store: StageStore
+    data: Data
+
+    def open(self) -> OpenStudy:
+        """The study as a new process finds it."""
+        return open_study(self.config, self.paths)
+
+    def run(self, executor: LawExecutor | None = None, **watch: Any) -> Watched:
+        """Run it to its end, or until the executor can no more."""
+        executor = executor or LawExecutor(self.data)
+        view, study, delivery = Watched(), self.open(), Delivery(Shown())
+        for name, make in watch.items():
+            setattr(executor, name, make(study))
+        trials = Trials(self.config, study, self.data)
+        coordinator = Coordinator(
+            self.config,
+            study.optuna,
+            study.lease,
+            trials,
+            executor,
+            self.store,
+            self.paths.data,
+            delivery,
+            view,
+        )
+        coordinator.resume()
+        try:
+            assert coordinator.run()
+        finally:
+            executor.stop()
+            assert delivery.drain(60) == 0
+            study.lease.release()
+        return view
+
+    def cut_off(self, at: int) -> None:
+        """Run it until so many epochs were submitted."""
+        with pytest.raises(DataError, match="gone"):
+            self.run(LawExecutor(self.data, dies_at=at))
+
+    def trials(self) -> list[FrozenTrial]:
+        """What Optuna has."""
+        study = self.open()
+        study.lease.release()
+        return study.optuna.get_trials()
+
+    def table(self) -> list[tuple[Any, ...]]:
+        """The same, but for when and by whom it was trained."""
+        return [
+            (it.params, it.state, it.values, it.intermediate_values, it.user_attrs[EPOCHS])
+            for it in self.trials()
+        ]
+
+
+@pytest.fixture
+def bench(tmp_path: Path, sample: Path) -> Iterator[Callable[..., Bench]]:
+    """Makes a study of eight epochs over a file's space, with changes, in a folder of its own."""
+
+    def make(space: str = OPTIMIZERS, folder: str = "a", **changes: Any) -> Bench:
+        file = tmp_path / "space.toml"
+        file.write_text(space)
+        train = TrainConfig(dataset=str(sample), limit=20, epochs=LENGTH, device="cpu")
+        config = SweepConfig(
+            **{
+                "train": train,
+                "space": str(file),
+                "trials": 12,
+                "study": "s",
+                "checkpoints": CheckpointRule(best=False, last=False),
+                **changes,
+            }
+        )
+        data = load(train.dataset, train.split, train.limit, tmp_path)
+        return Bench(
+            config, Paths(tmp_path / folder), StageStore(tmp_path / "stages" / folder), data
+        )
+
+    return make
+
+
+PROMOTING = {"sampler": "RandomSampler", "pruner": "PromotionPruner"}
+
+
+def is_waiting(trial: FrozenTrial) -> bool:
+    """Whether a trial is suspended."""
+    step = trial.last_step or 0
+    return trial.state == TrialState.RUNNING and step >= trial.user_attrs.get(GRANTED, LENGTH)
+
+
+@pytest.mark.parametrize("changes", [{}, PROMOTING], ids=["frugal", "promotion"])
+def test_trials_are_suspended_taken_up_again_and_told_at_the_end(
+    changes: dict[str, Any], bench: Callable[..., Bench]
+) -> None:
+    """None is told that it was pruned before the study is closed, unless it diverged."""
+    made = bench(**changes)
+    seen: list[list[FrozenTrial]] = []
+    view = made.run(before=lambda study: lambda: seen.append(study.optuna.get_trials()))
+    assert any(line.startswith("trial ") and " suspended after " in line for line in view.lines)
+    assert any(" goes on to epoch " in line for line in view.lines)
+    assert max(progress.suspended for progress in view.progress) > 1
+    assert view.progress[-1].suspended == 0
+    pruned = [it for trials in seen for it in trials if it.state == TrialState.PRUNED]
+    assert all(trial.constraints for trial in pruned)
+    assert any(is_waiting(trial) for trial in seen[-1])
+    told = made.trials()
+    assert len(told) == 12
+    assert all(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in told)
+    waited = [trial for trial in told if trial.state == TrialState.PRUNED and not trial.constraints]
+    assert waited
+    assert all(it.last_step == it.user_attrs[EPOCHS] == it.user_attrs[GRANTED] for it in waited)
+    assert made.open().optuna.user_attrs[CLOSED_AT] == 12
+
+
+@pytest.mark.parametrize("changes", [{}, PROMOTING], ids=["frugal", "promotion"])
+@pytest.mark.parametrize("slots", [1, 2])
+def test_few_trials_are_on_their_way_at_once(
+    slots: int, changes: dict[str, Any], bench: Callable[..., Bench]
+) -> None:
+    """Those that have epochs to train are twice as many as are trained at once, at most."""
+    made = bench(**changes)
+    active: list[int] = []
+
+    def count(study: OpenStudy) -> Callable[[], None]:
+        def look() -> None:
+            trials = study.optuna.get_trials(deepcopy=False)
+            running = [trial for trial in trials if trial.state == TrialState.RUNNING]
+            active.append(sum(not is_waiting(trial) for trial in running))
+
+        return look
+
+    made.run(LawExecutor(made.data, slots=slots), before=count)
+    assert 1 <= max(active) <= 2 * slots
+
+
+def test_trials_that_wait_for_one_epoch_are_no_reason_to_begin_more(
+    bench: Callable[..., Bench],
+) -> None:
+    """Of schedules of one rate, with two workers, few are begun before the first result."""
+    made = bench(FAMILY, trials=24)
+    begun: list[int] = []
+    made.run(
+        LawExecutor(made.data, slots=2),
+        before=lambda study: lambda: begun.append(len(study.optuna.get_trials(deepcopy=False))),
+    )
+    assert begun[0] == 1
+    assert begun[1] <= 4  # the second epoch is submitted when the first is there
+    assert len(made.trials()) == 24
+
+
+@pytest.mark.parametrize("changes", [{}, PROMOTING], ids=["frugal", "promotion"])
+def test_two_workers_end_with_every_trial_told(
+    changes: dict[str, Any], bench: Callable[..., Bench]
+) -> None:
+    """No epoch is trained twice, and nothing is left on its way."""
+    made = bench(**changes)
+    executor = LawExecutor(made.data, slots=2)
+    view = made.run(executor)
+    assert len(executor.submitted) == len(set(executor.submitted))
+    assert all(trial.state.is_finished() for trial in made.trials())
+    assert view.progress[-1].done == 12
+
+
+def test_a_study_that_was_closed_goes_on_when_it_is_to_have_more_trials(
+    bench: Callable[..., Bench],
+) -> None:
+    """Those that had ended stay as they are; the same number again decides nothing."""
+    made = bench(trials=5)
+    made.run()
+    before = made.table()
+    executor = LawExecutor(made.data)
+    made.run(executor)
+    assert executor.submitted == []
+    assert made.table() == before
+    made.config = replace(made.config, trials=9)
+    view = made.run()
+    assert made.table()[:5] == before
+    assert len(made.trials()) == 9
+    assert view.progress[-1].done == 9
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, PROMOTING, {"sampler": "TPESampler", "pruner": "MedianPruner"}],
+    ids=["frugal", "promotion", "median"],
+)
+def test_what_other_studies_left_in_the_store_changes_no_decision(
+    changes: dict[str, Any], bench: Callable[..., Bench]
+) -> None:
+    """With an empty store, one that is full and one that has every other epoch."""
+    empty = bench(**changes)
+    first = LawExecutor(empty.data)
+    empty.run(first)
+    full = bench(folder="b", **changes)
+    full.store = empty.store
+    second = LawExecutor(full.data)
+    full.run(second)
+    half = bench(folder="c", **changes)
+    for key in first.submitted[::2]:
+        known = empty.store.result(key)
+        assert known is not None
+        half.store.put_result(key, known)
+    third = LawExecutor(half.data)
+    half.run(third)
+    assert full.table() == empty.table() == half.table()
+    assert second.submitted == []
+    assert third.submitted == first.submitted[1::2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "every"),
+    [({}, 14), (PROMOTING, 7), ({"compare": "optimizer", "pruner": "PromotionPruner"}, 14)],
+    ids=["frugal", "promotion", "compare"],
+)
+def test_a_study_that_was_cut_off_anywhere_goes_on_as_it_would_have(
+    changes: dict[str, Any], every: int, bench: Callable[..., Bench]
+) -> None:
+    """The table, the order of epochs and what was granted are those of one that was not."""
+    straight = bench(**changes)
+    executor = LawExecutor(straight.data)
+    straight.run(executor)
+    expected = straight.table()
+    for at in range(1, len(executor.submitted), every):
+        made = bench(folder=f"cut{at}", **changes)
+        made.cut_off(at)
+        rest = LawExecutor(made.data)
+        made.run(rest)
+        assert made.table() == expected
+        assert rest.submitted == executor.submitted[at:]
+
+
+@pytest.mark.parametrize("changes", [{}, PROMOTING], ids=["frugal", "promotion"])
+def test_a_store_that_was_wiped_while_trials_were_suspended_costs_time_and_no_number(
+    changes: dict[str, Any], bench: Callable[..., Bench]
+) -> None:
+    """What is missing is trained again, and then decided as it would have been."""
+    straight = bench(**changes)
+    executor = LawExecutor(straight.data)
+    straight.run(executor)
+    made = bench(folder="b", **changes)
+    made.cut_off(2 * len(executor.submitted) // 3)
+    made.store = bench(folder="wiped").store
+    made.run()
+    assert made.table() == straight.table()
+
+
+def test_a_grid_has_each_of_its_points_though_trials_of_it_are_suspended(
+    bench: Callable[..., Bench],
+) -> None:
+    """Beside those that were enqueued, which take no point's place."""
+    space = 'optimizer = ["SGD", "Adam"]\nlr = { low = 0.005, high = 0.05, grid = "1-2-5" }'
+    made = bench(space, trials=50, sampler="GridSampler")
+    study = made.open()
+    for place in range(2):
+        study.optuna.enqueue_trial({"optimizer": "SGD", "lr_index": place})
+    study.lease.release()
+    view = made.run()
+    assert any(" suspended after " in line for line in view.lines)
+    trials = made.trials()
+    points = [trial.params for trial in trials if not is_enqueued(trial)]
+    assert sorted(map(str, points)) == sorted(map(str, made.config.grid or ()))
+    assert len(trials) == len(points) + 2
+
+
+def grants(lines: Sequence[str]) -> list[str]:
+    """Of what was said, who went on."""
+    return [line for line in lines if " goes on to epoch " in line]
+
+
+def test_what_is_said_tells_why_a_trial_goes_on(bench: Callable[..., Bench]) -> None:
+    """In words: what is expected of it, or what it is among."""
+    frugal, promotion = bench().run(), bench(folder="b", **PROMOTING).run()
+    assert all(": " in line and "better expected in" in line for line in grants(frugal.lines))
+    assert all("among the best 50% after epoch" in line for line in grants(promotion.lines))
