@@ -11,7 +11,13 @@ from functools import cached_property
 from typing import Any, Literal
 
 from sweeps.search.objectives import SECOND_OBJECTIVES
-from sweeps.search.pruning import FRUGAL_PRUNER, NO_PRUNER, least_epochs, make_pruner
+from sweeps.search.pruning import (
+    FRUGAL_PRUNER,
+    NO_PRUNER,
+    PROMOTION_PRUNER,
+    least_epochs,
+    make_pruner,
+)
 from sweeps.search.sampling import (
     COMPLETE_ONLY,
     EVERY_POINT,
@@ -52,8 +58,8 @@ class SweepConfig:
         sampler_args: further arguments of that class, by name.
         pruner: which trials get further epochs: FrugalPruner, PromotionPruner, a class of
             `optuna.pruners`, `package.module:Class`, or "none", which NopPruner means too; where
-            none is given FrugalPruner, or "none" with two objectives and with samplers that learn
-            from complete trials only.
+            none is given FrugalPruner with FrugalSampler, "none" with two objectives and with
+            samplers that learn from complete trials only, and PromotionPruner else.
         pruner_args: further arguments of that class, by name.
         search_seed: of the samplers; `train.seed` is that of weights and data order alone.
         executor: "local" trains in worker processes, "inline" in this one.
@@ -97,7 +103,8 @@ class SweepConfig:
             object.__setattr__(self, "sampler", name)
         if not self.pruner:
             full = bool(self.second) or self.sampler in COMPLETE_ONLY
-            object.__setattr__(self, "pruner", NO_PRUNER if full else FRUGAL_PRUNER)
+            name = FRUGAL_PRUNER if self.sampler == FRUGAL else PROMOTION_PRUNER
+            object.__setattr__(self, "pruner", NO_PRUNER if full else name)
         elif self.pruner == "NopPruner":
             object.__setattr__(self, "pruner", NO_PRUNER)
         for name, allowed in (("objective", OBJECTIVES), ("executor", EXECUTORS)):

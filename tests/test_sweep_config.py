@@ -112,7 +112,7 @@ def test_whatever_decides_the_trials_names_another_study(changes: dict[str, Any]
     ("changes", "pruner"),
     [
         ({}, "FrugalPruner"),
-        ({"sampler": "RandomSampler"}, "FrugalPruner"),
+        ({"sampler": "RandomSampler"}, "PromotionPruner"),
         ({"sampler": "GPSampler"}, "none"),
         ({"sampler": "CmaEsSampler"}, "none"),
         ({"second": "seconds"}, "none"),

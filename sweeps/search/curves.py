@@ -6,7 +6,7 @@ All of it is read from Optuna's trials, so that what is decided depends on the s
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -39,7 +39,6 @@ class Curve:
         values: of epochs 1, 2, ..., all finite; lower is better; see `Curves`.
         diverged: whether the epoch after these diverged.
         granted: epochs that it may train.
-        allocated: whether somebody grants it epochs.
         running: whether it is not over.
     """
 
@@ -48,7 +47,6 @@ class Curve:
     values: tuple[float, ...]
     diverged: bool
     granted: int
-    allocated: bool
     running: bool
 
     @property
@@ -78,7 +76,9 @@ class Curves:
         all: every curve, by the numbers of the trials.
         own: those whose points `points` could draw; the others only teach.
         known: the value of each known epoch, by its node; infinity where it diverged.
+        reported: the same as it was reported, of those that did not diverge.
         pending: nodes that are granted to some trial, and not known.
+        failed: keys of points whose trials failed.
     """
 
     def __init__(self, trials: Sequence[FrozenTrial], points: Points, *, maximize: bool) -> None:
@@ -89,11 +89,16 @@ class Curves:
         self.all: list[Curve] = []
         self.own: list[Curve] = []
         self.known: dict[int, float] = {}
+        self.reported: dict[int, float] = {}
         self.pending: set[int] = set()
+        self.failed: set[Hashable] = set()
         for trial in trials:
-            failed = trial.state in (TrialState.FAIL, TrialState.WAITING)
-            point = None if failed else points.of(trial.params)
-            if point is not None:
+            point = None if trial.state == TrialState.WAITING else points.of(trial.params)
+            if point is None:
+                continue
+            if trial.state == TrialState.FAIL:
+                self.failed.add(point.key)
+            else:
                 self._add(trial, point)
 
     @cached_property
@@ -120,6 +125,10 @@ class Curves:
         """The same of a trial's point; 0 where it is none."""
         point = self._points.of(trial.params)
         return self.depth(point) if point else 0
+
+    def is_futile(self, point: Point) -> bool:
+        """Whether the point failed, or lies beyond the border of divergence."""
+        return point.key in self.failed or self.is_beyond(point)
 
     def is_known(self, point: Point) -> bool:
         """Whether all of the point's epochs are known, or on their way for a trial."""
@@ -149,6 +158,7 @@ class Curves:
                 break
             values.append(self._scale(value))
             self.known[point.nodes[epoch - 1]] = values[-1]
+            self.reported[point.nodes[epoch - 1]] = value
         diverged = len(values) < len(point.nodes) and _diverged_after(trial, len(values))
         if diverged:
             self.known[point.nodes[len(values)]] = math.inf
@@ -162,7 +172,6 @@ class Curves:
             values=tuple(values),
             diverged=diverged,
             granted=granted,
-            allocated=granted < len(point.nodes),
             running=running,
         )
         self.all.append(curve)

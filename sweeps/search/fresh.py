@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from optuna.distributions import BaseDistribution
+from optuna.pruners import NopPruner
 from optuna.samplers import BaseSampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from sweeps.search.curves import Curves
 from sweeps.search.outlook import Outlook
@@ -78,14 +79,13 @@ class FreshSampler(BaseSampler):
         trials = [it for it in study.get_trials(deepcopy=False) if it.number >= 0]
         trials = [it for it in trials if it.number != trial.number]
         curves = self._outlook.curves(trials)
-        ends = _pruned_at(curves, trials)
         point = None
         for attempt in range(TRIES):
             point = self._drawn(self._sampler.again(attempt), study, trial)
             if point is None or not (
                 curves.is_known(point)
-                or curves.is_beyond(point)
-                or not ends.isdisjoint(point.nodes)
+                or curves.is_futile(point)
+                or _would_stop(study, trial, point, curves)
             ):
                 break
         return point
@@ -102,11 +102,22 @@ class FreshSampler(BaseSampler):
         return self._outlook.points.asked(suggest)
 
 
-def _pruned_at(curves: Curves, trials: list[FrozenTrial]) -> set[int]:
-    """The last epochs of trials that a pruner stopped."""
-    pruned = {it.number for it in trials if it.state == TrialState.PRUNED}
-    return {
-        curve.point.nodes[len(curve.values) - 1]
-        for curve in curves.all
-        if curve.number in pruned and curve.values and not curve.diverged and not curve.allocated
-    }
+def _would_stop(study: Study, trial: FrozenTrial, point: Point, curves: Curves) -> bool:
+    """Whether the study's pruner would stop the point in an epoch that is known already."""
+    if isinstance(study.pruner, NopPruner):
+        return False
+    values: dict[int, float] = {}
+    for epoch, node in enumerate(point.nodes, start=1):
+        if node not in curves.reported:
+            return False
+        values[epoch] = curves.reported[node]
+        asking = create_trial(
+            state=TrialState.RUNNING,
+            params=dict(point.params),
+            distributions=dict(point.distributions),
+            intermediate_values=values,
+        )
+        asking.number = trial.number
+        if study.pruner.prune(study, asking):
+            return True
+    return False

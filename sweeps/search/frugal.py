@@ -115,7 +115,7 @@ class FrugalPruner(AllocatingPruner):
         if best is None or best.worth <= 0 or best.trial is None:
             return new
         why = f"{-math.expm1(-best.gain):.1%} better expected in {best.cost} epochs"
-        epochs = min(outlook.points.epochs, best.known + self._step)
+        epochs = min(outlook.points.epochs, best.known + min(self._step, most - spent))
         return Grant(trial=best.trial, epochs=epochs, why=why)
 
     def _each(self, outlook: Outlook) -> int:

@@ -109,17 +109,24 @@ class Outlook:
         items = [
             (point, trial, curves.depth(point))
             for point, trial in found.values()
-            if not curves.is_pending(point) and not curves.is_beyond(point)
+            if not curves.is_pending(point) and not curves.is_futile(point)
         ]
         items = [item for item in items if item[2] < epochs]
         if not items:
             return []
         model = EpochModel(curves, self._derive("model", len(curves.known)))
-        forecast = model.forecast([point for point, _, _ in items])
+        active = [it for it in curves.own if it.running and not it.suspended]
+        forecast = model.forecast([*(point for point, _, _ in items), *(it.point for it in active)])
+        forecast, expected = forecast[:, : len(items)], forecast[:, len(items) :]
+        expected[:, np.arange(epochs) >= np.array([it.granted for it in active])[:, None]] = (
+            math.inf
+        )
         known = np.array([depth for _, _, depth in items])
         forecast[:, np.arange(epochs) < known[:, None]] = math.inf  # only what is to come
         lowest, place = forecast.min(axis=2), forecast.argmin(axis=2)
-        gains = np.maximum(0.0, curves.best - lowest).mean(axis=0)
+        # what is on its way counts as each tree expects it, so that workers do not do the same
+        best = np.minimum(curves.best, expected.min(axis=(1, 2), initial=math.inf))
+        gains = np.maximum(0.0, best[:, None] - lowest).mean(axis=0)
         costs = np.maximum(1, np.median(place, axis=0) + 1 - known).astype(int)
         return [
             Chance(point, trial, depth, float(gain), int(cost))
@@ -127,7 +134,7 @@ class Outlook:
         ]
 
     def _candidates(self, curves: Curves) -> list[Point]:
-        first = _MOVED * len(curves.known)
+        first = _MOVED * (len(curves.known) + len(curves.pending))
         drawn = self._drawn(range(first, first + CANDIDATES))
         best = sorted(curves.own, key=lambda it: it.best)[:_BEST]
         return drawn + [it for curve in best for it in self.points.neighbours(curve.point)]
@@ -137,10 +144,10 @@ class Outlook:
 
         At the ends of the space are most of the rates that diverge, or learn nothing.
         """
-        first = _SPREAD * len(curves.own)
+        first = _SPREAD * (len(curves.own) + len(curves.failed))
         drawn = self._drawn(range(first, first + _SPREAD))
         others = [curve.point for curve in curves.own]
-        within = [point for point in drawn if not curves.is_beyond(point)] or drawn
+        within = [point for point in drawn if not curves.is_futile(point)] or drawn
         new = [point for point in within if not curves.is_known(point)] or within
         return max(new, key=lambda it: (_away(it, others), -_off_middle(it)))
 

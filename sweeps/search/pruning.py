@@ -24,7 +24,7 @@ from sweeps.search.frugal import FrugalPruner
 NO_PRUNER = "none"
 """Stops no trial; Optuna's NopPruner is the same."""
 
-FRUGAL_PRUNER = "FrugalPruner"
+FRUGAL_PRUNER, PROMOTION_PRUNER = "FrugalPruner", "PromotionPruner"
 PERCENTILE = "PercentilePruner"
 
 KEPT = 25.0
@@ -176,7 +176,7 @@ PRUNERS: Classes[BasePruner] = Classes(
         "HyperbandPruner": Hyperband,
         "PatientPruner": Patient,
         FRUGAL_PRUNER: FrugalPruner,
-        "PromotionPruner": PromotionPruner,
+        PROMOTION_PRUNER: PromotionPruner,
         NO_PRUNER: NopPruner,
     },
     defaults={
