@@ -281,6 +281,11 @@ def test_the_progress_adds_up(bench: Callable[..., Bench]) -> None:
     assert last.seconds_left == 0
 
 
+def wide(sample: Path) -> str:
+    """A space with rates that diverge."""
+    return str(sample.with_name("wide.toml"))
+
+
 def diverging(study: OpenStudy, trials: int) -> None:
     """Enqueue trials whose loss is not finite within an epoch."""
     for place in range(trials):
@@ -294,10 +299,10 @@ def diverging(study: OpenStudy, trials: int) -> None:
     [({"sampler": "CmaEsSampler"}, 1), ({"sampler": "NSGAIISampler", "second": "seconds"}, 2)],
 )
 def test_samplers_that_learn_from_complete_trials_are_told_a_penalty_for_diverged_ones(
-    changes: dict[str, Any], values: int, bench: Callable[..., Bench]
+    changes: dict[str, Any], values: int, bench: Callable[..., Bench], sample: Path
 ) -> None:
     """The trial has diverged for everybody else, now and after another start, and is never best."""
-    made = bench(trials=14, **changes)
+    made = bench(trials=14, space=wide(sample), **changes)
     diverging(made.open(), 2)
     done, shown = made.run(FaultyExecutor())
     assert done
@@ -318,9 +323,9 @@ def test_samplers_that_learn_from_complete_trials_are_told_a_penalty_for_diverge
     assert again.progress[-1].best == last.best
 
 
-def test_a_penalty_is_never_the_best_value(bench: Callable[..., Bench]) -> None:
+def test_a_penalty_is_never_the_best_value(bench: Callable[..., Bench], sample: Path) -> None:
     """Where all trials diverged none is the best."""
-    made = bench(trials=2, sampler="CmaEsSampler")
+    made = bench(trials=2, sampler="CmaEsSampler", space=wide(sample))
     diverging(made.open(), 2)
     _, shown = made.run(FaultyExecutor())
     assert shown.progress[-1].best is None

@@ -107,7 +107,6 @@ def test_what_a_trial_is_granted_is_pending_until_it_is_known(points: Points) ->
         (curve,) = curves.all
         assert curve.suspended is suspended
         assert curve.running
-        assert curve.allocated
         assert curves.pending == set(point.nodes[values:4])
         assert curves.is_pending(point) is not suspended
         assert not curves.is_known(point)
@@ -120,7 +119,6 @@ def test_a_trial_that_nobody_grants_epochs_has_all_of_them_pending(points: Point
     curves = curves_of(points, trial_of(point, [2.0]))
     assert curves.is_known(point)
     assert curves.pending == set(point.nodes[1:])
-    assert not curves.all[0].allocated
     ended = curves_of(points, trial_of(point, [2.0], state=TrialState.PRUNED))
     assert ended.pending == set()
     assert not ended.all[0].suspended

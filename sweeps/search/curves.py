@@ -6,7 +6,7 @@ All of it is read from Optuna's trials, so that what is decided depends on the s
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -78,7 +78,7 @@ class Curves:
         known: the value of each known epoch, by its node; infinity where it diverged.
         reported: the same as it was reported, of those that did not diverge.
         pending: nodes that are granted to some trial, and not known.
-        failed: keys of points whose trials failed.
+        failed: nodes of the epochs in which trials failed.
     """
 
     def __init__(self, trials: Sequence[FrozenTrial], points: Points, *, maximize: bool) -> None:
@@ -91,13 +91,13 @@ class Curves:
         self.known: dict[int, float] = {}
         self.reported: dict[int, float] = {}
         self.pending: set[int] = set()
-        self.failed: set[Hashable] = set()
+        self.failed: set[int] = set()
         for trial in trials:
             point = None if trial.state == TrialState.WAITING else points.of(trial.params)
             if point is None:
                 continue
             if trial.state == TrialState.FAIL:
-                self.failed.add(point.key)
+                self.failed.update(point.nodes[len(trial.intermediate_values) :][:1])
             else:
                 self._add(trial, point)
 
@@ -127,8 +127,8 @@ class Curves:
         return self.depth(point) if point else 0
 
     def is_futile(self, point: Point) -> bool:
-        """Whether the point failed, or lies beyond the border of divergence."""
-        return point.key in self.failed or self.is_beyond(point)
+        """Whether an epoch of the point failed, or it lies beyond the border of divergence."""
+        return not self.failed.isdisjoint(point.nodes) or self.is_beyond(point)
 
     def is_known(self, point: Point) -> bool:
         """Whether all of the point's epochs are known, or on their way for a trial."""
