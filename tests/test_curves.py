@@ -107,7 +107,6 @@ def test_what_a_trial_is_granted_is_pending_until_it_is_known(points: Points) ->
         (curve,) = curves.all
         assert curve.suspended is suspended
         assert curve.running
-        assert curve.allocated
         assert curves.pending == set(point.nodes[values:4])
         assert curves.is_pending(point) is not suspended
         assert not curves.is_known(point)
@@ -120,7 +119,6 @@ def test_a_trial_that_nobody_grants_epochs_has_all_of_them_pending(points: Point
     curves = curves_of(points, trial_of(point, [2.0]))
     assert curves.is_known(point)
     assert curves.pending == set(point.nodes[1:])
-    assert not curves.all[0].allocated
     ended = curves_of(points, trial_of(point, [2.0], state=TrialState.PRUNED))
     assert ended.pending == set()
     assert not ended.all[0].suspended
@@ -177,13 +175,16 @@ def test_of_two_objectives_no_epoch_is_taken_for_one_that_diverged(points: Point
 
 
 def test_trials_that_failed_or_wait_are_left_out(points: Points) -> None:
-    """They have taught nothing."""
+    """They have taught nothing, but that the point which failed is not worth another trial."""
     point = point_of(points, "Adam", 3, 2, 0.5)
     states = (TrialState.FAIL, TrialState.WAITING)
     curves = curves_of(points, *(trial_of(point, [2.0], state=state) for state in states))
     assert curves.all == []
     assert math.isinf(curves.best)
     assert curves.spent == 0
+    assert curves.failed == {point.key: point}
+    assert curves.is_futile(point)
+    assert not curves.is_futile(point_of(points, "Adam", 3, 3, 0.5))
 
 
 def test_trials_that_are_no_points_of_the_space_are_left_out(points: Points) -> None:

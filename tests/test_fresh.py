@@ -10,6 +10,7 @@ import optuna
 import pytest
 from laws import SCHEDULES, losses, outlook_of, space_in
 from optuna.distributions import BaseDistribution
+from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
@@ -51,13 +52,27 @@ class Stubborn(BaseSampler):
         return self._values[name]
 
 
+class StopsAll(BasePruner):
+    """Stops a trial in its second epoch."""
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        """Whether it stands there."""
+        return trial.last_step == 2
+
+
 def study_with(
-    sampler: BaseSampler, storage: optuna.storages.BaseStorage | None = None
+    sampler: BaseSampler,
+    storage: optuna.storages.BaseStorage | None = None,
+    pruner: BasePruner | None = None,
 ) -> optuna.Study:
     """A study that may have been begun before."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.create_study(
-        study_name="s", storage=storage, sampler=sampler, load_if_exists=True
+        study_name="s",
+        storage=storage,
+        sampler=sampler,
+        pruner=pruner or NopPruner(),
+        load_if_exists=True,
     )
 
 
@@ -130,7 +145,7 @@ def test_what_was_stopped_where_it_is_known_to_be_stopped_is_drawn_again(family:
     All that share that epoch are avoided, though none of them was trained to its end.
     """
     outlook = outlook_of(family, EPOCHS)
-    study = study_with(fresh(family))
+    study = study_with(fresh(family), pruner=StopsAll())
     study.enqueue_trial({"step_size": 4, "gamma": 0.5})
     first = asked(study, family)
     finish(first, outlook, epochs=2)

@@ -78,7 +78,7 @@ class Curves:
         known: the value of each known epoch, by its node; infinity where it diverged.
         reported: the same as it was reported, of those that did not diverge.
         pending: nodes that are granted to some trial, and not known.
-        failed: keys of points whose trials failed.
+        failed: points whose trials failed, by their keys.
     """
 
     def __init__(self, trials: Sequence[FrozenTrial], points: Points, *, maximize: bool) -> None:
@@ -91,13 +91,13 @@ class Curves:
         self.known: dict[int, float] = {}
         self.reported: dict[int, float] = {}
         self.pending: set[int] = set()
-        self.failed: set[Hashable] = set()
+        self.failed: dict[Hashable, Point] = {}
         for trial in trials:
             point = None if trial.state == TrialState.WAITING else points.of(trial.params)
             if point is None:
                 continue
             if trial.state == TrialState.FAIL:
-                self.failed.add(point.key)
+                self.failed[point.key] = point
             else:
                 self._add(trial, point)
 

@@ -146,7 +146,7 @@ class Outlook:
         """
         first = _SPREAD * (len(curves.own) + len(curves.failed))
         drawn = self._drawn(range(first, first + _SPREAD))
-        others = [curve.point for curve in curves.own]
+        others = [*(curve.point for curve in curves.own), *curves.failed.values()]
         within = [point for point in drawn if not curves.is_futile(point)] or drawn
         new = [point for point in within if not curves.is_known(point)] or within
         return max(new, key=lambda it: (_away(it, others), -_off_middle(it)))
