@@ -9,8 +9,8 @@ import pytest
 from laws import SCHEDULES, losses, points_of, space_in, trial_of
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps.search.curves import DIVERGED_ATTR, EPOCHS, Curves
-from sweeps.search.points import Point, Points
+from sweeps.allocation.curves import DIVERGED_ATTR, EPOCHS, Curves
+from sweeps.allocation.points import Point, Points
 from trainer.config import TrainConfig
 
 EPOCHS_OF_ALL = 8

@@ -15,9 +15,9 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps.search.curves import DIVERGED_CONSTRAINT
+from sweeps.allocation.curves import DIVERGED_CONSTRAINT
+from sweeps.allocation.outlook import Outlook
 from sweeps.search.fresh import TRIES, FreshSampler
-from sweeps.search.outlook import Outlook
 from sweeps.search.repeatable import RepeatableSampler
 from sweeps.search.sampling import Search, make_sampler
 from sweeps.search.seeing import SeeingSampler

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps.search.points import Point, Points
+from sweeps.allocation.points import Point, Points
 
 GRANTED = "granted"
 """User attribute of a trial: the epochs that it may train before somebody decides again."""

@@ -12,9 +12,9 @@ import numpy as np
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial
 
-from sweeps.search.curves import Curves
-from sweeps.search.epoch_model import EpochModel
-from sweeps.search.points import Point, Points
+from sweeps.allocation.curves import Curves
+from sweeps.allocation.epoch_model import EpochModel
+from sweeps.allocation.points import Point, Points
 
 START_TRIALS = 10
 """Trials spread over the space before the model is asked."""
