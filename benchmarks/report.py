@@ -18,8 +18,8 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from sweeps.report.frames import EXPERIMENT, OBJECTIVE_TAG, TRIALS_TAG
-from sweeps.report.runs import NAMES
+from sweeps.report.reading.frames import EXPERIMENT, OBJECTIVE_TAG, TRIALS_TAG
+from sweeps.report.reading.runs import NAMES
 from trainer.config import TrainConfig
 from trainer.connection import connect
 from trainer.record import params_of
@@ -38,7 +38,7 @@ START = 1_760_000_000_000
 READ = """
 import json, sys, time
 from pathlib import Path
-from sweeps.report.frames import load_study, read_study
+from sweeps.report.reading.frames import load_study, read_study
 from trainer.connection import connect
 connect(sys.argv[1]).search_experiments()
 began = time.perf_counter()

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from sweeps.config import SweepConfig
     from sweeps.errors import SweepError
     from sweeps.library import SweepResult, sweep
-    from sweeps.report.frames import load_curves, load_trials
+    from sweeps.report.reading.frames import load_curves, load_trials
     from sweeps.session import Places
     from trainer.config import TrainConfig
 
@@ -30,8 +30,8 @@ _MODULES = {
     "SweepError": "sweeps.errors",
     "SweepResult": "sweeps.library",
     "TrainConfig": "trainer.config",
-    "load_curves": "sweeps.report.frames",
-    "load_trials": "sweeps.report.frames",
+    "load_curves": "sweeps.report.reading.frames",
+    "load_trials": "sweeps.report.reading.frames",
     "sweep": "sweeps.library",
 }
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from mlflow import MlflowClient
 
-    from sweeps.report.frames import StudyFrames
+    from sweeps.report.reading.frames import StudyFrames
     from sweeps.session import Places
     from trainer.served import Served
 
@@ -78,7 +78,7 @@ def promote(study: str | None, places: Places, trial: int | None = None) -> Prom
         SweepError: the study has no such trial, or it has no weights, or these cannot be exported.
         TrainerError: the data set cannot be had, or MLflow cannot be read.
     """
-    from sweeps.report.frames import load_study
+    from sweeps.report.reading.frames import load_study
     from trainer.connection import connect
     from trainer.metrics import TEST_ACCURACY
     from trainer.paths import Paths
@@ -107,7 +107,7 @@ def promote(study: str | None, places: Places, trial: int | None = None) -> Prom
 
 def _row(frames: StudyFrames, trial: int | None) -> pd.Series[Any]:
     """The trial, as ranked: of others there are no best weights."""
-    from sweeps.report.ranking import OPEN, rank
+    from sweeps.report.compare.ranking import OPEN, rank
     from sweeps.report.summary import summarize
 
     ranked = rank(frames)
@@ -182,7 +182,7 @@ def _log(client: MlflowClient, served: Served, frames: StudyFrames, row: pd.Seri
     from mlflow.exceptions import MlflowException
 
     from sweeps.exported import save
-    from sweeps.report.command import train_command
+    from sweeps.report.reading.command import train_command
 
     run = client.get_run(row["run_id"])
     tags = _tags(frames, row)

@@ -13,9 +13,9 @@ from sweeps.config import SweepConfig
 from sweeps.guard import check_guard
 from sweeps.progress import Progress, View
 from sweeps.purity import brought
-from sweeps.report.frames import load_study
+from sweeps.report.compare.ranking import Winner
 from sweeps.report.publish import publish
-from sweeps.report.ranking import Winner
+from sweeps.report.reading.frames import load_study
 from sweeps.report.summary import summarize
 from sweeps.session import Places, run_sweep
 from sweeps.view import open_view

@@ -18,8 +18,8 @@ from sweeps.coordinator import Coordinator
 from sweeps.delivery import Delivery
 from sweeps.errors import SweepError
 from sweeps.progress import View
-from sweeps.report.frames import EXPERIMENT, StudyFrames, load_study
-from sweeps.report.ranking import rank
+from sweeps.report.compare.ranking import rank
+from sweeps.report.reading.frames import EXPERIMENT, StudyFrames, load_study
 from sweeps.session import Places, drive, open_executor, resolved
 from sweeps.study import ID, find_study
 from sweeps.trial import LiveTrial

@@ -18,7 +18,13 @@ from sweeps.executors import Executor, InlineExecutor, LocalExecutor
 from sweeps.lease import Lease
 from sweeps.progress import Progress, View
 from sweeps.purity import is_pure
-from sweeps.report.frames import COMPARE_TAG, EXPERIMENT, OBJECTIVE_TAG, SECOND_TAG, TRIALS_TAG
+from sweeps.report.reading.frames import (
+    COMPARE_TAG,
+    EXPERIMENT,
+    OBJECTIVE_TAG,
+    SECOND_TAG,
+    TRIALS_TAG,
+)
 from sweeps.search.known import enqueue, known_points
 from sweeps.study import OpenStudy, open_study
 from sweeps.trials import Trials

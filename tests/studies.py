@@ -7,8 +7,8 @@ from dataclasses import replace
 import pandas as pd
 from samples import result
 
-from sweeps.report.columns import CURVE_COLUMNS, REPEAT_COLUMNS, TRIAL_COLUMNS
-from sweeps.report.frames import EXPERIMENT, OBJECTIVE_TAG, TRIALS_TAG, StudyFrames
+from sweeps.report.reading.columns import CURVE_COLUMNS, REPEAT_COLUMNS, TRIAL_COLUMNS
+from sweeps.report.reading.frames import EXPERIMENT, OBJECTIVE_TAG, TRIALS_TAG, StudyFrames
 from trainer.metrics import EPOCH_METRICS
 from trainer.record import RunRecord, params_of
 from trainer.store import StageStore

@@ -11,7 +11,7 @@ from studies import frames_of
 
 from sweeps.errors import SweepError
 from sweeps.report.across import across, best_so_far, progress
-from sweeps.report.frames import StudyFrames
+from sweeps.report.reading.frames import StudyFrames
 
 
 def study(name: str, *losses: list[float], state: str = "complete", **more: Any) -> StudyFrames:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import typer
 
-from sweeps.report.columns import CONFIG_COLUMNS
+from sweeps.report.reading.columns import CONFIG_COLUMNS
 from sweeps.report.summary import train_command
 from trainer import options
 from trainer.__main__ import app

@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 from studies import frames_of
 
-from sweeps.report.answer import BEST_VALUE, NOT_CONFIRMED, TIED, WORSE
-from sweeps.report.comparison import value_names
-from sweeps.report.confirmed import interval
-from sweeps.report.expected import expected_best
+from sweeps.report.compare.answer import BEST_VALUE, NOT_CONFIRMED, TIED, WORSE
+from sweeps.report.compare.comparison import value_names
+from sweeps.report.compare.confirmed import interval
+from sweeps.report.compare.expected import expected_best
 from sweeps.report.render import to_json
 from sweeps.report.summary import summarize
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from studies import frames_of, repeats_of
 
-from sweeps.report.confirmed import BEST_VERDICT, TIED, TOO_FEW, WORSE, compare, interval
+from sweeps.report.compare.confirmed import BEST_VERDICT, TIED, TOO_FEW, WORSE, compare, interval
 from sweeps.report.summary import summarize
 from sweeps.report.wording import confirmed_line
 

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from studies import START, child, parent, tracker_in, trained
 
-from sweeps.report.database import UnknownTables, open_database
-from sweeps.report.frames import StudyFrames, load_study, read_study
+from sweeps.report.reading.database import UnknownTables, open_database
+from sweeps.report.reading.frames import StudyFrames, load_study, read_study
 from trainer.config import TrainConfig
 from trainer.connection import connect
 from trainer.record import COMPLETE, DIVERGED, FAILED

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sweeps.report.expected import expected_best, expected_curve
+from sweeps.report.compare.expected import expected_best, expected_curve
 
 
 @pytest.mark.parametrize("maximize", [True, False])

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from studies import frames_of
 
-from sweeps.report import figures
-from sweeps.report.as_study import as_study, plots
-from sweeps.report.comparison import value_names
-from sweeps.report.frames import StudyFrames
-from sweeps.report.ranking import rank
-from sweeps.report.rates import rates
+from sweeps.report.compare.comparison import value_names
+from sweeps.report.compare.ranking import rank
+from sweeps.report.figures import figures
+from sweeps.report.figures.as_study import as_study, plots
+from sweeps.report.figures.rates import rates
+from sweeps.report.reading.frames import StudyFrames
 from sweeps.report.summary import searched_columns, summarize
 
 Trial = tuple[str, list[float], dict[str, Any]]

@@ -6,8 +6,8 @@ import pytest
 from studies import START, child, parent, tracker_in, trained
 
 from sweeps.errors import SweepError, UnknownStudy
-from sweeps.report.columns import CURVE_COLUMNS, TRIAL_COLUMNS
-from sweeps.report.frames import (
+from sweeps.report.reading.columns import CURVE_COLUMNS, TRIAL_COLUMNS
+from sweeps.report.reading.frames import (
     COMPARE_TAG,
     EXPERIMENT,
     StudyFrames,

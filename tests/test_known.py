@@ -12,8 +12,8 @@ from samples import Said
 
 from sweeps.config import SweepConfig
 from sweeps.errors import UnknownStudy
-from sweeps.report.frames import load_study
-from sweeps.report.ranking import rank
+from sweeps.report.compare.ranking import rank
+from sweeps.report.reading.frames import load_study
 from sweeps.search.known import enqueue, known_points
 from sweeps.session import Places, run_sweep
 from sweeps.study import open_study

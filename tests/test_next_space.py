@@ -17,8 +17,8 @@ import sweeps.run
 from sweeps.config import SweepConfig
 from sweeps.errors import SweepError
 from sweeps.report.__main__ import main
-from sweeps.report.frames import StudyFrames
 from sweeps.report.next_space import NextSpace, next_space
+from sweeps.report.reading.frames import StudyFrames
 from sweeps.space.file import parse_space
 from trainer.config import TrainConfig
 from trainer.record import COMPLETE

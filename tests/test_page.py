@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from studies import frames_of
 
-from sweeps.report.frames import StudyFrames
 from sweeps.report.page import across_page, to_page
+from sweeps.report.reading.frames import StudyFrames
 from sweeps.report.summary import summarize
 
 BROWSER = next(

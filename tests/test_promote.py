@@ -22,7 +22,7 @@ from sweeps import Places, SweepConfig, load_trials, sweep
 from sweeps.champion import promote
 from sweeps.errors import SweepError, UnknownStudy
 from sweeps.promote import main
-from sweeps.report.frames import load_study
+from sweeps.report.reading.frames import load_study
 from sweeps.report.summary import summarize
 from trainer.config import TrainConfig
 from trainer.connection import connect, read_weights

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from studies import frames_of
 
-from sweeps.report.ranking import distinct, pareto_front, rank
+from sweeps.report.compare.ranking import distinct, pareto_front, rank
 from sweeps.report.summary import summarize
 
 

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from studies import START, child, parent, tracker_in, trained
 
-from sweeps.report.columns import CURVE_COLUMNS
-from sweeps.report.frames import StudyFrames, load_study
+from sweeps.report.reading.columns import CURVE_COLUMNS
+from sweeps.report.reading.frames import StudyFrames, load_study
 from trainer.config import TrainConfig
 from trainer.record import COMPLETE, DIVERGED, FAILED, PRUNED, RunRecord
 

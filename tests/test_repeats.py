@@ -16,8 +16,8 @@ from sweeps.confirm import main
 from sweeps.errors import SweepError, UnknownStudy
 from sweeps.journal import journal_storage
 from sweeps.repeats import ConfirmConfig, confirm
-from sweeps.report.frames import StudyFrames, load_study
-from sweeps.report.ranking import rank
+from sweeps.report.compare.ranking import rank
+from sweeps.report.reading.frames import StudyFrames, load_study
 from trainer.config import TrainConfig
 from trainer.connection import connect, read_file
 from trainer.errors import ConfigError

@@ -16,8 +16,8 @@ from studies import START, child, parent, tracker_in, trained
 from sweeps.errors import SweepError
 from sweeps.report.__main__ import main, write
 from sweeps.report.across import across
-from sweeps.report.frames import load_study
 from sweeps.report.publish import PAGE, conclude, publish
+from sweeps.report.reading.frames import load_study
 from sweeps.report.summary import summarize
 from trainer.config import TrainConfig
 from trainer.connection import connect

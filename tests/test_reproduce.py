@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sweeps.report.frames import EXPERIMENT
+from sweeps.report.reading.frames import EXPERIMENT
 from trainer.__main__ import main
 from trainer.config import TrainConfig
 from trainer.connection import connect

@@ -15,7 +15,7 @@ import pytest
 from processes import Ended, finish, start, sweep
 from servers import answer, free_port
 
-from sweeps.report.frames import load_study
+from sweeps.report.reading.frames import load_study
 from trainer.connection import connect, search_runs
 from trainer.killpoints import KILL_POINTS, VARIABLE
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sweeps.report.scale import reach
+from sweeps.report.compare.scale import reach
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])

@@ -72,7 +72,7 @@ def report(
         raise SweepError("--format parquet must go into a file: give -o FILE.")
 
     from sweeps.report.formats import formatted
-    from sweeps.report.frames import load_study
+    from sweeps.report.reading.frames import load_study
 
     if out == Path("-"):
         out = None
@@ -92,8 +92,8 @@ def _write_next(path: Path, study: str | None, tracking_uri: str | None) -> int:
     if path.suffix != ".toml":
         raise SweepError(f"--next must be a PATH.toml, as --space takes it, but got {str(path)!r}.")
 
-    from sweeps.report.frames import load_study
     from sweeps.report.next_space import next_space
+    from sweeps.report.reading.frames import load_study
 
     made = next_space(load_study(study, tracking_uri), path, tracking_uri)
     write(path, made.text.encode())

@@ -9,9 +9,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from sweeps.errors import SweepError
-from sweeps.report.figures import UNITS
-from sweeps.report.frames import StudyFrames
-from sweeps.report.ranking import STATES
+from sweeps.report.compare.ranking import STATES
+from sweeps.report.figures.figures import UNITS
+from sweeps.report.reading.frames import StudyFrames
 from sweeps.report.summary import summarize
 from trainer.metrics import OBJECTIVES
 from trainer.record import DIVERGED, FAILED

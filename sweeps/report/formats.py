@@ -9,8 +9,8 @@ import pandas as pd
 from rich.console import Console
 
 from sweeps.report.across import across
-from sweeps.report.frames import StudyFrames
 from sweeps.report.page import across_page, to_page
+from sweeps.report.reading.frames import StudyFrames
 from sweeps.report.render import markdown, markdown_across, render_across, render_table, to_json
 from sweeps.report.summary import summarize
 

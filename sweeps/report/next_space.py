@@ -13,9 +13,9 @@ import pandas as pd
 
 from sweeps.config import SweepConfig
 from sweeps.errors import SweepError
-from sweeps.report.advice import Advice
-from sweeps.report.frames import StudyFrames
-from sweeps.report.ranking import rank
+from sweeps.report.advice.advice import Advice
+from sweeps.report.compare.ranking import rank
+from sweeps.report.reading.frames import StudyFrames
 from sweeps.report.summary import summarize
 from sweeps.space.declared import DeclaredSpace
 from sweeps.space.described import Change, Described, changed, is_function, to_toml

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sweeps.report.frames import StudyFrames
-from sweeps.report.ranking import OPEN, Winner
+from sweeps.report.compare.ranking import OPEN, Winner
+from sweeps.report.reading.frames import StudyFrames
 from sweeps.search.pruning import FRUGAL_PRUNER
 from trainer.record import DIVERGED, FAILED, PRUNED, SUSPENDED
 

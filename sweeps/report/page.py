@@ -12,15 +12,15 @@ import plotly.graph_objects as go
 import plotly.io
 import plotly.offline
 
-from sweeps.report import figures
 from sweeps.report.across import progress
-from sweeps.report.as_study import as_study, importance_bars, plots
-from sweeps.report.comparison import value_names
-from sweeps.report.frames import StudyFrames
-from sweeps.report.ranking import rank, with_second
-from sweeps.report.rates import rates
+from sweeps.report.compare.comparison import value_names
+from sweeps.report.compare.ranking import rank, with_second
+from sweeps.report.figures import figures
+from sweeps.report.figures.as_study import as_study, importance_bars, plots
+from sweeps.report.figures.rates import rates
+from sweeps.report.figures.timeline import timeline
+from sweeps.report.reading.frames import StudyFrames
 from sweeps.report.summary import Summary, searched_columns, summarize
-from sweeps.report.timeline import timeline
 from sweeps.report.wording import (
     beside,
     comparison_lines,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from sweeps.report.frames import StudyFrames, load_study
 from sweeps.report.page import to_page
+from sweeps.report.reading.frames import StudyFrames, load_study
 from sweeps.report.render import render_table
 from sweeps.report.summary import summarize
 from trainer.connection import connect

@@ -17,8 +17,8 @@ from rich.table import Table
 
 from sweeps.progress import duration
 from sweeps.report.across import across
-from sweeps.report.advice import Advice
-from sweeps.report.frames import StudyFrames
+from sweeps.report.advice.advice import Advice
+from sweeps.report.reading.frames import StudyFrames
 from sweeps.report.summary import Summary, summarize
 from sweeps.report.wording import (
     beside,

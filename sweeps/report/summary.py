@@ -7,16 +7,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from sweeps.report.advice import Advice
-from sweeps.report.advisor import advise
-from sweeps.report.as_study import as_study, importances
-from sweeps.report.columns import CONFIG_COLUMNS, arguments
-from sweeps.report.command import train_command
-from sweeps.report.comparison import Comparison, compare_values
-from sweeps.report.confirmed import compare
-from sweeps.report.frames import StudyFrames
-from sweeps.report.notes import notes_on
-from sweeps.report.ranking import (
+from sweeps.report.advice.advice import Advice
+from sweeps.report.advice.advisor import advise
+from sweeps.report.compare.comparison import Comparison, compare_values
+from sweeps.report.compare.confirmed import compare
+from sweeps.report.compare.ranking import (
     OPEN,
     Winner,
     by_optimizer,
@@ -25,6 +20,11 @@ from sweeps.report.ranking import (
     rank,
     second_column,
 )
+from sweeps.report.figures.as_study import as_study, importances
+from sweeps.report.notes import notes_on
+from sweeps.report.reading.columns import CONFIG_COLUMNS, arguments
+from sweeps.report.reading.command import train_command
+from sweeps.report.reading.frames import StudyFrames
 from sweeps.space import SEARCHED
 from trainer.metrics import EPOCH_SECONDS, OBJECTIVES
 from trainer.record import BEST, BEST_EPOCH, COMPLETE, DIVERGED, PRUNED, SUSPENDED
@@ -52,7 +52,7 @@ class Summary:
         top: the `TOP` best of those, best first; a row has the trial, its state, best value, best
             epoch, epochs trained and asked for, and what `Winner.params` names.
         confirmed: how the trials compare that were trained again from other seeds, best first; see
-            `sweeps.report.confirmed.compare`. No rows where none were.
+            `sweeps.report.compare.confirmed.compare`. No rows where none were.
         comparison: how the values of the parameter compare that the study compares; None without.
         front: with two objectives, the ranked trials that no other beats in both, best first; rows
             as those of `top`, with the second objective after the first. Without a second: no rows.
@@ -73,7 +73,7 @@ class Summary:
         view: the command or address that shows the study in a browser.
         notes: sentences to read before the winner is believed.
         importances: of each parameter among the complete trials, 0 to 1, most first; see
-            `sweeps.report.as_study`.
+            `sweeps.report.figures.as_study`.
         advice: what to try next.
     """
 

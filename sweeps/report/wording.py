@@ -9,12 +9,12 @@ import pandas as pd
 
 from sweeps.progress import duration
 from sweeps.report.across import across
-from sweeps.report.as_study import LEAST_TRIALS
-from sweeps.report.comparison import Comparison
-from sweeps.report.confirmed import LEAST_SEEDS, TIED
-from sweeps.report.frames import StudyFrames
+from sweeps.report.compare.comparison import Comparison
+from sweeps.report.compare.confirmed import LEAST_SEEDS, TIED
+from sweeps.report.compare.ranking import STATES
+from sweeps.report.figures.as_study import LEAST_TRIALS
 from sweeps.report.notes import share
-from sweeps.report.ranking import STATES
+from sweeps.report.reading.frames import StudyFrames
 from sweeps.report.summary import Summary
 from sweeps.search.objectives import SECOND_OBJECTIVES
 from sweeps.space import SEARCHED

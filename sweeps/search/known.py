@@ -94,8 +94,8 @@ def _best(
     study: str, top: int, names: Sequence[str], tracking_uri: str | None
 ) -> list[tuple[str, Mapping[str, Any]]]:
     """The best trials of another study, as far as this one searches what they had."""
-    from sweeps.report.frames import load_study
-    from sweeps.report.ranking import rank
+    from sweeps.report.compare.ranking import rank
+    from sweeps.report.reading.frames import load_study
 
     rows = rank(load_study(study, tracking_uri)).head(top)
     return [

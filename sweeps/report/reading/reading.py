@@ -1,4 +1,4 @@
-"""Frames of MLflow's runs: each trial becomes a row, and so does each of its epochs."""
+"""Frames of MLflow's runs: each trial becomes a row, and so does each epoch and each repeat."""
 
 from __future__ import annotations
 
@@ -11,13 +11,28 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sweeps.report.columns import CONFIG_COLUMNS, CURVE_COLUMNS, FINAL_METRICS, TRIAL_COLUMNS
-from sweeps.report.runs import NAMES, Run
+from sweeps.report.reading.columns import (
+    CONFIG_COLUMNS,
+    CURVE_COLUMNS,
+    FINAL_METRICS,
+    REPEAT_COLUMNS,
+    TRIAL_COLUMNS,
+)
+from sweeps.report.reading.runs import NAMES, Run
 from sweeps.space import SEARCHED
 from trainer.connection import unbounded
 from trainer.metrics import EPOCH_METRICS
-from trainer.record import RUNNING, SUSPENDED
-from trainer.tags import EPOCH_ENDED_AT, EPOCH_REUSED, EPOCH_WORKER, STATE_TAG, TRIAL_TAG
+from trainer.record import BEST, RUNNING, SUSPENDED
+from trainer.tags import (
+    CONFIRMS_TAG,
+    EPOCH_ENDED_AT,
+    EPOCH_REUSED,
+    EPOCH_WORKER,
+    REUSED_TAG,
+    STATE_TAG,
+    TRAINED_TAG,
+    TRIAL_TAG,
+)
 
 _LARGEST = sys.float_info.max  # what MLflow keeps of an infinity
 
@@ -28,11 +43,11 @@ def trial_of(run: Run) -> int:
 
 
 def read_curves(runs: Sequence[Run], points: NDArray[Any]) -> pd.DataFrame:
-    """The curves of these runs; see `sweeps.report.frames.load_curves`.
+    """The curves of these runs; see `sweeps.report.reading.frames.load_curves`.
 
     Args:
         runs: of trials.
-        points: all values of their epochs, N of `sweeps.report.runs.POINT`.
+        points: all values of their epochs, N of `sweeps.report.reading.runs.POINT`.
     """
     # an epoch that was trained again has two values; the later one counts
     points = points[np.argsort(points["timestamp"], kind="stable")]
@@ -56,7 +71,7 @@ def read_curves(runs: Sequence[Run], points: NDArray[Any]) -> pd.DataFrame:
 
 
 def read_trials(runs: Sequence[Run], curves: pd.DataFrame) -> pd.DataFrame:
-    """The trials that these runs, in order, show; see `sweeps.report.frames.load_trials`."""
+    """The trials of these runs, in order; see `sweeps.report.reading.frames.load_trials`."""
     rows = [
         {name: unbounded(value) for name, value in run.metrics.items()}
         | {
@@ -78,6 +93,23 @@ def read_trials(runs: Sequence[Run], curves: pd.DataFrame) -> pd.DataFrame:
     frame = frame.reset_index().astype(TRIAL_COLUMNS)
     params = _params([run.params for run in runs])
     return pd.concat([frame[["trial", "state"]], params, frame.iloc[:, 2:]], axis=1)
+
+
+def read_repeats(runs: Sequence[Run], objective: str) -> pd.DataFrame:
+    """The repeats of these runs; see `sweeps.report.reading.frames.StudyFrames`."""
+    rows = [
+        {
+            "trial": int(run.tags[CONFIRMS_TAG]),
+            "seed": int(run.params["seed"]),
+            "state": run.tags[STATE_TAG],
+            "value": float(run.metrics.get(BEST + objective, np.nan)),
+            "epochs": sum(int(run.tags.get(tag, 0)) for tag in (TRAINED_TAG, REUSED_TAG)),
+            "run_id": run.id,
+        }
+        for run in runs
+    ]
+    frame = pd.DataFrame(rows, columns=list(REPEAT_COLUMNS)).astype(REPEAT_COLUMNS)
+    return frame.sort_values(["trial", "seed"], ignore_index=True)
 
 
 def _params(params: Sequence[Mapping[str, str]]) -> pd.DataFrame:

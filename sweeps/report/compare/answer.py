@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from sweeps.report.confirmed import LEAST_SEEDS
+from sweeps.report.compare.confirmed import LEAST_SEEDS
 from trainer.metrics import OBJECTIVES
 
 BEST_VALUE, TIED, WORSE, NOT_CONFIRMED = "best", "tied", "worse", "not confirmed"
@@ -24,7 +24,7 @@ def sentence(values: pd.DataFrame, objective: str, parameter: str) -> str:
     """Which value is best, or why that cannot be told.
 
     Args:
-        values: see `sweeps.report.comparison.Comparison`.
+        values: see `sweeps.report.compare.comparison.Comparison`.
         objective: the metric they are judged by.
         parameter: whose values they are.
     """

@@ -20,9 +20,9 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from plotly.colors import sample_colorscale
 
-from sweeps.report.figures import GOOD_TO_BAD, LINES, scale
-from sweeps.report.frames import StudyFrames
-from sweeps.report.scale import reach
+from sweeps.report.compare.scale import reach
+from sweeps.report.figures.figures import GOOD_TO_BAD, LINES, scale
+from sweeps.report.reading.frames import StudyFrames
 from trainer.metrics import OBJECTIVES
 from trainer.record import BEST
 

@@ -10,10 +10,10 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import hex_to_rgb, qualitative
 
-from sweeps.report.comparison import Comparison
-from sweeps.report.frames import StudyFrames
-from sweeps.report.ranking import second_column
-from sweeps.report.scale import reach
+from sweeps.report.compare.comparison import Comparison
+from sweeps.report.compare.ranking import second_column
+from sweeps.report.compare.scale import reach
+from sweeps.report.reading.frames import StudyFrames
 from sweeps.search.objectives import SECONDS
 from trainer.metrics import OBJECTIVES, RUNNING_LOSS, TRAIN_LOSS, VAL_ACCURACY, VAL_LOSS
 from trainer.record import BEST, COMPLETE, DIVERGED, FAILED

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from sweeps.report.figures import colours
-from sweeps.report.frames import StudyFrames
+from sweeps.report.figures.figures import colours
+from sweeps.report.reading.frames import StudyFrames
 
 _BARS = 2000
 _EDGED = 500  # bars, of which each is wide enough for an edge

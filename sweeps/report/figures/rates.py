@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from sweeps.report.figures import BELOW, LINES, colours, label, scale
-from sweeps.report.frames import StudyFrames
-from sweeps.report.scale import reach
+from sweeps.report.compare.scale import reach
+from sweeps.report.figures.figures import BELOW, LINES, colours, label, scale
+from sweeps.report.reading.frames import StudyFrames
 from trainer.metrics import OBJECTIVES
 from trainer.record import BEST, COMPLETE, DIVERGED
 
@@ -25,7 +25,7 @@ def rates(
 
     Args:
         frames: the study.
-        ranked: what `sweeps.report.ranking.rank` made of it.
+        ranked: what `sweeps.report.compare.ranking.rank` made of it.
         values: the parameter's, as they are shown, by the number of the trial.
         parameter: its name.
     """

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeps.report.runs import PLACES, POINT, Run
+from sweeps.report.reading.runs import PLACES, POINT, Run
 
 _TABLES = {
     "runs": {"run_uuid", "status", "start_time", "end_time", "lifecycle_stage", "experiment_id"},

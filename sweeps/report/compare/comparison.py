@@ -15,13 +15,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sweeps.report import answer, confirmed
-from sweeps.report.answer import BEST_VALUE, NOT_CONFIRMED, TIED, WORSE
-from sweeps.report.confirmed import LEAST_SEEDS, compare, interval
-from sweeps.report.expected import expected_best, expected_curve
-from sweeps.report.frames import StudyFrames
-from sweeps.report.ranking import STATES
-from sweeps.report.scale import reach
+from sweeps.report.compare import answer, confirmed
+from sweeps.report.compare.answer import BEST_VALUE, NOT_CONFIRMED, TIED, WORSE
+from sweeps.report.compare.confirmed import LEAST_SEEDS, compare, interval
+from sweeps.report.compare.expected import expected_best, expected_curve
+from sweeps.report.compare.ranking import STATES
+from sweeps.report.compare.scale import reach
+from sweeps.report.reading.frames import StudyFrames
 from sweeps.space.values import shown
 from trainer.metrics import OBJECTIVES
 from trainer.record import BEST, DIVERGED, FAILED, RUNNING
@@ -43,7 +43,7 @@ class Comparison:
     Attributes:
         parameter: a column of the trials.
         values: a row a value, best first: value (as it is shown), n (its trials), complete, pruned
-            and so on (how many are in each of `sweeps.report.ranking.STATES`); of its best
+            and so on (how many are in each of `sweeps.report.compare.ranking.STATES`); of its best
             configuration: trial (its number: the best one confirmed, else the best ranked one;
             Int64), best (the value of the objective that it was found by), epochs and asked_epochs
             (that it trained and was asked for; Int64), params (what was searched of it);
@@ -51,13 +51,13 @@ class Comparison:
             it has none from, having diverged or failed), mean, low and high (95 % interval of the
             mean), difference (to the best configuration of all, over the seeds of both),
             difference_low and difference_high (its 95 % interval), verdict (see
-            `sweeps.report.answer`); is_last (whether the best one is its last that has ended or is
-            suspended), gain (how much better the expected best is for all trials than for half of
-            them), later (a better trial that was not confirmed; Int64).
+            `sweeps.report.compare.answer`); is_last (whether the best one is its last that has
+            ended or is suspended), gain (how much better the expected best is for all trials than
+            for half of them), later (a better trial that was not confirmed; Int64).
         expected: what so many trials of each value can be expected to reach, a trial that diverged
             or failed counted as the worst that there is room for on the study's scale; a row a
             value and number of trials: value, trials, expected, low, high (see
-            `sweeps.report.expected.expected_curve`).
+            `sweeps.report.compare.expected.expected_curve`).
         answer: one sentence: which value is best, or why that cannot be told.
         doubts: sentences on what more trials or seeds may change.
     """
@@ -76,7 +76,7 @@ def compare_values(
 
     Args:
         frames: the study.
-        ranked: what `sweeps.report.ranking.rank` made of it.
+        ranked: what `sweeps.report.compare.ranking.rank` made of it.
         searched: columns of the trials that make a configuration.
 
     Returns:

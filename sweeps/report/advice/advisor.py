@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
-from sweeps.report.advice import Advice, evidence_of
-from sweeps.report.frames import StudyFrames
-from sweeps.report.ranking import OPEN, Winner, distinct
-from sweeps.report.space_advice import TOP, at_the_ends, diverging, fixed, idle, optimizers
+from sweeps.report.advice.advice import Advice, evidence_of
+from sweeps.report.advice.space_advice import TOP, at_the_ends, diverging, fixed, idle, optimizers
+from sweeps.report.compare.ranking import OPEN, Winner, distinct
+from sweeps.report.reading.frames import StudyFrames
 from sweeps.space.described import Described, changed, is_function
 from trainer.record import BEST, BEST_EPOCH, COMPLETE
 
@@ -27,10 +27,10 @@ def advise(
 
     Args:
         frames: the study.
-        ranked: what `sweeps.report.ranking.rank` made of it.
+        ranked: what `sweeps.report.compare.ranking.rank` made of it.
         winner: of it.
-        confirmed: what `sweeps.report.confirmed.compare` made of its repeats.
-        importances: of parameters, 0 to 1; see `sweeps.report.as_study.importances`.
+        confirmed: what `sweeps.report.compare.confirmed.compare` made of its repeats.
+        importances: of parameters, 0 to 1; see `sweeps.report.figures.as_study.importances`.
     """
     found: list[Advice] = []
     if winner.state in OPEN:

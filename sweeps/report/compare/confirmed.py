@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sweeps.report.columns import REPEAT_COLUMNS
-from sweeps.report.runs import Run
 from trainer.metrics import OBJECTIVES
-from trainer.record import BEST
-from trainer.tags import CONFIRMS_TAG, REUSED_TAG, STATE_TAG, TRAINED_TAG
 
 LEAST_SEEDS = 5
 """Of fewer no interval is made: all values of 4 lie on one side of the truth in 1 of 8 cases."""
@@ -21,23 +16,6 @@ LEAST_SEEDS = 5
 BEST_VERDICT, TIED, WORSE, TOO_FEW = "best", "tied with the best", "worse", "too few seeds to say"
 
 _RESAMPLES = 10_000
-
-
-def read_repeats(runs: Sequence[Run], objective: str) -> pd.DataFrame:
-    """The repeats that these runs of MLflow show; see `sweeps.report.frames.StudyFrames`."""
-    rows = [
-        {
-            "trial": int(run.tags[CONFIRMS_TAG]),
-            "seed": int(run.params["seed"]),
-            "state": run.tags[STATE_TAG],
-            "value": float(run.metrics.get(BEST + objective, np.nan)),
-            "epochs": sum(int(run.tags.get(tag, 0)) for tag in (TRAINED_TAG, REUSED_TAG)),
-            "run_id": run.id,
-        }
-        for run in runs
-    ]
-    frame = pd.DataFrame(rows, columns=list(REPEAT_COLUMNS)).astype(REPEAT_COLUMNS)
-    return frame.sort_values(["trial", "seed"], ignore_index=True)
 
 
 def compare(repeats: pd.DataFrame, objective: str) -> pd.DataFrame:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sweeps.report.command import train_command
-from sweeps.report.confirmed import LEAST_SEEDS
-from sweeps.report.frames import StudyFrames
+from sweeps.report.compare.confirmed import LEAST_SEEDS
+from sweeps.report.reading.command import train_command
+from sweeps.report.reading.frames import StudyFrames
 from sweeps.search.objectives import SECOND_OBJECTIVES, SECONDS
 from trainer.metrics import EPOCH_SECONDS, OBJECTIVES, RUNNING_LOSS, TEST_ACCURACY, VAL_ACCURACY
 from trainer.record import (
@@ -170,7 +170,7 @@ def find_winner(
         frames: the study.
         ranked: what `rank` made of it.
         searched: columns of the trials that make its `params`.
-        confirmed: see `sweeps.report.confirmed.compare`.
+        confirmed: see `sweeps.report.compare.confirmed.compare`.
 
     Returns:
         None where no trial is ranked.

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from sweeps.report.columns import CONFIG_COLUMNS, arguments
+from sweeps.report.reading.columns import CONFIG_COLUMNS, arguments
 from sweeps.space import SEARCHED
 from trainer.config import TrainConfig
 

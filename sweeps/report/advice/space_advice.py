@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from sweeps.report.advice import Advice, evidence_of
-from sweeps.report.frames import StudyFrames
-from sweeps.report.proposals import below, numbers_of, rates_below, wider
-from sweeps.report.ranking import Winner
+from sweeps.report.advice.advice import Advice, evidence_of
+from sweeps.report.advice.proposals import below, numbers_of, rates_below, wider
+from sweeps.report.compare.ranking import Winner
+from sweeps.report.reading.frames import StudyFrames
 from sweeps.space.described import Change, Described, choices_of, entry_of, governor_of
 from trainer.record import COMPLETE, DIVERGED
 

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from sweeps.errors import SweepError, UnknownStudy
-from sweeps.report.confirmed import read_repeats
-from sweeps.report.database import UnknownTables, open_database
-from sweeps.report.reading import read_curves, read_trials, trial_of
-from sweeps.report.runs import Run, client_points, client_runs
+from sweeps.report.reading.database import UnknownTables, open_database
+from sweeps.report.reading.reading import read_curves, read_repeats, read_trials, trial_of
+from sweeps.report.reading.runs import Run, client_points, client_runs
 from trainer.connection import connect, read_file, search_runs, without_password
 from trainer.errors import TrackingError, unknown
 from trainer.paths import Paths

@@ -1,0 +1,1 @@
+"""What the trials of a study come to when they are compared: which is best, and how sure it is."""
