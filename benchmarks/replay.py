@@ -43,12 +43,12 @@ from tabulated import TABLES, Point, Tabulated
 
 import sweeps.search.kinds
 import sweeps.trials
+from sweeps.allocation.points import Point as PlannedPoint
+from sweeps.allocation.points import Points
 from sweeps.config import SweepConfig
 from sweeps.coordinator import Coordinator
 from sweeps.lease import Lease
 from sweeps.progress import Progress
-from sweeps.search.points import Point as PlannedPoint
-from sweeps.search.points import Points
 from sweeps.search.pruning import make_pruner
 from sweeps.space import Space
 from sweeps.study import OpenStudy

@@ -17,12 +17,12 @@ from typing import Protocol
 import optuna
 
 from sweeps import interrupts
+from sweeps.allocation.grants import Grant
 from sweeps.config import SweepConfig
 from sweeps.delivery import Delivery
 from sweeps.executors import Executor, WorkerLost
 from sweeps.lease import Lease
 from sweeps.progress import Busy, Progress, View
-from sweeps.search.allocation import Grant
 from sweeps.trial import LiveTrial
 from trainer.errors import TrainerError
 from trainer.plan import Stage

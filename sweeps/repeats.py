@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import optuna
 
+from sweeps.allocation.grants import BEGIN, Grant
 from sweeps.config import SweepConfig
 from sweeps.coordinator import Coordinator
 from sweeps.delivery import Delivery
@@ -19,7 +20,6 @@ from sweeps.errors import SweepError
 from sweeps.progress import View
 from sweeps.report.frames import EXPERIMENT, StudyFrames, load_study
 from sweeps.report.ranking import rank
-from sweeps.search.allocation import BEGIN, Grant
 from sweeps.session import Places, drive, open_executor, resolved
 from sweeps.study import ID, find_study
 from sweeps.trial import LiveTrial

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps.search.curves import DIVERGED_ATTR, DIVERGED_CONSTRAINT, EPOCHS, GRANTED
+from sweeps.allocation.curves import DIVERGED_ATTR, DIVERGED_CONSTRAINT, EPOCHS, GRANTED
 from sweeps.search.objectives import penalty_of, value_of
 from trainer.config import TrainConfig
 from trainer.data import Data

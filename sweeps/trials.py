@@ -8,9 +8,9 @@ from dataclasses import replace
 import optuna
 from optuna.trial import BaseTrial, FixedTrial, FrozenTrial, TrialState
 
+from sweeps.allocation.curves import EPOCHS, GRANTED
+from sweeps.allocation.grants import AllocatingPruner, Grant, WholeTrials
 from sweeps.config import SweepConfig
-from sweeps.search.allocation import AllocatingPruner, Grant, WholeTrials
-from sweeps.search.curves import EPOCHS, GRANTED
 from sweeps.search.kinds import Kinds
 from sweeps.search.sampling import COMPLETE_ONLY
 from sweeps.search.sequences import is_enqueued

@@ -7,9 +7,9 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from sweeps.search.curves import DIVERGED_CONSTRAINT, GRANTED
-from sweeps.search.outlook import Outlook
-from sweeps.search.points import Point, Points
+from sweeps.allocation.curves import DIVERGED_CONSTRAINT, GRANTED
+from sweeps.allocation.outlook import Outlook
+from sweeps.allocation.points import Point, Points
 from sweeps.space import Space, open_space
 from trainer.config import TrainConfig
 

@@ -281,25 +281,17 @@ def test_the_progress_adds_up(bench: Callable[..., Bench]) -> None:
     assert last.seconds_left == 0
 
 
-RATES = """
-optimizer = ["SGD", "Adam", "RMSprop"]
-lr = { low = 1e-4, high = 1.0, grid = "1-2-5" }
-step_size = { low = 1, high = "epochs" }
-gamma = { low = 0.1, high = 0.9, step = 0.1 }
-"""
+def wide(sample: Path) -> str:
+    """A space with rates that diverge."""
+    return str(sample.with_name("wide.toml"))
 
 
-def diverging(folder: Path, bench: Callable[..., Bench], count: int, **changes: Any) -> Bench:
-    """A study in which trials are enqueued whose loss is not finite within an epoch."""
-    space = folder / "rates.toml"
-    space.write_text(RATES)
-    made = bench(space=str(space), **changes)
-    study = made.open()
-    for place in range(count):
+def diverging(study: OpenStudy, trials: int) -> None:
+    """Enqueue trials whose loss is not finite within an epoch."""
+    for place in range(trials):
         params = {"optimizer": "RMSprop", "lr_index": 12, "step_size": 1, "gamma": 0.1 + place / 10}
         study.optuna.enqueue_trial(params)
     study.lease.release()
-    return made
 
 
 @pytest.mark.parametrize(
@@ -307,10 +299,11 @@ def diverging(folder: Path, bench: Callable[..., Bench], count: int, **changes: 
     [({"sampler": "CmaEsSampler"}, 1), ({"sampler": "NSGAIISampler", "second": "seconds"}, 2)],
 )
 def test_samplers_that_learn_from_complete_trials_are_told_a_penalty_for_diverged_ones(
-    changes: dict[str, Any], values: int, tmp_path: Path, bench: Callable[..., Bench]
+    changes: dict[str, Any], values: int, bench: Callable[..., Bench], sample: Path
 ) -> None:
     """The trial has diverged for everybody else, now and after another start, and is never best."""
-    made = diverging(tmp_path, bench, 2, trials=14, **changes)
+    made = bench(trials=14, space=wide(sample), **changes)
+    diverging(made.open(), 2)
     done, shown = made.run(FaultyExecutor())
     assert done
     told = made.trials()
@@ -330,9 +323,10 @@ def test_samplers_that_learn_from_complete_trials_are_told_a_penalty_for_diverge
     assert again.progress[-1].best == last.best
 
 
-def test_a_penalty_is_never_the_best_value(tmp_path: Path, bench: Callable[..., Bench]) -> None:
+def test_a_penalty_is_never_the_best_value(bench: Callable[..., Bench], sample: Path) -> None:
     """Where all trials diverged none is the best."""
-    made = diverging(tmp_path, bench, 2, trials=2, sampler="CmaEsSampler")
+    made = bench(trials=2, sampler="CmaEsSampler", space=wide(sample))
+    diverging(made.open(), 2)
     _, shown = made.run(FaultyExecutor())
     assert shown.progress[-1].best is None
     assert [line.partition(":")[0] for line in shown.lines] == [

@@ -9,8 +9,8 @@ import pytest
 from laws import SCHEDULES, losses, points_of, space_in, trial_of
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps.search.curves import DIVERGED_ATTR, EPOCHS, Curves
-from sweeps.search.points import Point, Points
+from sweeps.allocation.curves import DIVERGED_ATTR, EPOCHS, Curves
+from sweeps.allocation.points import Point, Points
 from trainer.config import TrainConfig
 
 EPOCHS_OF_ALL = 8
@@ -175,16 +175,13 @@ def test_of_two_objectives_no_epoch_is_taken_for_one_that_diverged(points: Point
 
 
 def test_trials_that_failed_or_wait_are_left_out(points: Points) -> None:
-    """They have taught nothing, but that the point which failed is not worth another trial."""
+    """They have taught nothing."""
     point = point_of(points, "Adam", 3, 2, 0.5)
     states = (TrialState.FAIL, TrialState.WAITING)
     curves = curves_of(points, *(trial_of(point, [2.0], state=state) for state in states))
     assert curves.all == []
     assert math.isinf(curves.best)
     assert curves.spent == 0
-    assert curves.failed == {point.key: point}
-    assert curves.is_futile(point)
-    assert not curves.is_futile(point_of(points, "Adam", 3, 3, 0.5))
 
 
 def test_trials_that_are_no_points_of_the_space_are_left_out(points: Points) -> None:

@@ -11,9 +11,9 @@ import optuna
 import pytest
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
+from sweeps.allocation.curves import DIVERGED_ATTR, DIVERGED_CONSTRAINT
 from sweeps.config import SweepConfig
 from sweeps.errors import StudyMismatch, UnknownStudy
-from sweeps.search.curves import DIVERGED_ATTR, DIVERGED_CONSTRAINT
 from sweeps.search.earlier import Earlier, read_earlier
 from sweeps.search.kinds import Kinds
 from sweeps.study import LEARNS_FROM, open_study

@@ -10,14 +10,14 @@ import optuna
 import pytest
 from laws import SCHEDULES, losses, outlook_of, space_in
 from optuna.distributions import BaseDistribution
-from optuna.pruners import BasePruner, NopPruner
+from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps.search.curves import DIVERGED_CONSTRAINT
+from sweeps.allocation.curves import DIVERGED_CONSTRAINT
+from sweeps.allocation.outlook import Outlook
 from sweeps.search.fresh import TRIES, FreshSampler
-from sweeps.search.outlook import Outlook
 from sweeps.search.repeatable import RepeatableSampler
 from sweeps.search.sampling import Search, make_sampler
 from sweeps.search.seeing import SeeingSampler
@@ -52,27 +52,13 @@ class Stubborn(BaseSampler):
         return self._values[name]
 
 
-class StopsAll(BasePruner):
-    """Stops a trial in its second epoch."""
-
-    def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        """Whether it stands there."""
-        return trial.last_step == 2
-
-
 def study_with(
-    sampler: BaseSampler,
-    storage: optuna.storages.BaseStorage | None = None,
-    pruner: BasePruner | None = None,
+    sampler: BaseSampler, storage: optuna.storages.BaseStorage | None = None
 ) -> optuna.Study:
     """A study that may have been begun before."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.create_study(
-        study_name="s",
-        storage=storage,
-        sampler=sampler,
-        pruner=pruner or NopPruner(),
-        load_if_exists=True,
+        study_name="s", storage=storage, sampler=sampler, load_if_exists=True
     )
 
 
@@ -139,13 +125,22 @@ def test_a_plain_sampler_would_have_repeated_itself(family: Space) -> None:
     assert len(points) < 10
 
 
-def test_what_was_stopped_where_it_is_known_to_be_stopped_is_drawn_again(family: Space) -> None:
-    """A trial whose way leads through the epoch in which a pruner stopped another one ends there.
+class StopsAt(BasePruner):
+    """Stops every trial at a step."""
 
-    All that share that epoch are avoided, though none of them was trained to its end.
-    """
+    def __init__(self, step: int) -> None:
+        self._step = step
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        """Whether the trial stands there."""
+        return trial.last_step == self._step
+
+
+def test_what_the_pruner_would_stop_in_a_known_epoch_is_drawn_again(family: Space) -> None:
+    """All that share the epoch are avoided, though none of them was trained to its end."""
     outlook = outlook_of(family, EPOCHS)
-    study = study_with(fresh(family), pruner=StopsAll())
+    study = study_with(fresh(family))
+    study.pruner = StopsAt(2)
     study.enqueue_trial({"step_size": 4, "gamma": 0.5})
     first = asked(study, family)
     finish(first, outlook, epochs=2)

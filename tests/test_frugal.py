@@ -8,10 +8,10 @@ import pytest
 from laws import losses, outlook_of, space_in, trial_of
 from optuna.trial import TrialState
 
-from sweeps.search.allocation import BEGIN
-from sweeps.search.curves import DIVERGED_CONSTRAINT, GRANTED
+from sweeps.allocation.curves import DIVERGED_CONSTRAINT, GRANTED
+from sweeps.allocation.grants import BEGIN
+from sweeps.allocation.outlook import Outlook
 from sweeps.search.frugal import FrugalPruner, FrugalSampler
-from sweeps.search.outlook import Outlook
 from sweeps.space import Space
 from trainer.config import TrainConfig
 

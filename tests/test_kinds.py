@@ -12,9 +12,9 @@ import pytest
 from laws import OPTIMIZERS, losses
 from optuna.trial import FrozenTrial, TrialState
 
+from sweeps.allocation.curves import DIVERGED_CONSTRAINT, GRANTED
+from sweeps.allocation.grants import AllocatingPruner, WholeTrials
 from sweeps.config import SweepConfig
-from sweeps.search.allocation import AllocatingPruner, WholeTrials
-from sweeps.search.curves import DIVERGED_CONSTRAINT, GRANTED
 from sweeps.search.kinds import Kinds
 from sweeps.search.pruning import make_pruner
 from trainer.config import TrainConfig

@@ -13,7 +13,7 @@ from optuna.distributions import FloatDistribution
 from optuna.samplers import RandomSampler
 from optuna.trial import FixedTrial
 
-from sweeps.search.points import Point, Points
+from sweeps.allocation.points import Point, Points
 from sweeps.space import Space, open_space
 from trainer.config import TrainConfig
 from trainer.data import load

@@ -14,11 +14,11 @@ from laws import OPTIMIZERS, losses
 from optuna.trial import FrozenTrial, TrialState
 from samples import Said, Shown, result
 
+from sweeps.allocation.curves import EPOCHS, GRANTED
 from sweeps.config import SweepConfig
 from sweeps.coordinator import Coordinator
 from sweeps.delivery import Delivery
 from sweeps.progress import Progress
-from sweeps.search.curves import EPOCHS, GRANTED
 from sweeps.search.sequences import is_enqueued
 from sweeps.study import OpenStudy, open_study
 from sweeps.trials import CLOSED_AT, Trials

@@ -12,10 +12,10 @@ from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage
 from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
 
+from sweeps.allocation.curves import DIVERGED_CONSTRAINT
 from sweeps.config import SweepConfig
 from sweeps.errors import StudyMismatch, UnknownStudy
 from sweeps.journal import journal_storage
-from sweeps.search.curves import DIVERGED_CONSTRAINT
 from sweeps.search.sampling import COMPLETE_ONLY
 from sweeps.trial import outcome_of
 from trainer.errors import ConfigError, unknown

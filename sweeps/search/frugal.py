@@ -14,9 +14,9 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from sweeps.search.allocation import BEGIN, AllocatingPruner, Grant, at_least
-from sweeps.search.outlook import Outlook
-from sweeps.search.points import Point
+from sweeps.allocation.grants import BEGIN, AllocatingPruner, Grant, at_least
+from sweeps.allocation.outlook import Outlook
+from sweeps.allocation.points import Point
 from sweeps.search.repeatable import RepeatableSampler
 from sweeps.search.sequences import is_enqueued
 

@@ -10,13 +10,13 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from sweeps.allocation.grants import BEGIN, AllocatingPruner, Grant
+from sweeps.allocation.outlook import START_TRIALS, Outlook
+from sweeps.allocation.points import Points
 from sweeps.config import SweepConfig
-from sweeps.search.allocation import BEGIN, AllocatingPruner, Grant
 from sweeps.search.earlier import Earlier
 from sweeps.search.fresh import FreshSampler
 from sweeps.search.frugal import FrugalSampler
-from sweeps.search.outlook import START_TRIALS, Outlook
-from sweeps.search.points import Points
 from sweeps.search.repeatable import RepeatableSampler
 from sweeps.search.sampling import Search, make_sampler
 from sweeps.search.seeing import SeeingSampler

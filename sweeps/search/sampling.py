@@ -16,9 +16,9 @@ from optuna.samplers import BaseSampler, BruteForceSampler, CmaEsSampler, GPSamp
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from sweeps.allocation.outlook import Outlook
 from sweeps.search.classes import Classes
 from sweeps.search.frugal import FrugalSampler
-from sweeps.search.outlook import Outlook
 from sweeps.search.repeatable import RepeatableSampler
 from sweeps.search.sequences import GridSampler, SettledSampler, SobolSampler
 

@@ -14,7 +14,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from sweeps.search.curves import GRANTED
+from sweeps.allocation.curves import GRANTED
 
 
 class SeeingSampler(BaseSampler):

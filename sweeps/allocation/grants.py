@@ -14,8 +14,8 @@ from itertools import pairwise
 from optuna.pruners import NopPruner
 from optuna.trial import FrozenTrial
 
-from sweeps.search.curves import Curve, Curves
-from sweeps.search.outlook import Outlook
+from sweeps.allocation.curves import Curve, Curves
+from sweeps.allocation.outlook import Outlook
 
 
 @dataclass(frozen=True, kw_only=True)

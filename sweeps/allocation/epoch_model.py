@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeps.search.curves import Curves
-from sweeps.search.points import Point
+from sweeps.allocation.curves import Curves
+from sweeps.allocation.points import Point
 
 TREES = 30
 LOSES = 1.0

@@ -6,7 +6,7 @@ All of it is read from Optuna's trials, so that what is decided depends on the s
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps.search.points import Point, Points
+from sweeps.allocation.points import Point, Points
 
 GRANTED = "granted"
 """User attribute of a trial: the epochs that it may train before somebody decides again."""
@@ -78,7 +78,7 @@ class Curves:
         known: the value of each known epoch, by its node; infinity where it diverged.
         reported: the same as it was reported, of those that did not diverge.
         pending: nodes that are granted to some trial, and not known.
-        failed: points whose trials failed, by their keys.
+        failed: nodes of the epochs in which trials failed.
     """
 
     def __init__(self, trials: Sequence[FrozenTrial], points: Points, *, maximize: bool) -> None:
@@ -91,13 +91,13 @@ class Curves:
         self.known: dict[int, float] = {}
         self.reported: dict[int, float] = {}
         self.pending: set[int] = set()
-        self.failed: dict[Hashable, Point] = {}
+        self.failed: set[int] = set()
         for trial in trials:
             point = None if trial.state == TrialState.WAITING else points.of(trial.params)
             if point is None:
                 continue
             if trial.state == TrialState.FAIL:
-                self.failed[point.key] = point
+                self.failed.update(point.nodes[len(trial.intermediate_values) :][:1])
             else:
                 self._add(trial, point)
 
@@ -127,8 +127,8 @@ class Curves:
         return self.depth(point) if point else 0
 
     def is_futile(self, point: Point) -> bool:
-        """Whether the point failed, or lies beyond the border of divergence."""
-        return point.key in self.failed or self.is_beyond(point)
+        """Whether an epoch of the point failed, or it lies beyond the border of divergence."""
+        return not self.failed.isdisjoint(point.nodes) or self.is_beyond(point)
 
     def is_known(self, point: Point) -> bool:
         """Whether all of the point's epochs are known, or on their way for a trial."""

@@ -12,9 +12,9 @@ import numpy as np
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial
 
-from sweeps.search.curves import Curves
-from sweeps.search.epoch_model import EpochModel
-from sweeps.search.points import Point, Points
+from sweeps.allocation.curves import Curves
+from sweeps.allocation.epoch_model import EpochModel
+from sweeps.allocation.points import Point, Points
 
 START_TRIALS = 10
 """Trials spread over the space before the model is asked."""
@@ -146,7 +146,7 @@ class Outlook:
         """
         first = _SPREAD * (len(curves.own) + len(curves.failed))
         drawn = self._drawn(range(first, first + _SPREAD))
-        others = [*(curve.point for curve in curves.own), *curves.failed.values()]
+        others = [curve.point for curve in curves.own]
         within = [point for point in drawn if not curves.is_futile(point)] or drawn
         new = [point for point in within if not curves.is_known(point)] or within
         return max(new, key=lambda it: (_away(it, others), -_off_middle(it)))

@@ -18,7 +18,7 @@ from optuna.distributions import (
 from optuna.samplers import RandomSampler
 from optuna.trial import BaseTrial, FixedTrial
 
-from sweeps.search.asked import AskedTrial, Suggest
+from sweeps.allocation.asked import AskedTrial, Suggest
 from sweeps.space import Space
 from trainer.config import TrainConfig
 from trainer.errors import ConfigError
