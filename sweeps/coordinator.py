@@ -63,6 +63,9 @@ class TrialSource(Protocol):
     def close(self) -> None:
         """Keep in mind that nothing more is to be granted."""
 
+    def expectation(self) -> str:
+        """What more of them can be expected to bring, for people; "" where nobody knows."""
+
     def most_epochs(self) -> int | None:
         """The most that are trained in all; None: not limited."""
 
@@ -208,7 +211,10 @@ class Coordinator:
     def _close(self) -> None:
         """End what is suspended, as nothing more is to be granted."""
         suspended = [trial for trial in self._live if trial.is_suspended]
-        if suspended and not self._active() and self._trials.next() is None:
+        left = suspended or self._trials.left()
+        if left and not self._active() and self._trials.next() is None:
+            if expectation := self._trials.expectation():
+                self._view.say(expectation)
             self._trials.close()
             for trial in suspended:
                 trial.decide(PRUNED)

@@ -187,6 +187,10 @@ class Repeats:
     def close(self) -> None:
         """Nothing is suspended."""
 
+    def expectation(self) -> str:
+        """Nothing is to be expected."""
+        return ""
+
     def most_epochs(self) -> int | None:
         """All of them."""
         return None

@@ -129,6 +129,8 @@ class LiveTrial:
 
     def state_keys(self) -> set[str]:
         """Keys of the states it stands on."""
+        if not self.stages:  # of a trial that has no config
+            return set()
         kept = self._wanted().values()
         return {self.stages[self.epochs].key, *(checkpoint.key for checkpoint in kept)}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -11,13 +12,14 @@ from optuna.trial import BaseTrial, FixedTrial, FrozenTrial, TrialState
 from sweeps.allocation.curves import EPOCHS, GRANTED
 from sweeps.allocation.grants import AllocatingPruner, Grant, WholeTrials
 from sweeps.config import SweepConfig
+from sweeps.search.frugal import FrugalPruner
 from sweeps.search.kinds import Kinds
 from sweeps.search.sampling import COMPLETE_ONLY
 from sweeps.search.sequences import is_enqueued
 from sweeps.study import OpenStudy
 from sweeps.trial import REASON, LiveTrial, last_reported, outcome_of, seconds_of
 from trainer.data import Data
-from trainer.errors import ConfigError
+from trainer.errors import ConfigError, TrainerError
 from trainer.killpoints import passing
 from trainer.plan import plan
 from trainer.record import FAILED, RUNNING, record_of
@@ -61,14 +63,16 @@ class Trials:
         return max(most, len(trials))
 
     def left(self) -> int:
-        """How many are still to be asked for."""
+        """How many are still to be asked for; none once the study has settled."""
+        if self._is_closed():
+            return 0
         trials = self._study.optuna.get_trials(deepcopy=False)
         begun = sum(trial.state != TrialState.WAITING for trial in trials)
         return self.asked() - begun
 
     def next(self) -> Grant | None:
         """What a free worker does next; None: nothing until a trial has come further."""
-        if self._study.optuna.user_attrs.get(CLOSED_AT) == self.asked():
+        if self._is_closed():
             return None
         trials = self._study.optuna.get_trials(deepcopy=False)
         return self._kinds.next(self._pruner, trials, self.left())
@@ -79,6 +83,22 @@ class Trials:
         """
         self._study.optuna.set_user_attr(CLOSED_AT, self.asked())
         passing("study-closed")
+
+    def _is_closed(self) -> bool:
+        return bool(self._study.optuna.user_attrs.get(CLOSED_AT) == self.asked())
+
+    def expectation(self) -> str:
+        """What further trials can be expected to bring, for people; "" where nobody knows."""
+        trials = self._study.optuna.get_trials(deepcopy=False)
+        chances = self._kinds.chances(trials) if isinstance(self._pruner, FrugalPruner) else []
+        if not chances:
+            return ""
+        best = max(chances, key=lambda it: it.gain)
+        epochs = "1 epoch" if best.cost == 1 else f"{best.cost} epochs"
+        return (
+            f"More trials: of {len(chances)} points that were weighed the best is expected to "
+            f"better {self._config.objective} by {best.share:.1%} in {epochs}."
+        )
 
     def most_epochs(self) -> int | None:
         """The most that are trained in all; None: not limited."""
@@ -126,15 +146,21 @@ class Trials:
 
     def _live(self, handle: optuna.Trial | FrozenTrial, suggesting: BaseTrial) -> LiveTrial:
         id = f"{self._study.id}/{handle.number}"
-        config, label, refused = self._config.train, "", ""
+        refused = ""
         try:
-            config = self._space.suggest(suggesting, config)
+            config = self._space.suggest(suggesting, self._config.train)
             label = config.label
-        except ConfigError as error:  # values that cannot be together, which no check found before
-            label = " ".join(f"{name}={value}" for name, value in suggesting.params.items())
+            config = replace(config, unshared=id) if self._unshared else config
+            stages = plan(config, self._data)
+        except TrainerError as error:  # values that cannot be together, which no check found before
+            if not isinstance(error, ConfigError):
+                raise
             refused = str(error)
-        if self._unshared:
-            config = replace(config, unshared=id)
+        except Exception:  # what users bring can raise anything
+            refused = traceback.format_exc()
+        if refused:
+            config, stages = self._config.train, ()
+            label = " ".join(f"{name}={value}" for name, value in suggesting.params.items())
         assert handle.datetime_start is not None, "a trial that was asked for has a start"
         record = record_of(
             config,
@@ -155,7 +181,7 @@ class Trials:
             config=config,
             label=label,
             data=self._data,
-            stages=plan(config, self._data),
+            stages=stages,
             record=record,
             objective=self._config.objective,
             second=self._config.second,

@@ -38,6 +38,11 @@ def ready() -> nn.Module:
     return tiny(10, 3)
 
 
+def picky(num_classes: int, in_channels: int) -> nn.Module:
+    """A network whose constructor refuses whatever it is asked for."""
+    raise RuntimeError("not on Wednesdays")
+
+
 def nothing() -> None:
     """A function that forgot to return its network."""
 

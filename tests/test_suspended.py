@@ -374,6 +374,40 @@ def test_a_grid_has_each_of_its_points_though_trials_of_it_are_suspended(
     assert len(trials) == len(points) + 2
 
 
+def test_a_study_ends_once_nothing_is_expected_to_gain_enough(
+    bench: Callable[..., Bench],
+) -> None:
+    """Before it has all its trials; the same command again adds none, more trials go on."""
+    whole = bench(trials=40, folder="whole")
+    whole.run()
+    made = bench(trials=40, pruner_args={"least_gain": 0.2})
+    view = made.run()
+    begun = len(made.trials())
+    assert 10 <= begun < 40 == len(whole.trials())
+    assert all(trial.state.is_finished() for trial in made.trials())
+    assert any(line.startswith("More trials: ") for line in view.lines)
+    before, executor = made.table(), LawExecutor(made.data)
+    made.run(executor)
+    assert executor.submitted == []
+    assert made.table() == before
+
+
+def test_a_model_that_cannot_be_made_fails_its_trial_alone(
+    bench: Callable[..., Bench],
+) -> None:
+    """The reason is kept, the others train, and a later start lets it be."""
+    space = 'optimizer = "SGD"\nlr = 0.05\nmodel = ["brought:tiny", "brought:picky"]\n'
+    made = bench(space=space + "step_size = { low = 1, high = 8 }", **PROMOTING)
+    made.run()
+    failed = [it for it in made.trials() if it.state == TrialState.FAIL]
+    assert 0 < len(failed) < 12
+    assert {it.params["model"] for it in failed} == {"brought:picky"}
+    assert "not on Wednesdays" in failed[0].user_attrs["reason"]
+    before = [(it.state, it.params) for it in made.trials()]
+    made.run()
+    assert [(it.state, it.params) for it in made.trials()] == before
+
+
 def grants(lines: Sequence[str]) -> list[str]:
     """Of what was said, who went on."""
     return [line for line in lines if " goes on to epoch " in line]

@@ -112,6 +112,11 @@ class Curves:
         nodes = {node for curve in self.own for node in curve.point.nodes}
         return len(nodes & (self.known.keys() | self.pending))
 
+    @property
+    def has_pending(self) -> bool:
+        """Whether an epoch is on its way."""
+        return not self.pending.issubset(self.known)
+
     def depth(self, point: Point) -> int:
         """How many of a point's epochs are known, the one that diverged included."""
         for epoch, node in enumerate(point.nodes):

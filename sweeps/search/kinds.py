@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from sweeps.allocation.grants import BEGIN, AllocatingPruner, Grant
-from sweeps.allocation.outlook import START_TRIALS, Outlook
+from sweeps.allocation.outlook import START_TRIALS, Chance, Outlook
 from sweeps.allocation.points import Points
 from sweeps.config import SweepConfig
 from sweeps.search.earlier import Earlier
@@ -78,6 +79,15 @@ class Kinds:
                 return grant
             grants += [grant] if grant is not None else []
         return BEGIN if grants and left else None
+
+    def chances(self, trials: Sequence[FrozenTrial]) -> list[Chance]:
+        """What could be trained next, of all kinds whose trials have a result."""
+        found = []
+        for outlook in self.outlooks:
+            curves = outlook.curves(trials)
+            if math.isfinite(curves.best):
+                found += outlook.chances(curves)
+        return found
 
     def _spent(self, place: int, trials: Sequence[FrozenTrial]) -> int:
         return self.outlooks[place].curves(trials).spent if len(self.outlooks) > 1 else 0
