@@ -175,7 +175,8 @@ def test_every_link_within_the_readme_leads_somewhere() -> None:
 def test_every_file_that_the_texts_point_to_exists(name: str) -> None:
     """Each path of a module or a test, and each file named in capitals, is there."""
     paths = re.findall(
-        r"\b((?:trainer|sweeps|tests|examples)/[\w/]+\.\w+|[A-Z]+\.md)\b", (ROOT / name).read_text()
+        r"(?<![\w/])((?:trainer|sweeps|tests|examples|benchmarks)/[\w/]+\.\w+|[A-Z]+\.md)\b",
+        (ROOT / name).read_text(),
     )
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
