@@ -8,8 +8,11 @@ from dataclasses import replace
 
 import torch
 
+from sweeps.allocation.grants import AllocatingPruner
 from sweeps.config import SweepConfig
 from sweeps.progress import duration
+from sweeps.search.kinds import Kinds
+from sweeps.search.pruning import make_pruner
 from sweeps.session import Places, resolved, slots
 from trainer.config import TrainConfig
 from trainer.data import Data, prepare
@@ -39,13 +42,17 @@ def estimate(config: SweepConfig, places: Places) -> str:
     epoch_seconds, state_bytes = _measure(train, data)
     trials = config.trials if config.grid is None else min(config.trials, len(config.grid))
     most = trials * train.epochs
+    pruner = make_pruner(config.pruner, config.pruner_args, train.epochs)
+    if isinstance(pruner, AllocatingPruner):
+        outlook = Kinds(config, len(data.train.labels)).outlooks[0]
+        most = pruner.most(outlook, trials) or most
     at_once = slots(config)
     lines = [
         f"study {config.study}: {trials} trials of up to {train.epochs} epochs "
         f"on {len(data.train.labels)} images of {data.name}, validated on {len(data.val.labels)}",
         f"one epoch: {epoch_seconds:.1f} s on one worker; {at_once} at once",
         f"at most {most} epochs, {duration(most * epoch_seconds / at_once)}; "
-        "pruned trials and shared epochs make it less",
+        "trials that are not trained further and shared epochs make it less",
         f"disk: {min(most * state_bytes, BUDGET) / 1e6:.0f} MB of states at most, "
         f"{2 * trials * state_bytes / 1e6:.0f} MB of checkpoints at most",
     ]
