@@ -22,7 +22,7 @@ from sweeps.config import SweepConfig
 from sweeps.delivery import Delivery
 from sweeps.executors import Executor, WorkerLost
 from sweeps.lease import Lease
-from sweeps.progress import Busy, Progress, View
+from sweeps.progress import Busy, Progress, View, counted
 from sweeps.trial import LiveTrial
 from trainer.errors import TrainerError
 from trainer.plan import Stage
@@ -348,5 +348,4 @@ class Coordinator:
 
 def _result(trial: LiveTrial) -> str:
     """How far a trial came, and with what, for people."""
-    epochs = "1 epoch" if trial.epochs == 1 else f"{trial.epochs} epochs"
-    return f"{epochs}: " + "  ".join(filter(None, (trial.shown, trial.label)))
+    return f"{counted(trial.epochs)}: " + "  ".join(filter(None, (trial.shown, trial.label)))

@@ -124,6 +124,11 @@ class View(Protocol):
         """Add a line that stays."""
 
 
+def counted(epochs: int) -> str:
+    """Epochs as people say them."""
+    return "1 epoch" if epochs == 1 else f"{epochs} epochs"
+
+
 def duration(seconds: float) -> str:
     """Seconds as people say them."""
     if seconds < 90:

@@ -12,6 +12,7 @@ from optuna.trial import BaseTrial, FixedTrial, FrozenTrial, TrialState
 from sweeps.allocation.curves import EPOCHS, GRANTED
 from sweeps.allocation.grants import AllocatingPruner, Grant, WholeTrials
 from sweeps.config import SweepConfig
+from sweeps.progress import counted
 from sweeps.search.frugal import FrugalPruner
 from sweeps.search.kinds import Kinds
 from sweeps.search.sampling import COMPLETE_ONLY
@@ -94,10 +95,9 @@ class Trials:
         if not chances:
             return ""
         best = max(chances, key=lambda it: it.gain)
-        epochs = "1 epoch" if best.cost == 1 else f"{best.cost} epochs"
         return (
             f"More trials: of {len(chances)} points that were weighed the best is expected to "
-            f"better {self._config.objective} by {best.share:.1%} in {epochs}."
+            f"better {self._config.objective} by {best.share:.1%} in {counted(best.cost)}."
         )
 
     def most_epochs(self) -> int | None:

@@ -18,6 +18,7 @@ from sweeps.allocation.curves import Curves
 from sweeps.allocation.grants import BEGIN, AllocatingPruner, Grant, at_least
 from sweeps.allocation.outlook import Outlook
 from sweeps.allocation.points import Point
+from sweeps.progress import counted
 from sweeps.search.repeatable import RepeatableSampler
 from sweeps.search.sequences import is_enqueued
 
@@ -128,7 +129,7 @@ class FrugalPruner(AllocatingPruner):
         best = max(chances, key=lambda it: it.worth, default=None)
         if best is None or best.worth <= 0 or best.trial is None:
             return new
-        why = f"{best.share:.1%} better expected in {best.cost} epochs"
+        why = f"{best.share:.1%} better expected in {counted(best.cost)}"
         epochs = min(outlook.points.epochs, best.known + min(self._step, most - spent))
         return Grant(trial=best.trial, epochs=epochs, why=why)
 
