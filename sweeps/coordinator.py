@@ -6,11 +6,8 @@ It alone talks to Optuna, and through the delivery to MLflow. Workers know neith
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -20,12 +17,11 @@ from sweeps import interrupts
 from sweeps.allocation.grants import Grant
 from sweeps.config import SweepConfig
 from sweeps.delivery import Delivery
-from sweeps.executors import Executor, WorkerLost
+from sweeps.executors import Executor
+from sweeps.flights import Flights
 from sweeps.lease import Lease
-from sweeps.progress import Busy, Progress, View, counted
+from sweeps.progress import Progress, View, counted
 from sweeps.trial import LiveTrial
-from trainer.errors import TrainerError
-from trainer.plan import Stage
 from trainer.record import (
     FAILED,
     INTERRUPTED,
@@ -35,11 +31,7 @@ from trainer.record import (
     CheckpointRule,
     RunRecord,
 )
-from trainer.stage import Trained, train_stage
 from trainer.store import StageStore
-
-TRIES = 3
-"""Workers that may die with a stage before its trials fail."""
 
 _LOOK_SECONDS = 0.5
 _ACTIVE_PER_SLOT = 2  # trials with epochs to train, for each stage that is trained at once
@@ -73,16 +65,6 @@ class TrialSource(Protocol):
         """Those that earlier starts began."""
 
 
-@dataclass(frozen=True)
-class _Flight:
-    """A stage that is being trained, and the trial it was submitted for."""
-
-    future: Future[Trained]
-    trial: LiveTrial
-    stage: Stage
-    began: float
-
-
 class Coordinator:
     """Runs a study until it has all its trials.
 
@@ -114,15 +96,12 @@ class Coordinator:
         self._study = study
         self._lease = lease
         self._trials = trials
-        self._executor = executor
+        self._slots = executor.slots
         self._store = store
-        self._folder = folder
         self._delivery = delivery
         self._view = view
         self._live: list[LiveTrial] = []
-        self._flights: dict[str, _Flight] = {}
-        self._losses: dict[str, int] = {}
-        self._failures: dict[str, str] = {}
+        self._flights = Flights(executor, store, folder)
         self._began = time.time()
         self.progress = Progress(
             study=config.study,
@@ -168,10 +147,9 @@ class Coordinator:
             self._view.show(self._seen())
             if not self._flights:
                 return not self._live and not self._trials.left()
-            futures = [flight.future for flight in self._flights.values()]
-            wait(futures, timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED)
+            self._flights.wait(_LOOK_SECONDS)
             interrupts.check()
-            landed = self._land()
+            landed = bool(self._land())
             self._lease.renew()
 
     def interrupted(self) -> list[RunRecord]:
@@ -189,7 +167,7 @@ class Coordinator:
         Trials that wait for one and the same epoch keep no worker busy, but a few of them are
         enough: what is begun later is chosen by more results.
         """
-        while self._may_submit() and len(self._active()) < _ACTIVE_PER_SLOT * self._executor.slots:
+        while self._may_submit() and len(self._active()) < _ACTIVE_PER_SLOT * self._slots:
             interrupts.check()
             grant = self._trials.next()
             if grant is None:
@@ -228,12 +206,13 @@ class Coordinator:
             stage, with_state = need
             if stage.result_key in self._flights:
                 return
-            if reason := self._failures.get(stage.result_key):
+            if reason := self._flights.failures.get(stage.result_key):
                 self._fail(trial, reason)
                 break
             result = None if with_state else self._store.result(stage.result_key)
             if result is None:
-                self._submit(trial, stage, with_state)
+                if self._may_submit():
+                    self._flights.submit(trial, stage, with_state)
                 return
             trial.accept(result)
             if trial.ended_at is None:
@@ -253,52 +232,16 @@ class Coordinator:
         self._delivery.put(trial.closed())
         self._live.remove(trial)
 
-    def _submit(self, trial: LiveTrial, stage: Stage, with_state: bool) -> None:
-        if not self._may_submit():
-            return
-        work = partial(
-            train_stage,
-            trial.config,
-            stage.epoch,
-            self._store,
-            self._folder,
-            trained_for=trial.record.id,
-            expect=stage.result_key,
-            with_state=with_state,
-        )
-        future = self._executor.submit(work)
-        self._flights[stage.result_key] = _Flight(future, trial, stage, time.time())
-
-    def _land(self) -> bool:
-        """Take in every stage that came back; whether any did."""
-        landed = [item for item in self._flights.items() if item[1].future.done()]
-        for key, flight in landed:
-            del self._flights[key]
-            self.progress = replace(self.progress, landed=self.progress.landed + 1)
-            error = flight.future.exception()
-            if error is None:
-                for note in flight.future.result().notes:
-                    self._view.say(note)
-            elif isinstance(error, WorkerLost):
-                self._lose(key, flight)
-            elif isinstance(error, TrainerError):
-                raise error
-            else:
-                self._failures[key] = "".join(traceback.format_exception(error))
-        return bool(landed)
+    def _land(self) -> int:
+        """Take in every stage that came back; how many did."""
+        landed = self._flights.land(self._view.say)
+        self.progress = replace(self.progress, landed=self.progress.landed + landed)
+        return landed
 
     def _evict(self) -> None:
         """Make room in the store, but never of a state that a trial or a delivery stands on."""
         standing = (trial.state_keys() for trial in self._live if not trial.is_suspended)
         self._store.evict(keep=self._delivery.state_keys().union(*standing))
-
-    def _lose(self, key: str, flight: _Flight) -> None:
-        self._losses[key] = self._losses.get(key, 0) + 1
-        what = f"epoch {flight.stage.epoch} of {flight.trial.title}"
-        if self._losses[key] < TRIES:
-            self._view.say(f"A worker died with {what}; it is trained again.")
-        else:
-            self._failures[key] = f"{TRIES} workers died with {what}."
 
     def _fail(self, trial: LiveTrial, reason: str) -> None:
         if trial.ended_at is None:
@@ -319,30 +262,19 @@ class Coordinator:
         self.progress = self.progress.with_trial(trial.number, label, trial.outcome, trial.value)
 
     def _may_submit(self) -> bool:
-        return self._in_time() and len(self._flights) < self._executor.slots
+        return self._in_time() and len(self._flights) < self._slots
 
     def _in_time(self) -> bool:
         timeout = self._config.timeout
         return timeout is None or time.time() - self._began < timeout
 
     def _seen(self) -> Progress:
-        now = time.time()
-        busy = (
-            Busy(
-                trial=flight.trial.number,
-                label=flight.trial.label,
-                epoch=flight.stage.epoch,
-                seconds=now - flight.began,
-            )
-            for flight in self._flights.values()
-        )
-        problem = self._delivery.problem
         return replace(
             self.progress,
-            busy=tuple(busy),
+            busy=self._flights.busy(),
             suspended=sum(trial.is_suspended for trial in self._live),
-            seconds=now - self._began,
-            problem=problem,
+            seconds=time.time() - self._began,
+            problem=self._delivery.problem,
         )
 
 

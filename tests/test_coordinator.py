@@ -13,9 +13,10 @@ import pytest
 from optuna.trial import TrialState
 
 from sweeps.config import SweepConfig
-from sweeps.coordinator import TRIES, Coordinator
+from sweeps.coordinator import Coordinator
 from sweeps.delivery import Delivery
 from sweeps.executors import WorkerLost
+from sweeps.flights import TRIES
 from sweeps.progress import Progress
 from sweeps.search.sequences import is_enqueued
 from sweeps.study import OpenStudy, open_study
