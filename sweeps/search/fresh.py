@@ -23,9 +23,9 @@ TRIES = 20
 class FreshSampler(BaseSampler):
     """Draws all parameters of a trial at once, and again where the study knows the answer.
 
-    That is so where every epoch of the point is known, or where a trial was pruned in one of them;
-    and beyond the border of divergence: where rates that are nowhere higher diverged, all else
-    being equal. What another study knows, from which a warm start learns, makes no difference.
+    That is so where every epoch of the point is known, or the pruner would stop it in one that is;
+    where another trial failed in an epoch of the point; and beyond the border of divergence: where
+    rates that are nowhere higher diverged, all else being equal. What another study knows, from which a warm start learns, makes no difference.
 
     Args:
         sampler: that draws.
