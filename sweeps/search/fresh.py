@@ -13,19 +13,20 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sweeps.allocation.curves import Curves
 from sweeps.allocation.outlook import Outlook
 from sweeps.allocation.points import Point
+from sweeps.search.forwarding import PointSampler
 from sweeps.search.repeatable import RepeatableSampler
-from sweeps.search.sequences import is_enqueued
 
 TRIES = 20
 """Draws for one trial; the last one is taken whatever it is."""
 
 
-class FreshSampler(BaseSampler):
+class FreshSampler(PointSampler):
     """Draws all parameters of a trial at once, and again where the study knows the answer.
 
     That is so where every epoch of the point is known, or the pruner would stop it in one that is;
     where another trial failed in an epoch of the point; and beyond the border of divergence: where
-    rates that are nowhere higher diverged, all else being equal. What another study knows, from which a warm start learns, makes no difference.
+    rates that are nowhere higher diverged, all else being equal. What another study knows, from
+    which a warm start learns, makes no difference.
 
     Args:
         sampler: that draws.
@@ -33,49 +34,12 @@ class FreshSampler(BaseSampler):
     """
 
     def __init__(self, sampler: RepeatableSampler, outlook: Outlook) -> None:
+        super().__init__(sampler)
         self._sampler = sampler
         self._outlook = outlook
-        self._current: tuple[int, Point | None] | None = None
 
-    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """As the sampler does."""
-        self._sampler.before_trial(study, trial)
-
-    def infer_relative_search_space(
-        self, study: Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """All parameters of the point; of an enqueued trial as the sampler does."""
-        point = self._point(study, trial)
-        if point is None:
-            return self._sampler.infer_relative_search_space(study, trial)
-        return dict(point.distributions)
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """The point."""
-        point = self._point(study, trial)
-        if point is None:
-            return self._sampler.sample_relative(study, trial, search_space)
-        return dict(point.params)
-
-    def sample_independent(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """As the sampler does."""
-        return self._sampler.sample_independent(study, trial, param_name, param_distribution)
-
-    def _point(self, study: Study, trial: FrozenTrial) -> Point | None:
-        if self._current is None or self._current[0] != trial.number:
-            point = None if is_enqueued(trial) else self._fresh(study, trial)
-            self._current = (trial.number, point)
-        return self._current[1]
-
-    def _fresh(self, study: Study, trial: FrozenTrial) -> Point | None:
+    def point_of(self, study: Study, trial: FrozenTrial) -> Point | None:
+        """One whose answer the study does not know, if one is drawn in time."""
         trials = [it for it in study.get_trials(deepcopy=False) if it.number >= 0]
         trials = [it for it in trials if it.number != trial.number]
         curves = self._outlook.curves(trials)

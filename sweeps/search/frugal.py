@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
-from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, RandomSampler
+from optuna.samplers import RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
@@ -19,13 +17,13 @@ from sweeps.allocation.grants import BEGIN, AllocatingPruner, Grant, at_least
 from sweeps.allocation.outlook import Outlook
 from sweeps.allocation.points import Point
 from sweeps.progress import counted
+from sweeps.search.forwarding import PointSampler
 from sweeps.search.repeatable import RepeatableSampler
-from sweeps.search.sequences import is_enqueued
 
 _LEAST_EPOCHS = 3  # of each trial on average; with fewer nothing is learnt of schedules
 
 
-class FrugalSampler(BaseSampler):
+class FrugalSampler(PointSampler):
     """Suggests what is expected to gain most for each epoch.
 
     The study must have each epoch's objective reported, from step 1 on. The same trials give the
@@ -37,39 +35,13 @@ class FrugalSampler(BaseSampler):
     """
 
     def __init__(self, outlook: Outlook, seed: int) -> None:
+        super().__init__(RepeatableSampler(lambda it: RandomSampler(seed=it), seed))
         self._outlook = outlook
-        self._rest = RepeatableSampler(lambda it: RandomSampler(seed=it), seed)
-        self._current: tuple[int, Point] | None = None
 
-    def infer_relative_search_space(
-        self, study: Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """All parameters of the point."""
-        if is_enqueued(trial):
-            return {}
-        return dict(self._point(study, trial).distributions)
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """The point."""
-        return {} if is_enqueued(trial) else dict(self._point(study, trial).params)
-
-    def sample_independent(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """At random, what an enqueued trial was not given."""
-        return self._rest.sample_independent(study, trial, param_name, param_distribution)
-
-    def _point(self, study: Study, trial: FrozenTrial) -> Point:
-        if self._current is None or self._current[0] != trial.number:
-            others = [it for it in study.get_trials(deepcopy=False) if it.number != trial.number]
-            self._current = (trial.number, self._outlook.suggestion(self._outlook.curves(others)))
-        return self._current[1]
+    def point_of(self, study: Study, trial: FrozenTrial) -> Point:
+        """The best chance that is no trial's yet."""
+        others = [it for it in study.get_trials(deepcopy=False) if it.number != trial.number]
+        return self._outlook.suggestion(self._outlook.curves(others))
 
 
 class FrugalPruner(AllocatingPruner):

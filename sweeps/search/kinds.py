@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
-from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
-from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from sweeps.allocation.grants import BEGIN, AllocatingPruner, Grant
@@ -16,6 +13,7 @@ from sweeps.allocation.outlook import START_TRIALS, Chance, Outlook
 from sweeps.allocation.points import Points
 from sweeps.config import SweepConfig
 from sweeps.search.earlier import Earlier
+from sweeps.search.forwarding import ForwardingSampler
 from sweeps.search.fresh import FreshSampler
 from sweeps.search.frugal import FrugalSampler
 from sweeps.search.repeatable import RepeatableSampler
@@ -93,48 +91,15 @@ class Kinds:
         return self.outlooks[place].curves(trials).spent if len(self.outlooks) > 1 else 0
 
 
-class _Turns(BaseSampler):
+class _Turns(ForwardingSampler):
     """Leaves each trial to the sampler of its kind."""
 
     def __init__(self, kinds: Kinds) -> None:
         self._kinds = kinds
 
-    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """As the kind's."""
-        self._kinds.sampler_of(trial).before_trial(study, trial)
-
-    def infer_relative_search_space(
-        self, study: Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """As the kind's."""
-        return self._kinds.sampler_of(trial).infer_relative_search_space(study, trial)
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """As the kind's."""
-        return self._kinds.sampler_of(trial).sample_relative(study, trial, search_space)
-
-    def sample_independent(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """As the kind's."""
-        sampler = self._kinds.sampler_of(trial)
-        return sampler.sample_independent(study, trial, param_name, param_distribution)
-
-    def after_trial(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        state: TrialState,
-        values: Sequence[float] | None,
-    ) -> None:
-        """As the kind's."""
-        self._kinds.sampler_of(trial).after_trial(study, trial, state, values)
+    def sampler_of(self, trial: FrozenTrial) -> BaseSampler:
+        """That one."""
+        return self._kinds.sampler_of(trial)
 
 
 def _sampler(config: SweepConfig, outlook: Outlook, earlier: Earlier | None) -> BaseSampler:

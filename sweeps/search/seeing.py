@@ -7,17 +7,16 @@ report and MLflow never see any of that.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
-from typing import Any
 
-from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from sweeps.allocation.curves import GRANTED
+from sweeps.search.forwarding import ForwardingSampler
 
 
-class SeeingSampler(BaseSampler):
+class SeeingSampler(ForwardingSampler):
     """A sampler that takes a suspended trial for a pruned one, and further trials for its own.
 
     Args:
@@ -36,44 +35,12 @@ class SeeingSampler(BaseSampler):
         self._further = further
         self._sees = sees or (lambda trial: True)
 
-    def infer_relative_search_space(
-        self, study: Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """As the sampler does."""
-        return self._sampler.infer_relative_search_space(self._seen(study), trial)
+    def sampler_of(self, trial: FrozenTrial) -> BaseSampler:
+        """The same one for all."""
+        return self._sampler
 
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """As the sampler does."""
-        return self._sampler.sample_relative(self._seen(study), trial, search_space)
-
-    def sample_independent(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """As the sampler does."""
-        seen = self._seen(study)
-        return self._sampler.sample_independent(seen, trial, param_name, param_distribution)
-
-    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """As the sampler does."""
-        self._sampler.before_trial(study, trial)
-
-    def after_trial(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        state: TrialState,
-        values: Sequence[float] | None,
-    ) -> None:
-        """As the sampler does."""
-        self._sampler.after_trial(study, trial, state, values)
-
-    def _seen(self, study: Study) -> Study:
+    def seen(self, study: Study) -> Study:
+        """The study with other trials."""
         return _SeenStudy(study, self._further, self._sees)
 
 
