@@ -93,7 +93,7 @@ def main() -> None:
     for problem, of_problem in studies.groupby("problem"):
         if given.problem not in (None, problem):
             continue
-        families, unseen = of_problem["families"].max(), of_problem["unseen_seeds"].min()
+        families, unseen = (int(of_problem[it].min()) for it in ("families", "unseen_seeds"))
         print(f"## {problem}: {families} pairs of optimizer and rate, {unseen} unseen seeds\n")
         print(markdown(winners(of_problem)) + "\n")
         for kind in ("unseen", "searched"):

@@ -29,7 +29,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -38,8 +38,8 @@ import numpy as np
 import optuna
 import pandas as pd
 from problems import PROBLEMS
-from requested import Study, with_regrets
-from tabulated import TABLES, Point, Tabulated
+from requested import Rows, Study, with_regrets
+from tabulated import TABLES, Point, Tables, Tabulated
 
 import sweeps.search.kinds
 import sweeps.trials
@@ -312,12 +312,11 @@ def _best_of_each(study: Study) -> dict[str, int]:
 
 
 def judged(rows: pd.DataFrame, table: Tabulated) -> pd.DataFrame:
-    """Rows of a problem with what the table knows of their incumbents and comparisons."""
+    """Rows of a table with what the table knows of their incumbents and comparisons."""
     rows = with_regrets(rows, table)
-    for kind, lowest in (("searched", table.searched), ("unseen", table.means)):
-        regrets = lowest / lowest.min() - 1
+    for kind, regrets in table.regrets.items():
         for seconds in SECONDS:
-            rows[f"{kind}_{seconds}s"] = regrets[rows[f"incumbent_{seconds}s"]]
+            rows[f"{kind}_{seconds}s"] = regrets[rows[f"incumbent_{seconds}s"].to_numpy(int)]
     if "compared" in rows:
         for at, text in rows["compared"].dropna().items():
             for name, value in _order(json.loads(text), table).items():
@@ -327,15 +326,16 @@ def judged(rows: pd.DataFrame, table: Tabulated) -> pd.DataFrame:
 
 def _order(best: Mapping[str, int], table: Tabulated) -> dict[str, Any]:
     """The optimizers by what the best configuration of each gives on unseen seeds."""
-    found = {name: float(table.means[index]) for name, index in best.items()}
+    regrets = table.regrets["unseen"]
+    found = {name: float(regrets[index]) for name, index in best.items()}
     true = dict.fromkeys(table.rates, np.inf)
-    for point, mean in zip(table.points(), table.means, strict=True):
-        true[point.optimizer] = min(true[point.optimizer], float(mean))
+    for point, regret in zip(table.points(), regrets, strict=True):
+        true[point.optimizer] = min(true[point.optimizer], float(regret))
     right_order = sorted(true, key=lambda it: true[it])
     clear = [
         (better, worse)
         for better, worse in combinations(right_order, 2)
-        if true[worse] / true[better] - 1 > CLEAR
+        if (1 + true[worse]) / (1 + true[better]) - 1 > CLEAR
     ]
     right = [found.get(better, np.inf) < found.get(worse, np.inf) for better, worse in clear]
     return {
@@ -451,13 +451,15 @@ def main() -> None:
     warnings.simplefilter("ignore")
     share_what_is_pure()
     version = _version()
-    table = Tabulated(given.problem, folder=given.tables)
+    tables = Tables(given.problem, given.tables)
+    rows = Rows(given.results, tables, judged)
     data = data_of(given.problem)
     base = PROBLEMS.get(given.problem, PROBLEMS["cifar10"]).base
-    lookup = Lookup(table, -(-len(data.train.labels) // base.batch_size))
+    batches = -(-len(data.train.labels) // base.batch_size)
     with tempfile.TemporaryDirectory() as folder:
         space = Path(folder) / "space.toml"
-        space.write_text(space_of(table))
+        space.write_text(space_of(tables.of(0)))
+        lookups = cache(lambda table: Lookup(table, batches))
         for seed in range(given.seeds):
             config = SweepConfig(
                 train=base,
@@ -473,48 +475,16 @@ def main() -> None:
                 compare=given.compare,
             )
             name = name_of(config, given.label)
-            known = _known(given.results, table)
-            if _has(known, {"problem": given.problem, "rival": name, "search_seed": seed}):
+            if rows.has(name, seed):
                 continue
-            identity = {
-                "problem": given.problem,
-                "rival": name,
-                "version": version,
-                "search_seed": seed,
-            }
-            row = pd.DataFrame([identity | replay(config, lookup, data)])
-            row = judged(row, table)
-            _keep(pd.concat([known, row], ignore_index=True), given.results)
-            (shown,) = row.to_dict("records")
+            identity = {"rival": name, "version": version, "search_seed": seed}
+            shown = rows.add(identity | replay(config, lookups(tables.of(seed)), data))
             print(
                 f"{given.problem} {name} seed {seed}: {shown['epochs_requested']} epochs, regret "
                 f"{shown['regret_searched']:.3f}, unseen {shown['regret_unseen']:.3f}, "
                 f"{shown['wall_seconds']:.1f} s",
                 flush=True,
             )
-
-
-def _known(results: Path, table: Tabulated) -> pd.DataFrame:
-    """The rows that are there, without those of a table that has grown since; regrets anew."""
-    if not results.exists():
-        return pd.DataFrame()
-    known = pd.read_parquet(results)
-    of_this = known["problem"] == table.problem
-    fresh = known[of_this & (known["families"] == table.families)]
-    return pd.concat([known[~of_this], judged(fresh, table)], ignore_index=True)
-
-
-def _has(rows: pd.DataFrame, values: Mapping[str, Any]) -> bool:
-    return bool(len(rows)) and bool(
-        np.logical_and.reduce([rows[name] == value for name, value in values.items()]).any()
-    )
-
-
-def _keep(rows: pd.DataFrame, results: Path) -> None:
-    results.parent.mkdir(exist_ok=True)
-    temporary = results.with_suffix(".tmp")
-    rows.to_parquet(temporary, compression="zstd", index=False)
-    temporary.replace(results)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,15 @@
-"""What a search requests of a table, epoch by epoch, and the row of figures that gives."""
+"""What a search requests of a table, epoch by epoch, and the rows of figures that gives."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from tabulated import Point, Tabulated
+from tabulated import Point, Tables, Tabulated
 
 TRIALS = 50
 HORIZON = 1000
@@ -82,7 +83,6 @@ class Study:
             "trials": min(self.started, self.trials),
             "epochs_requested": self.ended_at,
             "share_diverged": self.diverged / min(self.started, self.trials),
-            "families": self.table.families,
         } | {f"incumbent_{mark}": incumbents[min(mark, len(incumbents)) - 1] for mark in MARKS}
 
 
@@ -113,14 +113,69 @@ class Trial:
 
 
 def with_regrets(rows: pd.DataFrame, table: Tabulated) -> pd.DataFrame:
-    """Rows of a problem with the regrets of winner and incumbents, from what the table knows."""
+    """Rows of a table with the regrets of winner and incumbents, from what the table knows."""
     points = pd.DataFrame(table.points())
     columns: dict[str, Any] = {
-        name: points[name].to_numpy()[rows["winner"]] for name in Point._fields
+        name: points[name].to_numpy()[rows["winner"].to_numpy(int)] for name in Point._fields
     }
-    for kind, lowest in (("searched", table.searched), ("unseen", table.means)):
-        regrets = lowest / lowest.min() - 1
-        columns[f"regret_{kind}"] = regrets[rows["winner"]]
+    for kind, regrets in table.regrets.items():
+        columns[f"regret_{kind}"] = regrets[rows["winner"].to_numpy(int)]
         for mark in MARKS:
-            columns[f"{kind}_{mark}"] = regrets[rows[f"incumbent_{mark}"]]
+            columns[f"{kind}_{mark}"] = regrets[rows[f"incumbent_{mark}"].to_numpy(int)]
     return rows.assign(**columns, unseen_seeds=len(table.unseen))
+
+
+class Rows:
+    """The rows of a file of results, a study each.
+
+    Those of other problems are kept as they are; those of tables that have grown, or that another
+    seed of the weights would be searched in by now, are gone.
+
+    Args:
+        path: of the file, which need not be there.
+        tables: of the problem.
+        judge: gives rows of a table its regrets, which new unseen seeds change.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        tables: Tables,
+        judge: Callable[[pd.DataFrame, Tabulated], pd.DataFrame] = with_regrets,
+    ) -> None:
+        self._path, self._tables, self._judge = path, tables, judge
+        self._frame = pd.DataFrame()
+        if not path.exists():
+            return
+        known = pd.read_parquet(path)
+        mine = known["problem"] == tables.problem
+        kept = [known[~mine]]
+        for search_seed, of_seed in known[mine].groupby("search_seed"):
+            table = tables.of(int(search_seed))
+            fresh = (of_seed["weights"] == table.seed) & (of_seed["families"] == table.families)
+            kept += [judge(of_seed[fresh], table)] if fresh.any() else []
+        self._frame = pd.concat([it for it in kept if len(it)] or [known[mine]], ignore_index=True)
+        self._write()
+
+    def has(self, rival: str, search_seed: int) -> bool:
+        """Whether the study is there."""
+        if self._frame.empty:
+            return False
+        here = self._frame[self._frame["problem"] == self._tables.problem]
+        return bool(((here["rival"] == rival) & (here["search_seed"] == search_seed)).any())
+
+    def add(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Write a study's row; with its regrets."""
+        table = self._tables.of(row["search_seed"])
+        named = {"problem": table.problem, "weights": table.seed, "families": table.families}
+        judged = self._judge(pd.DataFrame([named | row]), table)
+        self._frame = pd.concat([self._frame, judged], ignore_index=True)
+        self._write()
+        (shown,) = judged.to_dict("records")
+        return shown
+
+    def _write(self) -> None:
+        self._path.parent.mkdir(exist_ok=True)
+        temporary = self._path.with_suffix(".tmp")
+        self._frame.to_parquet(temporary, compression="zstd", index=False)
+        temporary.replace(self._path)

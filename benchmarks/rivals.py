@@ -6,12 +6,12 @@
 
 Every study is a row of `results/rivals.parquet`, written as soon as it ends: stopping loses one
 study, and the same command goes on. Rows of a table that has grown since are replayed anew; new
-unseen seeds only update the regrets.
+unseen seeds only update the regrets. Search seeds take turns with the seeds of the weights.
 
 What all have in common: one worker; 50 trials of at most 20 epochs; val_loss from the weights of
-seed 0; the winner is the trial with the lowest val_loss in any epoch. Epochs are those that a tool
-requests, also if it requests one twice; a trial that Syne Tune resumes goes on where it was paused.
-SMAC3's trials are calls with a budget of 3, 7 or 20 epochs, each from scratch. A trial that
+one seed; the winner is the trial with the lowest val_loss in any epoch. Epochs are those that a
+tool requests, also if it requests one twice; a trial that Syne Tune resumes goes on where it was
+paused. SMAC3's trials are calls with a budget of 3, 7 or 20 epochs, each from scratch. A trial that
 diverges ends in that epoch, and its tool is told so as its users would: pruned in Optuna, a loss of
 5 elsewhere. After its 50 trials a search goes on until it has trained 1,000 epochs, so that all can
 be compared at equal epochs; this changes none of the figures of 50 trials. Those that fit Gaussian
@@ -33,10 +33,9 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import pandas as pd
-from requested import HORIZON, Enough, Study, with_regrets
+from requested import HORIZON, Enough, Rows, Study
 from searches import Search, optuna_study, ray_tune, smac_multi_fidelity, syne_tune
-from tabulated import TABLES, Tabulated
+from tabulated import TABLES, Tables
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -80,14 +79,6 @@ RIVALS = {
 }
 
 
-def write(rows: pd.DataFrame, path: Path) -> None:
-    """Replace the results in one step."""
-    path.parent.mkdir(exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    rows.to_parquet(temporary, compression="zstd", index=False)
-    temporary.replace(path)
-
-
 def main() -> None:
     """Replay what is missing."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -99,40 +90,27 @@ def main() -> None:
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
-    table = Tabulated(given.problem, folder=given.tables)
-    known = pd.read_parquet(given.results) if given.results.exists() else pd.DataFrame()
-    if len(known):
-        of_this = known["problem"] == given.problem
-        fresh = known[of_this & (known["families"] == table.families)]
-        known = pd.concat([known[~of_this], with_regrets(fresh, table)], ignore_index=True)
-        write(known, given.results)
-    done = (
-        {*known[["problem", "rival", "search_seed"]].itertuples(index=False, name=None)}
-        if len(known)
-        else set()
-    )
+    tables = Tables(given.problem, given.tables)
+    rows = Rows(given.results, tables)
     for seed in range(given.seeds):
         for name in given.rivals:
-            if (given.problem, name, seed) in done:
+            if rows.has(name, seed):
                 continue
             rival = RIVALS[name]
             began = time.perf_counter()
-            study = Study(table, horizon=rival.horizon)
+            study = Study(tables.of(seed), horizon=rival.horizon)
             with suppress(Enough):
                 rival.search(study, seed)
             seconds = time.perf_counter() - began
             identity = {
-                "problem": given.problem,
                 "rival": name,
                 "version": f"{rival.package} {version(rival.package)}",
                 "search_seed": seed,
             }
-            row = with_regrets(pd.DataFrame([identity | study.row()]), table)
-            known = pd.concat([known, row], ignore_index=True)
-            write(known, given.results)
+            row = rows.add(identity | study.row())
             print(
                 f"{given.problem} {name} seed {seed}: {study.ended_at} epochs, "
-                f"regret {row['regret_searched'].item():.3f}, {seconds:.1f} s",
+                f"regret {row['regret_searched']:.3f}, {seconds:.1f} s",
                 flush=True,
             )
 

@@ -2,10 +2,13 @@
 
     python benchmarks/table.py cifar10 --seeds 0 1 2 [--data-dir ./dataset]
     python benchmarks/table.py digits --seeds 0 1 2
+    python benchmarks/table.py cifar10 --seeds 1 2 --near 0
 
 A point is an optimizer, a rate, a step_size and a gamma (StepLR). Those of one optimizer and rate
 are a family and share what their rates share: 470 epochs give all 50 schedules of 20 epochs. A
-family is written when it is whole, so that making a table can be stopped and goes on.
+family is written when it is whole, so that making a table can be stopped and goes on. `--near`
+trains only the families that come near the best of another seed: what a winner gives on unseen
+seeds needs no others.
 
 A row of `tables/PROBLEM-SEED.parquet` is a distinct epoch. step_size and gamma are 0 until the
 first decay: that epoch belongs to every schedule of the family that decays later. `probe` is the
@@ -19,7 +22,7 @@ import argparse
 import copy
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,7 @@ from typing import Any
 import pandas as pd
 import torch
 from problems import GAMMAS, PROBES, PROBLEMS, STEP_SIZES, Problem
+from tabulated import Tabulated
 
 from trainer.config import TrainConfig
 from trainer.data import Data, prepare
@@ -125,8 +129,10 @@ def file_of(problem: str, seed: int) -> Path:
     return FOLDER / f"{problem}-{seed}.parquet"
 
 
-def make(name: str, problem: Problem, seed: int, folder: Path) -> None:
-    """Train what the table of this seed lacks."""
+def make(
+    name: str, problem: Problem, seed: int, folder: Path, families: Iterable[tuple[str, float]]
+) -> None:
+    """Train what the table of this seed lacks of these families."""
     torch.set_num_threads(1)
     prepare(problem.base.dataset, folder)
     base = replace(problem.base, seed=seed)
@@ -135,7 +141,7 @@ def make(name: str, problem: Problem, seed: int, folder: Path) -> None:
     path.parent.mkdir(exist_ok=True)
     known = pd.read_parquet(path) if path.exists() else pd.DataFrame(columns=[*POINT, *VALUES])
     done = {*known[FAMILY].itertuples(index=False, name=None)}
-    for optimizer, lr in problem.families:
+    for optimizer, lr in families:
         if (optimizer, lr) in done:
             continue
         began = time.perf_counter()
@@ -163,9 +169,15 @@ def main() -> None:
     parser.add_argument("problem", choices=PROBLEMS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--data-dir", type=Path, default=Path("dataset"))
+    parser.add_argument("--near", type=int, metavar="SEED", help="whose best families are trained")
     given = parser.parse_args()
+    problem = PROBLEMS[given.problem]
+    families = problem.families
+    if given.near is not None:
+        near = Tabulated(given.problem, given.near, FOLDER).near
+        families = [family for family in families if family in near]
     for seed in given.seeds:
-        make(given.problem, PROBLEMS[given.problem], seed, given.data_dir)
+        make(given.problem, problem, seed, given.data_dir, families)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     table = Tabulated("digits", seed=0)
     table.curve("SGD", 0.1, 4, 0.5)  # val_loss of epochs 1, 2, ...
-    table.regret_unseen(Point("SGD", 0.1, 4, 0.5))
+    table.regrets["unseen"][table.index(Point("SGD", 0.1, 4, 0.5))]
 
 `table.py` makes the files. This module needs numpy and pandas alone, so that other tools' searches
 can be replayed in an environment without torch.
@@ -18,6 +18,9 @@ import numpy as np
 import pandas as pd
 
 TABLES = Path(__file__).parent / "tables"
+
+NEAR = 0.05
+"""Families that are farther off than this share on one seed are not needed of another."""
 
 Values = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -35,8 +38,8 @@ class Tabulated:
     """All curves of a problem from the weights of one seed, and what they give on the other seeds.
 
     The space is made of the families (optimizer and rate) in the searched seed's file, so that a
-    table that is still being made can be searched. A seed counts as unseen once its file has all
-    of these families.
+    table that is still being made can be searched. A seed counts as unseen once its file has those
+    of these families that come near the best; of the others what the searched seed shows stands.
 
     Args:
         problem: name of the table.
@@ -48,7 +51,8 @@ class Tabulated:
         step_sizes: sorted; the last one is the constant rate.
         gammas: sorted.
         epochs: of a whole run.
-        unseen: the other seeds that have all points.
+        near: families whose lowest val_loss is at most a twentieth above that of the table.
+        unseen: the other seeds that have these.
     """
 
     def __init__(self, problem: str, seed: int = 0, folder: Path = TABLES) -> None:
@@ -71,6 +75,8 @@ class Tabulated:
             for gamma in self.gammas
         ]
         self._index = {point: index for index, point in enumerate(self._points)}
+        lowest = self._rows.groupby(["optimizer", "lr"])["val_loss"].min()
+        self.near = {*lowest.index[lowest <= (1 + NEAR) * lowest.min()]}
         others = {int(path.stem.rpartition("-")[2]) for path in folder.glob(f"{problem}-*.parquet")}
         self.unseen = tuple(other for other in sorted(others - {seed}) if self._is_whole(other))
 
@@ -143,22 +149,30 @@ class Tabulated:
 
     @cached_property
     def means(self) -> Values:
-        """Mean over the unseen seeds of the lowest val_loss of each point; NaN without any."""
+        """Mean over the unseen seeds of the lowest val_loss of each point; NaN where unknown."""
         if not self.unseen:
             return np.full(len(self._points), np.nan)
         lowest = []
         for seed in self.unseen:
+            values = self.column("val_loss", seed)
             trained = np.isfinite(self.column("epoch", seed)).sum(axis=1)
-            lowest.append(_endless(self.column("val_loss", seed), trained).min(axis=1))
+            known = trained > 0
+            of_seed = np.full(len(values), np.nan)
+            of_seed[known] = _endless(values[known], trained[known]).min(axis=1)
+            lowest.append(of_seed)
         return np.mean(lowest, axis=0)
 
-    def regret_searched(self, point: Point) -> float:
-        """How far a point's lowest val_loss is above the table's, as a fraction."""
-        return float(self.searched[self._index[point]] / self.searched.min() - 1)
+    @cached_property
+    def regrets(self) -> dict[str, Values]:
+        """How far each point's lowest val_loss is above the best one's, as a fraction.
 
-    def regret_unseen(self, point: Point) -> float:
-        """How far a point is above the best one on the unseen seeds, as a fraction; NaN if none."""
-        return float(self.means[self._index[point]] / self.means.min() - 1)
+        `searched` on the searched seed; `unseen` on average on the others, NaN without any.
+        """
+        searched = self.searched / self.searched.min() - 1
+        if not self.unseen:
+            return {"searched": searched, "unseen": self.means}
+        unseen = self.means / np.nanmin(self.means) - 1
+        return {"searched": searched, "unseen": np.where(np.isnan(unseen), searched, unseen)}
 
     def _read(self, seed: int) -> pd.DataFrame:
         rows = pd.read_parquet(self._folder / f"{self.problem}-{seed}.parquet")
@@ -171,8 +185,38 @@ class Tabulated:
 
     def _is_whole(self, seed: int) -> bool:
         rows = self._read(seed)
-        present = {*rows[["optimizer", "lr"]].itertuples(index=False, name=None)}
-        return all((name, lr) in present for name, rates in self.rates.items() for lr in rates)
+        return self.near <= {*rows[["optimizer", "lr"]].itertuples(index=False, name=None)}
+
+
+class Tables:
+    """The tables of a problem; search seeds take turns with them, as one seed's luck is one.
+
+    Args:
+        problem: name of the tables.
+        folder: where they are.
+
+    Attributes:
+        problem: as given.
+        seeds: of the weights, of the tables with most families.
+    """
+
+    def __init__(self, problem: str, folder: Path = TABLES) -> None:
+        self.problem, self._folder = problem, folder
+        self._made: dict[int, Tabulated] = {}
+        families = {
+            int(path.stem.rpartition("-")[2]): len(
+                pd.read_parquet(path, columns=["optimizer", "lr"]).drop_duplicates()
+            )
+            for path in folder.glob(f"{problem}-*.parquet")
+        }
+        self.seeds = sorted(it for it, n in families.items() if n == max(families.values()))
+
+    def of(self, search_seed: int) -> Tabulated:
+        """The table that a study of this search seed searches."""
+        seed = self.seeds[search_seed % len(self.seeds)]
+        if seed not in self._made:
+            self._made[seed] = Tabulated(self.problem, seed, self._folder)
+        return self._made[seed]
 
 
 def _endless(values: Values, trained: np.ndarray[Any, np.dtype[np.int64]]) -> Values:
