@@ -17,7 +17,12 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command()
 def command(
     study: sweep_options.Study = None,
-    top: Annotated[int, typer.Option(help="How many of its best trials.")] = 3,
+    top: Annotated[
+        int | None,
+        typer.Option(
+            help="How many of its best trials, of each value if it compares some; 3, or 1 of each."
+        ),
+    ] = None,
     repeats: sweep_options.Repeats = 5,
     workers: sweep_options.Workers = "auto",
     executor: sweep_options.Executor = "local",

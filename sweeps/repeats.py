@@ -36,6 +36,7 @@ from trainer.tags import CONFIRMS_TAG, STUDY_TAG
 from trainer.tracking import MlflowTracker
 
 _NO_CHECKPOINTS = CheckpointRule(best=False, last=False)
+_TOP = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,7 @@ class ConfirmConfig:
     Attributes:
         study: its name; None: the newest.
         top: how many of its best trials, of which no two have the same best epoch; where the study
-            compares values of a parameter it is the best one of each instead.
+            compares values of a parameter, of each value. None: 3, or the best one of each value.
         repeats: how many other seeds each is trained from, to its full number of epochs.
         executor, workers, timeout: as in `SweepConfig`.
 
@@ -54,14 +55,14 @@ class ConfirmConfig:
     """
 
     study: str | None = None
-    top: int = 3
+    top: int | None = None
     repeats: int = 5
     executor: str = "local"
     workers: int = 0
     timeout: float | None = None
 
     def __post_init__(self) -> None:
-        if self.top < 1:
+        if self.top is not None and self.top < 1:
             raise ConfigError(f"top must be at least 1 trial, but got {self.top}.")
         if self.repeats < 1:
             raise ConfigError(f"repeats must be at least 1, but got {self.repeats}.")
@@ -230,13 +231,16 @@ class Repeats:
         )
 
 
-def _sources(frames: StudyFrames, top: int, uri: str) -> list[Source]:
-    """The best trials with their configs, as MLflow has them; where values are compared, of each.
+def _sources(frames: StudyFrames, top: int | None, uri: str) -> list[Source]:
+    """The best trials with their configs, as MLflow has them; of each value that is compared.
 
     Of trials that share the epoch they were best at the first counts: they have the same weights.
     """
     best = rank(frames).drop_duplicates([BEST + frames.objective, BEST_EPOCH])
-    best = best.drop_duplicates(frames.compare) if frames.compare else best.head(top)
+    if frames.compare:
+        best = best.groupby(frames.compare, sort=False).head(top or 1)
+    else:
+        best = best.head(top or _TOP)
     if best.empty:
         raise SweepError(
             f"Study {frames.name!r} must have a complete or pruned trial to be confirmed, but has "

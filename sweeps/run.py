@@ -135,7 +135,8 @@ def sweep(
     confirm: Annotated[
         int,
         typer.Option(
-            help="Then train the best K trials again from other seeds, to tell luck from merit.",
+            help="Then train the best K trials again from other seeds, to tell luck from merit; "
+            "with --compare the best K of each value, 1 if not given.",
             metavar="K",
         ),
     ] = 0,
@@ -220,7 +221,7 @@ def sweep(
     if confirm or compare:
         best = ConfirmConfig(
             study=config.study,
-            top=confirm or 1,
+            top=confirm or None,
             repeats=repeats,
             executor=executor,
             workers=config.workers,

@@ -123,6 +123,29 @@ def test_trials_that_share_their_best_epoch_are_confirmed_once(
     assert 1 not in set(read().repeats["trial"])
 
 
+@pytest.mark.parametrize("top", [None, 2])
+def test_where_values_are_compared_the_best_of_each_are_confirmed(
+    top: int | None,
+    empty_database: Path,
+    sample: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One of each, or as many as were asked for; a value that does badly is not left out."""
+    shutil.copy(empty_database, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    Path("space.toml").write_text('optimizer = ["SGD", "Adam"]\nlr = [0.001, 0.002, 0.005, 0.01]\n')
+    train = TrainConfig(dataset=str(sample), limit=50, batch_size=5, epochs=1, device="cpu")
+    space = {"space": "space.toml", "compare": "optimizer", "sampler": "RandomSampler"}
+    sweep(SweepConfig(train=train, study="s", trials=6, executor="inline", **space))
+    assert confirm(settings(top=top, repeats=1), Places(), Said())
+    frames = read()
+    ranked = rank(frames).drop_duplicates(["best_val_loss"])
+    best = ranked.groupby("optimizer").head(top or 1)
+    assert len(best) == 2 * (top or 1)
+    assert set(frames.repeats["trial"]) == set(best["trial"])
+
+
 def test_a_trial_that_was_stopped_is_trained_to_its_end(folder: Path) -> None:
     """Its repeats have all epochs, though it has not."""
     stopped = read().trials.query("state == 'pruned'")
