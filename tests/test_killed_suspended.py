@@ -41,7 +41,12 @@ def folder(empty_database: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture(scope="module", params=["FrugalPruner", "PromotionPruner"])
+COMPARED = f"--compare optimizer --repeats 1 --space {Path(__file__).parent}/sample/compared.toml"
+
+
+@pytest.fixture(
+    scope="module", params=["--pruner FrugalPruner", "--pruner PromotionPruner", COMPARED]
+)
 def undisturbed(
     request: pytest.FixtureRequest,
     empty_database: Path,
@@ -51,7 +56,7 @@ def undisturbed(
     """A command, and the table of a sweep that nobody disturbed."""
     folder = tmp_path_factory.mktemp("undisturbed")
     shutil.copy(empty_database, folder)
-    words = command(sample, "--pruner", request.param)
+    words = command(sample, *request.param.split())
     ended = sweep(folder, words)
     assert ended.status == 0, ended.output
     assert "suspended after" in ended.output
