@@ -9,9 +9,9 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 from optuna.trial import BaseTrial
 
-from sweeps.space import FIELDS
 from sweeps.space.entries import Entries, Entry
 from sweeps.space.parameter import Parameter
+from sweeps.space.space import FIELDS
 from sweeps.space.values import shown
 from trainer.config import TrainConfig
 from trainer.errors import ConfigError, unknown

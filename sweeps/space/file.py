@@ -9,11 +9,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from sweeps.space import check_name
 from sweeps.space.declared import DeclaredSpace
 from sweeps.space.entries import Entries, Entry
 from sweeps.space.parameter import Choice, Fixed, Parameter
 from sweeps.space.ranges import parse_range
+from sweeps.space.space import check_name
 from sweeps.space.values import is_number, same, shown
 from trainer.errors import ConfigError
 

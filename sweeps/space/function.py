@@ -10,7 +10,7 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import BaseTrial, FixedTrial
 
-from sweeps.space import check_name
+from sweeps.space.space import check_name
 from trainer.config import TrainConfig
 from trainer.errors import ConfigError, unknown
 from trainer.references import code_digest, find
