@@ -154,7 +154,7 @@ class Rows:
             table = tables.of(int(search_seed))
             fresh = (of_seed["weights"] == table.seed) & (of_seed["families"] == table.families)
             kept += [judge(of_seed[fresh], table)] if fresh.any() else []
-        self._frame = pd.concat([it for it in kept if len(it)] or [known[mine]], ignore_index=True)
+        self._frame = pd.concat([it for it in kept if len(it)] or [known[:0]], ignore_index=True)
         self._write()
 
     def has(self, rival: str, search_seed: int) -> bool:
