@@ -40,6 +40,8 @@ from trainer.references import is_reference
 
 EXECUTORS = ("local", "inline")
 
+_SHARE_OF_COMPARED = 0.5  # of all epochs, where values are compared: see benchmarks/RESULTS.md
+
 
 @dataclass(frozen=True, kw_only=True)
 class SweepConfig:
@@ -64,13 +66,15 @@ class SweepConfig:
         search_seed: of the samplers; `train.seed` is that of weights and data order alone.
         executor: "local" trains in worker processes, "inline" in this one.
         workers: how many train at once; 0 means one for every `train.threads` cores.
+        until_settled: end once the second half of the trials, 20 or more (with `compare` of each
+            value), improved the best value by less than this share of it; None: all trials.
         timeout: seconds after which no further epoch is begun; None: no limit.
         checkpoints: which states are kept with each run.
         fresh: set a study of this name aside and begin anew.
         enqueue: points that are tried first; see `sweeps.known`.
         compare: a name that every trial has and that is one of some values: each value gets as many
-            trials and epochs, chosen by its own results, and the best of each is then trained from
-            other seeds; "": nothing is compared.
+            trials and epochs, chosen by its own results, and the best of each are then trained
+            from other seeds; "": nothing is compared.
         warm_start: an earlier study, from whose trials the sampler learns too; "": none.
 
     Raises:
@@ -90,6 +94,7 @@ class SweepConfig:
     search_seed: int = 0
     executor: str = "local"
     workers: int = 0
+    until_settled: float | None = None
     timeout: float | None = None
     checkpoints: CheckpointRule = CheckpointRule()  # noqa: RUF009 - frozen
     fresh: bool = False
@@ -107,6 +112,9 @@ class SweepConfig:
             object.__setattr__(self, "pruner", NO_PRUNER if full else name)
         elif self.pruner == "NopPruner":
             object.__setattr__(self, "pruner", NO_PRUNER)
+        if self.compare and self.pruner == FRUGAL_PRUNER:
+            args = {"share": _SHARE_OF_COMPARED, **self.pruner_args}
+            object.__setattr__(self, "pruner_args", args)
         for name, allowed in (("objective", OBJECTIVES), ("executor", EXECUTORS)):
             if getattr(self, name) not in allowed:
                 raise ConfigError(unknown(name, getattr(self, name), allowed))
@@ -119,6 +127,14 @@ class SweepConfig:
             raise ConfigError(f"trials must be at least 1, but got {self.trials}.")
         if self.workers < 0:
             raise ConfigError(f"workers must be at least 1, or auto, but got {self.workers}.")
+        if self.until_settled is not None:
+            if not 0 < self.until_settled < 1:
+                raise ConfigError(f"until_settled must be in (0, 1), but got {self.until_settled}.")
+            if self.second:
+                raise ConfigError(
+                    "With until_settled there must be one objective, but got "
+                    f"{','.join(self.objectives)}."
+                )
         if self.timeout is not None and not self.timeout > 0:
             raise ConfigError(f"timeout must be above 0 seconds, but got {self.timeout:g}.")
         if not self.study:

@@ -18,11 +18,9 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 def command(
     study: sweep_options.Study = None,
     top: Annotated[
-        int | None,
-        typer.Option(
-            help="How many of its best trials, of each value if it compares some; 3, or 1 of each."
-        ),
-    ] = None,
+        int,
+        typer.Option(help="How many of its best trials, of each value if it compares some."),
+    ] = 3,
     repeats: sweep_options.Repeats = 5,
     workers: sweep_options.Workers = "auto",
     executor: sweep_options.Executor = "local",

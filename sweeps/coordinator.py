@@ -52,11 +52,8 @@ class TrialSource(Protocol):
     def ask(self) -> LiveTrial:
         """A new one, with the epochs that it is granted at first."""
 
-    def close(self) -> None:
-        """Keep in mind that nothing more is to be granted."""
-
-    def expectation(self) -> str:
-        """What more of them can be expected to bring, for people; "" where nobody knows."""
+    def close(self) -> str:
+        """Store that nothing more is granted; why not, for people, where that needs saying."""
 
     def most_epochs(self) -> int | None:
         """The most that are trained in all; None: not limited."""
@@ -189,11 +186,11 @@ class Coordinator:
     def _close(self) -> None:
         """End what is suspended, as nothing more is to be granted."""
         suspended = [trial for trial in self._live if trial.is_suspended]
-        left = suspended or self._trials.left()
-        if left and not self._active() and self._trials.next() is None:
-            if expectation := self._trials.expectation():
-                self._view.say(expectation)
-            self._trials.close()
+        is_early = self._trials.left() > 0 or self._trials.asked() < self.progress.trials
+        if (suspended or is_early) and not self._active() and self._trials.next() is None:
+            if why := self._trials.close():
+                self._view.say(why)
+            self.progress = replace(self.progress, trials=self._trials.asked())
             for trial in suspended:
                 trial.decide(PRUNED)
                 self._advance(trial)

@@ -1,14 +1,18 @@
 """Repeats: the best trials of a study trained once more from other seeds, outside its ranking.
 
 The best of many trials owes part of its value to luck. Trained again from seeds that no trial was
-chosen by, the best few show which of them is better, and how sure that is.
+chosen by, the best few show which of them is better, and how sure that is. Where a study compares
+values of a parameter, the best few of each value race: all are trained from the first two seeds,
+and the best of each value by these from the others, too.
 """
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import optuna
 
@@ -27,6 +31,7 @@ from trainer.config import TrainConfig
 from trainer.connection import connect, read_file
 from trainer.data import Data, prepare
 from trainer.errors import ConfigError
+from trainer.metrics import OBJECTIVES
 from trainer.paths import Paths
 from trainer.plan import plan
 from trainer.record import BEST, BEST_EPOCH, CheckpointRule, record_of
@@ -36,7 +41,7 @@ from trainer.tags import CONFIRMS_TAG, STUDY_TAG
 from trainer.tracking import MlflowTracker
 
 _NO_CHECKPOINTS = CheckpointRule(best=False, last=False)
-_TOP = 3
+_HEAT = 2  # seeds; with 3 candidates of each value they choose as well as 5 do
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +51,8 @@ class ConfirmConfig:
     Attributes:
         study: its name; None: the newest.
         top: how many of its best trials, of which no two have the same best epoch; where the study
-            compares values of a parameter, of each value. None: 3, or the best one of each value.
-        repeats: how many other seeds each is trained from, to its full number of epochs.
+            compares values of a parameter, of each value.
+        repeats: how many other seeds they are trained from, to their full number of epochs.
         executor, workers, timeout: as in `SweepConfig`.
 
     Raises:
@@ -55,14 +60,14 @@ class ConfirmConfig:
     """
 
     study: str | None = None
-    top: int | None = None
+    top: int = 3
     repeats: int = 5
     executor: str = "local"
     workers: int = 0
     timeout: float | None = None
 
     def __post_init__(self) -> None:
-        if self.top is not None and self.top < 1:
+        if self.top < 1:
             raise ConfigError(f"top must be at least 1 trial, but got {self.top}.")
         if self.repeats < 1:
             raise ConfigError(f"repeats must be at least 1, but got {self.repeats}.")
@@ -87,7 +92,6 @@ def confirm(config: ConfirmConfig, places: Places, view: View) -> bool:
     train = sources[0].config
     sweep = SweepConfig(
         train=resolved(train),
-        trials=len(sources) * config.repeats,
         study=frames.name,
         objective=frames.objective,
         pruner="none",
@@ -99,7 +103,8 @@ def confirm(config: ConfirmConfig, places: Places, view: View) -> bool:
     folder = places.data or paths.data
     prepare(train.dataset, folder, train.image_size)
     numbers = ", ".join(str(source.number) for source in sources)
-    view.say(f"Confirming trials {numbers}, each from {config.repeats} other seeds.")
+    best = f", of which the best of each {frames.compare} go on" if frames.compare else ""
+    view.say(f"Confirming trials {numbers} from {config.repeats} other seeds{best}.")
     study, lease = find_study(frames.name, paths, places.storage)
     with open_executor(sweep) as executor:
         store = StageStore(places.stages or paths.stages)
@@ -125,10 +130,17 @@ class Source:
     Attributes:
         number: of the trial.
         config: what it trained, or would have, had it not been stopped.
+        value: of the parameter whose values are compared; None: none are, and all go on.
     """
 
     number: int
     config: TrainConfig
+    value: Any = None
+
+    @property
+    def entry(self) -> Any:
+        """What it runs for: of each the best one comes into the final."""
+        return self.number if self.value is None else self.value
 
 
 class Repeat(LiveTrial):
@@ -163,13 +175,18 @@ class Repeats:
         self,
         study: tuple[str, str],
         sources: Sequence[Source],
-        seeds: Iterable[int],
+        seeds: Sequence[int],
         data: Data,
         objective: str,
     ) -> None:
         self._name, self._id = study
-        self._left = [(source, seed) for seed in seeds for source in sources]
-        self._asked = len(self._left)
+        self._sources = {source.number: source for source in sources}
+        heat, self._others = seeds[:_HEAT], seeds[_HEAT:]
+        self._left = [(source, seed) for seed in heat for source in sources]
+        finalists = len({source.entry for source in sources})
+        self._asked = len(self._left) + finalists * len(self._others)
+        self._begun = 0
+        self._raced: list[LiveTrial] = []
         self._data = data
         self._objective = objective
 
@@ -178,18 +195,18 @@ class Repeats:
         return self._asked
 
     def left(self) -> int:
-        """How many are still to be asked for."""
-        return len(self._left)
+        """How many are still to be begun."""
+        return self._asked - self._begun
 
     def next(self) -> Grant | None:
-        """The next one, as long as there is one."""
+        """The next one; between heat and final nothing until all of the heat have ended."""
+        if not self._left and self._others and all(it.ended_at for it in self._raced):
+            self._left = [(source, seed) for seed in self._others for source in self._finalists()]
+            self._others = ()
         return BEGIN if self._left else None
 
-    def close(self) -> None:
+    def close(self) -> str:
         """Nothing is suspended."""
-
-    def expectation(self) -> str:
-        """Nothing is to be expected."""
         return ""
 
     def most_epochs(self) -> int | None:
@@ -203,6 +220,7 @@ class Repeats:
     def ask(self) -> LiveTrial:
         """The next one: all trials from one seed, then from the next."""
         source, seed = self._left.pop(0)
+        self._begun += 1
         id = f"{self._id}/{source.number}/{seed}"
         config = replace(source.config, seed=seed)
         if config.unshared:
@@ -217,7 +235,7 @@ class Repeats:
             parent=self._id,
             tags={STUDY_TAG: self._name, CONFIRMS_TAG: str(source.number)},
         )
-        return Repeat(
+        repeat = Repeat(
             number=source.number,
             handle=optuna.trial.create_trial(state=optuna.trial.TrialState.RUNNING),
             config=config,
@@ -229,18 +247,29 @@ class Repeats:
             rule=_NO_CHECKPOINTS,
             goal=config.epochs,
         )
+        self._raced.append(repeat)
+        return repeat
+
+    def _finalists(self) -> list[Source]:
+        """The best of each value by the mean over the seeds of the heat; all where none race."""
+        sign = -1 if OBJECTIVES[self._objective] else 1
+        losses = dict.fromkeys(self._sources, 0.0)
+        for trial in self._raced:
+            losses[trial.number] += math.inf if trial.value is None else sign * trial.value
+        best: dict[Any, Source] = {}
+        for number in sorted(losses, key=lambda it: losses[it]):
+            best.setdefault(self._sources[number].entry, self._sources[number])
+        return [*best.values()]
 
 
-def _sources(frames: StudyFrames, top: int | None, uri: str) -> list[Source]:
+def _sources(frames: StudyFrames, top: int, uri: str) -> list[Source]:
     """The best trials with their configs, as MLflow has them; of each value that is compared.
 
     Of trials that share the epoch they were best at the first counts: they have the same weights.
     """
     best = rank(frames).drop_duplicates([BEST + frames.objective, BEST_EPOCH])
-    if frames.compare:
-        best = best.groupby(frames.compare, sort=False).head(top or 1)
-    else:
-        best = best.head(top or _TOP)
+    groups = best.groupby(frames.compare, sort=False) if frames.compare else best
+    best = groups.head(top)
     if best.empty:
         raise SweepError(
             f"Study {frames.name!r} must have a complete or pruned trial to be confirmed, but has "
@@ -248,6 +277,10 @@ def _sources(frames: StudyFrames, top: int | None, uri: str) -> list[Source]:
         )
     client = connect(uri)
     return [
-        Source(number=trial, config=TrainConfig.from_json(read_file(client, run, "config.json")))
-        for trial, run in zip(best["trial"].tolist(), best["run_id"], strict=True)
+        Source(
+            number=int(row["trial"]),
+            config=TrainConfig.from_json(read_file(client, row["run_id"], "config.json")),
+            value=row[frames.compare] if frames.compare else None,
+        )
+        for row in best.to_dict("records")
     ]

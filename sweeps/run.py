@@ -100,7 +100,7 @@ def sweep(
         str,
         typer.Option(
             help="Compare the values of this parameter: each gets as many trials and epochs, "
-            "chosen by its own results, and the best of each is then trained from other seeds.",
+            "chosen by its own results, and the best of each are then trained from other seeds.",
             metavar="NAME",
         ),
     ] = "",
@@ -126,6 +126,16 @@ def sweep(
     executor: sweep_options.Executor = "local",
     device: options.Device = None,
     deterministic: options.Deterministic = None,
+    until_settled: Annotated[
+        float | None,
+        typer.Option(
+            help="End before all trials, once the second half of them, 20 or more, improved the "
+            "best value by less than this share, as 0.01. What one configuration varies by between "
+            "seeds is a good choice; sweeps.confirm measures it.",
+            metavar="SHARE",
+            show_default=False,
+        ),
+    ] = None,
     timeout: sweep_options.Timeout = None,
     checkpoints: options.Checkpoints = "best,last",
     tracking_uri: options.TrackingUri = None,
@@ -136,7 +146,7 @@ def sweep(
         int,
         typer.Option(
             help="Then train the best K trials again from other seeds, to tell luck from merit; "
-            "with --compare the best K of each value, 1 if not given.",
+            "with --compare the best K of each value, 3 if not given.",
             metavar="K",
         ),
     ] = 0,
@@ -209,6 +219,7 @@ def sweep(
         search_seed=search_seed,
         executor=executor,
         workers=sweep_options.parse_workers(workers),
+        until_settled=until_settled,
         timeout=timeout,
         checkpoints=CheckpointRule.parse(checkpoints),
         fresh=fresh,
@@ -221,7 +232,7 @@ def sweep(
     if confirm or compare:
         best = ConfirmConfig(
             study=config.study,
-            top=confirm or None,
+            **({"top": confirm} if confirm else {}),
             repeats=repeats,
             executor=executor,
             workers=config.workers,

@@ -89,7 +89,7 @@ class LiveTrial:
         if self.outcome in (DIVERGED, FAILED):
             return None
         if not self.record.results:
-            return _told_value(self.handle, self.objective)
+            return best_told(self.handle, self.objective)
         return value_of(self.record.results, self.objective)
 
     @property
@@ -229,12 +229,12 @@ def outcome_of(trial: FrozenTrial) -> str:
     return FAILED if trial.state == TrialState.FAIL else RUNNING
 
 
-def _told_value(trial: optuna.Trial | FrozenTrial, objective: str) -> float | None:
-    """The best value that Optuna was told of a trial; of a pruned one the best reported."""
+def best_told(trial: optuna.Trial | FrozenTrial, objective: str) -> float | None:
+    """The best value that Optuna was told of a trial; unless it is complete, the best reported."""
     if not isinstance(trial, FrozenTrial):
         return None
     reported = [it for it in trial.intermediate_values.values() if not math.isnan(it)]
-    if trial.state == TrialState.PRUNED and reported:
+    if trial.state in (TrialState.PRUNED, TrialState.RUNNING) and reported:
         return max(reported) if OBJECTIVES[objective] else min(reported)
     return trial.values[0] if trial.values else None
 

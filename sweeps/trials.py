@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import optuna
@@ -12,18 +13,18 @@ from optuna.trial import BaseTrial, FixedTrial, FrozenTrial, TrialState
 from sweeps.allocation.curves import EPOCHS, GRANTED
 from sweeps.allocation.grants import AllocatingPruner, Grant, WholeTrials
 from sweeps.config import SweepConfig
-from sweeps.progress import counted
-from sweeps.search.frugal import FrugalPruner
 from sweeps.search.kinds import Kinds
 from sweeps.search.sampling import COMPLETE_ONLY
 from sweeps.search.sequences import is_enqueued
+from sweeps.search.settling import LEAST_TRIALS, late_gain
 from sweeps.study import OpenStudy
-from sweeps.trial import REASON, LiveTrial, last_reported, outcome_of, seconds_of
+from sweeps.trial import REASON, LiveTrial, best_told, last_reported, outcome_of, seconds_of
 from trainer.data import Data
 from trainer.errors import ConfigError, TrainerError
 from trainer.killpoints import passing
+from trainer.metrics import OBJECTIVES
 from trainer.plan import plan
-from trainer.record import FAILED, RUNNING, record_of
+from trainer.record import DIVERGED, FAILED, RUNNING, record_of
 from trainer.tags import STUDY_TAG, TRIAL_TAG
 
 CLOSED_AT = "closed_at"
@@ -54,51 +55,64 @@ class Trials:
         study.optuna.sampler = self._kinds.sampler
 
     def asked(self) -> int:
-        """How many the study is to have in all: those of a grid end with its points; and never
-        less than it has, some of which may have been enqueued later.
+        """Target number of trials, capped by the size of the grid, or where the search settled;
+        never less than the study has, some of which may have been enqueued later.
         """
         trials = self._study.optuna.get_trials(deepcopy=False)
+        if self._is_settled(trials):
+            return len(_begun(trials))
         most = self._config.trials
         if self._config.grid is not None:
             most = min(most, len(self._config.grid) + sum(map(is_enqueued, trials)))
         return max(most, len(trials))
 
     def left(self) -> int:
-        """How many are still to be asked for; none once the study has settled."""
+        """How many are still to be begun; none once the study is closed."""
         if self._is_closed():
             return 0
-        trials = self._study.optuna.get_trials(deepcopy=False)
-        begun = sum(trial.state != TrialState.WAITING for trial in trials)
-        return self.asked() - begun
+        return self.asked() - len(_begun(self._study.optuna.get_trials(deepcopy=False)))
 
     def next(self) -> Grant | None:
         """What a free worker does next; None: nothing until a trial has come further."""
-        if self._is_closed():
-            return None
         trials = self._study.optuna.get_trials(deepcopy=False)
+        if self._is_closed() or self._is_settled(trials):
+            return None
         return self._kinds.next(self._pruner, trials, self.left())
 
-    def close(self) -> None:
-        """Keep in mind that with so many trials nothing more is granted, so that a start that finds
-        some of them ended decides no other.
+    def close(self) -> str:
+        """Store that with so many trials nothing more is granted, so that a start that finds some
+        of them ended does not decide anew. A settled study needs no mark: it settles again.
         """
-        self._study.optuna.set_user_attr(CLOSED_AT, self.asked())
+        settled = self._is_settled(self._study.optuna.get_trials(deepcopy=False))
+        if not settled:
+            self._study.optuna.set_user_attr(CLOSED_AT, self.asked())
         passing("study-closed")
+        if not settled:
+            return ""
+        return (
+            f"Settled: the second half of {self.asked()} trials improved "
+            f"{self._config.objective} by less than {self._config.until_settled:.1%}."
+        )
+
+    def _is_settled(self, trials: Sequence[FrozenTrial]) -> bool:
+        """Whether in each kind of trials the second half improved on the first by too little."""
+        share = self._config.until_settled
+        if share is None:
+            return False
+        maximize = OBJECTIVES[self._config.objective]
+        gains = [
+            late_gain([self._best(it) for it in kind], 0.5, maximize=maximize)
+            for kind in self._kinds.split(_begun(trials))
+            if len(kind) >= LEAST_TRIALS
+        ]
+        return len(gains) == len(self._kinds.outlooks) and max(gains) < share
+
+    def _best(self, trial: FrozenTrial) -> float:
+        value = best_told(trial, self._config.objective)
+        return math.nan if value is None or outcome_of(trial) in (DIVERGED, FAILED) else value
 
     def _is_closed(self) -> bool:
         return bool(self._study.optuna.user_attrs.get(CLOSED_AT) == self.asked())
-
-    def expectation(self) -> str:
-        """What further trials can be expected to bring, for people; "" where nobody knows."""
-        trials = self._study.optuna.get_trials(deepcopy=False)
-        chances = self._kinds.chances(trials) if isinstance(self._pruner, FrugalPruner) else []
-        if not chances:
-            return ""
-        best = max(chances, key=lambda it: it.gain)
-        return (
-            f"More trials: of {len(chances)} points that were weighed the best is expected to "
-            f"better {self._config.objective} by {best.share:.1%} in {counted(best.cost)}."
-        )
 
     def most_epochs(self) -> int | None:
         """The most that are trained in all; None: not limited."""
@@ -192,3 +206,8 @@ class Trials:
         if refused:
             trial.decide(FAILED, refused)
         return trial
+
+
+def _begun(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """All but the enqueued ones that wait for their turn."""
+    return [trial for trial in trials if trial.state != TrialState.WAITING]

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from studies import frames_of, repeats_of
 
-from sweeps.report.compare.confirmed import BEST_VERDICT, TIED, TOO_FEW, WORSE, compare, interval
+from sweeps.report.compare.confirmed import (
+    BEST_VERDICT,
+    TIED,
+    TOO_FEW,
+    WORSE,
+    compare,
+    interval,
+    seed_noise,
+)
 from sweeps.report.summary import summarize
 from sweeps.report.wording import confirmed_line
 
@@ -76,3 +84,19 @@ def test_the_winner_is_the_best_one_confirmed():
     assert confirmed_line(summarize(frames_of(*trials, repeats=alike))).endswith(
         "; trial 1 tied with it"
     )
+
+
+def test_what_all_vary_by_between_seeds_is_no_noise():
+    """Only what is left once each seed's and each trial's mean are taken out, over the mean."""
+    assert seed_noise(repeated([1.0, 2.0, 6.0], [2.0, 3.0, 7.0])) == pytest.approx(0.0)
+    draws = np.random.default_rng(0).normal(10.0, 0.5, (40, 50))
+    seeds = np.random.default_rng(1).normal(0.0, 3.0, 50)
+    assert seed_noise(repeated(*(draws + seeds))) == pytest.approx(0.05, rel=0.1)
+
+
+def test_noise_is_unknown_unless_two_trials_share_three_seeds():
+    """One trial shows only what seeds do to all."""
+    assert seed_noise(repeats_of()) is None
+    assert seed_noise(repeated([1.0, 2.0, 3.0, 4.0])) is None
+    assert seed_noise(repeated([1.0, 2.0], [2.0, 4.0])) is None
+    assert seed_noise(repeated([1.0, 2.0, 3.0], [2.0, 4.0, math.nan])) is None

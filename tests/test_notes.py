@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import pytest
-from studies import frames_of
+from studies import frames_of, repeats_of
 
 from sweeps.report.notes import share
 from sweeps.report.summary import summarize
@@ -40,6 +40,34 @@ def test_trials_that_were_not_trained_to_their_end_are_explained():
         "most.",
         "The best trial may still be trained further, so nothing is advised yet.",
     )
+
+
+def test_what_more_trials_bring_is_what_the_last_of_these_brought():
+    """Beside what one configuration varies by between seeds, where that is known."""
+    flat = [("complete", [1.0], {})] * 24
+    (note,) = summarize(frames_of(*flat)).notes
+    assert note == (
+        "The best val_loss did not improve in the last 6 of 24 trials; from 24 more expect little "
+        "improvement."
+    )
+    better = frames_of(*flat[:-1], ("complete", [0.98], {}))
+    (note,) = summarize(better).notes
+    assert note == (
+        "The best val_loss improved by 2 % in the last 6 of 24 trials; from 24 more expect about "
+        "as much."
+    )
+    seeds = [(1, 1.0), (2, 1.1), (3, 1.0)]
+    rows = [(trial, seed, trial * value) for trial in (1, 2) for seed, value in seeds]
+    (note, *_) = summarize(replace(better, repeats=repeats_of(*rows))).notes
+    assert "improved by 2 % in the last 6 of 24 trials, less than one configuration varies" in note
+
+
+def test_nothing_is_said_of_more_trials_while_these_are_few_or_open():
+    """Nineteen are few; one that is suspended may still improve."""
+    flat = [("complete", [1.0], {})] * 24
+    assert summarize(frames_of(*flat[:19])).notes == ()
+    open_ = frames_of(*flat, ("suspended", [2.0], {}))
+    assert not [note for note in summarize(open_).notes if "expect little" in note]
 
 
 @pytest.mark.parametrize(

@@ -123,27 +123,47 @@ def test_trials_that_share_their_best_epoch_are_confirmed_once(
     assert 1 not in set(read().repeats["trial"])
 
 
-@pytest.mark.parametrize("top", [None, 2])
-def test_where_values_are_compared_the_best_of_each_are_confirmed(
-    top: int | None,
+@pytest.mark.parametrize("objective", ["val_loss", "val_accuracy"])
+def test_where_values_are_compared_the_best_of_each_race(
+    objective: str,
     empty_database: Path,
     sample: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One of each, or as many as were asked for; a value that does badly is not left out."""
+    """All of them have two seeds, and the best of each value by these the others, too; a value that
+    does badly is not left out.
+    """
     shutil.copy(empty_database, tmp_path)
     monkeypatch.chdir(tmp_path)
     Path("space.toml").write_text('optimizer = ["SGD", "Adam"]\nlr = [0.001, 0.002, 0.005, 0.01]\n')
     train = TrainConfig(dataset=str(sample), limit=50, batch_size=5, epochs=1, device="cpu")
     space = {"space": "space.toml", "compare": "optimizer", "sampler": "RandomSampler"}
-    sweep(SweepConfig(train=train, study="s", trials=6, executor="inline", **space))
-    assert confirm(settings(top=top, repeats=1), Places(), Said())
+    config = SweepConfig(
+        train=train, study="s", trials=8, executor="inline", objective=objective, **space
+    )
+    sweep(config, progress=False)
+    assert confirm(settings(top=2, repeats=4), Places(), Said())
     frames = read()
-    ranked = rank(frames).drop_duplicates(["best_val_loss"])
-    best = ranked.groupby("optimizer").head(top or 1)
-    assert len(best) == 2 * (top or 1)
-    assert set(frames.repeats["trial"]) == set(best["trial"])
+    ranked = rank(frames).drop_duplicates([f"best_{objective}", "best_epoch"])
+    best = ranked.groupby("optimizer").head(2)
+    repeats = frames.repeats.assign(
+        optimizer=frames.repeats["trial"].map(ranked.set_index("trial")["optimizer"])
+    )
+    assert set(repeats["trial"]) == set(best["trial"])
+    first = (
+        repeats[repeats["seed"] <= 2].groupby(["optimizer", "trial"])["value"].agg(["size", "mean"])
+    )
+    assert (first["size"] == 2).all()
+    more = set(repeats.loc[repeats["seed"] > 2, "trial"])
+    assert len(more) == 2
+    for _, means in first["mean"].groupby("optimizer"):
+        chosen = means[means.index.get_level_values("trial").isin(more)]
+        assert len(chosen) == 1
+        assert chosen.iloc[0] == (means.max() if objective == "val_accuracy" else means.min())
+    assert (repeats[repeats["trial"].isin(more)].groupby("trial").size() == 4).all()
+    assert confirm(settings(top=2, repeats=4), Places(), Said())
+    pd.testing.assert_frame_equal(read().repeats, frames.repeats)
 
 
 def test_a_trial_that_was_stopped_is_trained_to_its_end(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -374,22 +375,42 @@ def test_a_grid_has_each_of_its_points_though_trials_of_it_are_suspended(
     assert len(trials) == len(points) + 2
 
 
-def test_a_study_ends_once_nothing_is_expected_to_gain_enough(
-    bench: Callable[..., Bench],
+@pytest.mark.parametrize(
+    "arguments",
+    [{}, {"sampler": "RandomSampler", "pruner": "none"}],
+    ids=["suspended", "whole"],
+)
+def test_a_study_ends_once_its_later_trials_improve_too_little(
+    bench: Callable[..., Bench], arguments: dict[str, Any]
 ) -> None:
-    """Before it has all its trials; the same command again adds none, more trials go on."""
-    whole = bench(trials=40, folder="whole")
-    whole.run()
-    made = bench(trials=40, pruner_args={"least_gain": 0.2})
+    """Before it has all its trials; the same command again adds none; without the flag it goes on
+    to all of them.
+    """
+    made = bench(trials=60, until_settled=0.05, **arguments)
     view = made.run()
     begun = len(made.trials())
-    assert 10 <= begun < 40 == len(whole.trials())
+    assert 20 <= begun < 60
     assert all(trial.state.is_finished() for trial in made.trials())
-    assert any(line.startswith("More trials: ") for line in view.lines)
+    (line,) = [line for line in view.lines if line.startswith("Settled: ")]
+    assert f"second half of {begun} trials improved val_loss by less than 5.0%" in line
     before, executor = made.table(), LawExecutor(made.data)
-    made.run(executor)
+    again = made.run(executor)
     assert executor.submitted == []
     assert made.table() == before
+    assert not [line for line in again.lines if line.startswith("Settled: ")]
+    whole = bench(trials=60, **arguments)
+    whole.run()
+    assert len(whole.trials()) == 60
+
+
+def test_each_value_that_is_compared_has_to_settle(bench: Callable[..., Bench]) -> None:
+    """Twenty trials in all are few for each of two; all values end with as many."""
+    made = bench(trials=80, until_settled=0.05, compare="optimizer")
+    made.run()
+    counts = Counter(trial.params["optimizer"] for trial in made.trials())
+    assert len(made.trials()) < 80
+    assert min(counts.values()) >= 20
+    assert max(counts.values()) - min(counts.values()) <= 1
 
 
 def test_a_model_that_cannot_be_made_fails_its_trial_alone(

@@ -19,6 +19,11 @@ from trainer.errors import ConfigError
         ({"search_seed": -1}, ["search_seed", "at least 0", "-1"]),
         ({"search_seed": 2**32}, ["search_seed", "below 2**32", "4294967296"]),
         ({"timeout": 0.0}, ["timeout", "above 0"]),
+        ({"until_settled": 1.0}, ["until_settled", "(0, 1)", "1.0"]),
+        (
+            {"until_settled": 0.01, "second": "seconds"},
+            ["until_settled", "one objective", "val_loss,seconds"],
+        ),
         ({"objective": "val_los"}, ["objective", "'val_loss'"]),
         ({"sampler": "tpe"}, ["sampler", "'tpe'", "'TPESampler'", "package.module:Class"]),
         ({"pruner": "asha"}, ["pruner", "'SuccessiveHalvingPruner'", "none"]),
@@ -78,7 +83,13 @@ def test_a_bad_field_is_named_with_what_was_got_and_what_may_be(
 def test_how_long_and_where_a_sweep_runs_does_not_name_its_study() -> None:
     """The same command with more trials or other workers goes on with the study."""
     name = SweepConfig().study
-    for changes in ({"trials": 60}, {"workers": 3}, {"timeout": 5.0}, {"executor": "inline"}):
+    for changes in (
+        {"trials": 60},
+        {"workers": 3},
+        {"timeout": 5.0},
+        {"until_settled": 0.01},
+        {"executor": "inline"},
+    ):
         assert SweepConfig(**changes).study == name
 
 

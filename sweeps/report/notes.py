@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
+import pandas as pd
+
+from sweeps.report.compare.confirmed import seed_noise
 from sweeps.report.compare.ranking import OPEN, Winner
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.search.pruning import FRUGAL_PRUNER
-from trainer.record import DIVERGED, FAILED, PRUNED, SUSPENDED
+from sweeps.search.settling import LEAST_TRIALS, late_gain
+from trainer.metrics import OBJECTIVES
+from trainer.record import BEST, DIVERGED, FAILED, PRUNED, SUSPENDED
+
+_LATE = 0.25  # of the trials, by whose gain is said what as many again bring
 
 
-def notes_on(frames: StudyFrames, winner: Winner | None) -> Iterable[str]:
-    """Sentences on the study."""
+def notes_on(frames: StudyFrames, ranked: pd.DataFrame, winner: Winner | None) -> Iterable[str]:
+    """Sentences on the study.
+
+    Args:
+        frames: the study.
+        ranked: what `sweeps.report.compare.ranking.rank` made of it.
+        winner: of those.
+    """
     trials = frames.trials
     if len(trials) < frames.asked:
         yield f"Of {frames.asked} trials asked for, {len(trials)} were begun."
@@ -44,6 +58,33 @@ def notes_on(frames: StudyFrames, winner: Winner | None) -> Iterable[str]:
             f"The winner's best epoch is the last of the {winner.epochs} that it trained, so the "
             f"other {winner.asked_epochs - winner.epochs} may still better it: train it to its end."
         )
+    if winner is not None and winner.state not in OPEN:
+        yield from _on_more_trials(frames, ranked)
+
+
+def _on_more_trials(frames: StudyFrames, ranked: pd.DataFrame) -> Iterable[str]:
+    """What as many trials again can be expected to bring, of a study with one objective."""
+    is_open = len(frames.trials) < frames.asked or frames.trials["state"].isin(OPEN).any()
+    count = len(frames.trials)
+    if is_open or frames.second or frames.compare or count < LEAST_TRIALS:
+        return  # where values of a parameter are compared that has sentences of its own
+    values = ranked.set_index("trial")[BEST + frames.objective].reindex(frames.trials["trial"])
+    maximize = OBJECTIVES[frames.objective]
+    gain = late_gain(values.to_list(), 1 - _LATE, maximize=maximize)
+    if math.isinf(gain):
+        return  # all that has a value is late
+    noise = seed_noise(frames.repeats)
+    late = count - int((1 - _LATE) * count)
+    did, more, varies = "did not improve", "little improvement", ""
+    if gain > 0:
+        did, more = f"improved by {100 * gain:.2g} %", "about as much"
+        if noise is not None:
+            than = "less than" if gain < noise else "more than"
+            varies = f", {than} one configuration varies by between seeds ({100 * noise:.2g} %)"
+    yield (
+        f"The best {frames.objective} {did} in the last {late} of {count} trials{varies}; from "
+        f"{count} more expect {more}."
+    )
 
 
 def share(part: int, whole: int) -> str:

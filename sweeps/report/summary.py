@@ -149,7 +149,7 @@ def summarize(frames: StudyFrames) -> Summary:
         seconds=_seconds(frames),
         is_open=len(trials) < frames.asked or not {*OPEN}.isdisjoint(trials["state"]),
         view=frames.view,
-        notes=tuple(notes_on(frames, winner)),
+        notes=tuple(notes_on(frames, ranked, winner)),
         importances=known,
         advice=() if winner is None else advise(frames, ranked, winner, confirmed, known),
     )

@@ -12,7 +12,6 @@ from optuna.samplers import RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from sweeps.allocation.curves import Curves
 from sweeps.allocation.grants import BEGIN, AllocatingPruner, Grant, at_least
 from sweeps.allocation.outlook import Outlook
 from sweeps.allocation.points import Point
@@ -52,8 +51,6 @@ class FrugalPruner(AllocatingPruner):
             trial.
         step: epochs granted at a time.
         start_epochs: granted to each of the first trials, which are spread over the space.
-        least_gain: ends the study before it has all its trials, once nothing is expected to better
-            the best value by more than this share of it; 0.0: never.
     """
 
     def __init__(
@@ -61,18 +58,14 @@ class FrugalPruner(AllocatingPruner):
         share: float = 0.25,
         step: int = 4,
         start_epochs: int = 2,
-        least_gain: float = 0.0,
     ) -> None:
         if not 0 < share <= 1:
             raise ValueError(f"share must be in (0, 1], but got {share}.")
         at_least("step", step, 1)
         at_least("start_epochs", start_epochs, 1)
-        if not 0 <= least_gain < 1:
-            raise ValueError(f"least_gain must be in [0, 1), but got {least_gain}.")
         self._share = share
         self._step = step
         self._start_epochs = start_epochs
-        self._least_gain = least_gain
 
     def most(self, outlook: Outlook, trials: int) -> int | None:
         """A share of all."""
@@ -93,8 +86,6 @@ class FrugalPruner(AllocatingPruner):
         new = BEGIN if left else None
         if (left and begun < outlook.start_trials) or math.isinf(curves.best):
             return new
-        if self._least_gain and not curves.has_pending and self._is_settled(outlook, curves):
-            return None
         if spent >= most or begun * most < spent * (begun + left):
             return new
         chances = [it for it in outlook.chances(curves) if it.trial is not None or left]
@@ -104,10 +95,6 @@ class FrugalPruner(AllocatingPruner):
         why = f"{best.share:.1%} better expected in {counted(best.cost)}"
         epochs = min(outlook.points.epochs, best.known + min(self._step, most - spent))
         return Grant(trial=best.trial, epochs=epochs, why=why)
-
-    def _is_settled(self, outlook: Outlook, curves: Curves) -> bool:
-        """Whether nothing is expected to gain enough."""
-        return all(chance.share < self._least_gain for chance in outlook.chances(curves))
 
     def _each(self, outlook: Outlook) -> int:
         """Epochs of a trial on average, at most."""

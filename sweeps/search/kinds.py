@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from sweeps.allocation.grants import BEGIN, AllocatingPruner, Grant
-from sweeps.allocation.outlook import START_TRIALS, Chance, Outlook
+from sweeps.allocation.outlook import START_TRIALS, Outlook
 from sweeps.allocation.points import Points
 from sweeps.config import SweepConfig
 from sweeps.search.earlier import Earlier
@@ -78,14 +77,10 @@ class Kinds:
             grants += [grant] if grant is not None else []
         return BEGIN if grants and left else None
 
-    def chances(self, trials: Sequence[FrozenTrial]) -> list[Chance]:
-        """What could be trained next, of all kinds whose trials have a result."""
-        found = []
-        for outlook in self.outlooks:
-            curves = outlook.curves(trials)
-            if math.isfinite(curves.best):
-                found += outlook.chances(curves)
-        return found
+    def split(self, trials: Sequence[FrozenTrial]) -> list[list[FrozenTrial]]:
+        """The trials of each kind."""
+        kinds = range(len(self.outlooks))
+        return [[it for it in trials if it.number % len(kinds) == place] for place in kinds]
 
     def _spent(self, place: int, trials: Sequence[FrozenTrial]) -> int:
         return self.outlooks[place].curves(trials).spent if len(self.outlooks) > 1 else 0

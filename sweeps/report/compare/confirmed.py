@@ -55,6 +55,27 @@ def compare(repeats: pd.DataFrame, objective: str) -> pd.DataFrame:
     return pd.concat([frame, against], axis=1)
 
 
+def seed_noise(repeats: pd.DataFrame) -> float | None:
+    """How much one configuration varies by between seeds beyond what all vary by.
+
+    The residual standard deviation of a two-way layout: what is left of the values once the mean of
+    each trial and that of each seed are taken out.
+
+    Args:
+        repeats: of a study.
+
+    Returns:
+        As a share of the mean value; None unless two trials have values from the same three seeds.
+    """
+    values = repeats.pivot(index="seed", columns="trial", values="value").dropna().to_numpy()
+    seeds, trials = values.shape
+    if seeds < 3 or trials < 2:
+        return None
+    rest = values - values.mean(axis=0) - values.mean(axis=1, keepdims=True) + values.mean()
+    deviation = math.sqrt(float((rest**2).sum()) / ((seeds - 1) * (trials - 1)))
+    return deviation / abs(float(values.mean()))
+
+
 def _against(best: pd.Series[float], other: pd.Series[float]) -> tuple[float, float, float, str]:
     """The mean difference over the seeds both have, its interval, and what that comes to."""
     differences = np.asarray((other - best).dropna(), dtype=np.float64)
