@@ -4,6 +4,7 @@
     python benchmarks/replay.py digits --sampler TPESampler --pruner PromotionPruner
     python benchmarks/replay.py digits --workers 8
     python benchmarks/replay.py digits --compare optimizer
+    python benchmarks/replay.py cifar10 --default-rates
 
 Every study is a row of `results/ours.parquet`, with the columns of `rivals.py` and some more:
 simulated and wall-clock seconds, and the share of trials none of whose epochs was new to the study.
@@ -24,6 +25,7 @@ import random
 import subprocess
 import tempfile
 import time
+import tomllib
 import uuid
 import warnings
 from collections.abc import Callable, Mapping
@@ -49,8 +51,10 @@ from sweeps.config import SweepConfig
 from sweeps.coordinator import Coordinator
 from sweeps.lease import Lease
 from sweeps.progress import Progress
+from sweeps.repeats import HEAT, ConfirmConfig
 from sweeps.search.pruning import make_pruner
 from sweeps.space import Space
+from sweeps.space.file import default_text
 from sweeps.study import OpenStudy
 from sweeps.trial import EPOCHS, REUSED, outcome_of
 from sweeps.trials import Trials
@@ -222,17 +226,23 @@ class Simulation:
         """Nobody reads."""
 
 
-def space_of(table: Tabulated) -> str:
-    """The table's space as the text of a space file."""
+def space_of(table: Tabulated, *, default: bool = False) -> str:
+    """The table's space as the text of a space file; of the rates all, or those of the default."""
+    ends = {name: (rates[0], rates[-1]) for name, rates in table.rates.items()}
+    if default:
+        space = tomllib.loads(default_text())
+        for name, (low, high) in ends.items():
+            lr = space["when"]["optimizer"].get(name, space)["lr"]
+            ends[name] = max(low, lr["low"]), min(high, lr["high"])
     lines = [
         f"optimizer = {json.dumps(list(table.rates))}",
         "step_size = { low = 2, high = 20, step = 2 }",
         "gamma = { low = 0.1, high = 0.9, step = 0.2 }",
     ]
-    for optimizer, rates in table.rates.items():
+    for optimizer, (low, high) in ends.items():
         lines += [
             f"[when.optimizer.{optimizer}]",
-            f'lr = {{ low = {rates[0]:g}, high = {rates[-1]:g}, grid = "1-2-5" }}',
+            f'lr = {{ low = {low:g}, high = {high:g}, grid = "1-2-5" }}',
         ]
     return "\n".join(lines) + "\n"
 
@@ -301,14 +311,18 @@ def _over_time(study: Study, ended: list[float]) -> dict[str, int]:
     return {f"incumbent_{it}s": study.epochs[values[:n].argmin()][0] for it, n in so_far.items()}
 
 
-def _best_of_each(study: Study) -> dict[str, int]:
-    """Position in the table of the best configuration of each optimizer."""
-    best: dict[str, tuple[float, int]] = {}
-    for index, value in study.epochs:
-        name = study.table.points()[index].optimizer
-        if name not in best or value < best[name][0]:
-            best[name] = value, index
-    return {name: index for name, (_, index) in best.items()}
+def _best_of_each(study: Study) -> dict[str, list[int]]:
+    """Positions in the table of the configurations of each optimizer that race, the best first."""
+    best: dict[str, dict[float, int]] = {}
+    for index, value in study.epochs:  # of those with the same best epoch the first one
+        if np.isfinite(value):
+            name = study.table.points()[index].optimizer
+            best.setdefault(name, {}).setdefault(value, index)
+    raced: dict[str, list[int]] = {}
+    for name, values in best.items():
+        in_order = dict.fromkeys(values[value] for value in sorted(values))
+        raced[name] = [*in_order][: ConfirmConfig.top]
+    return raced
 
 
 def judged(rows: pd.DataFrame, table: Tabulated) -> pd.DataFrame:
@@ -324,10 +338,13 @@ def judged(rows: pd.DataFrame, table: Tabulated) -> pd.DataFrame:
     return rows
 
 
-def _order(best: Mapping[str, int], table: Tabulated) -> dict[str, Any]:
-    """The optimizers by what the best configuration of each gives on unseen seeds."""
-    regrets = table.regrets["unseen"]
-    found = {name: float(regrets[index]) for name, index in best.items()}
+def _order(raced: Mapping[str, list[int]], table: Tabulated) -> dict[str, Any]:
+    """The optimizers by what the configuration that wins the race of each gives on unseen seeds."""
+    regrets, heat = table.regrets["unseen"], table.regrets_on(HEAT)
+    found = {
+        name: float(regrets[min(indices, key=lambda it: heat[it])])
+        for name, indices in raced.items()
+    }
     true = dict.fromkeys(table.rates, np.inf)
     for point, regret in zip(table.points(), regrets, strict=True):
         true[point.optimizer] = min(true[point.optimizer], float(regret))
@@ -444,6 +461,9 @@ def main() -> None:
         "--pruner-arg", type=_argument, action="append", default=[], metavar="NAME=VALUE"
     )
     parser.add_argument("--compare", default="", metavar="NAME")
+    parser.add_argument(
+        "--default-rates", action="store_true", help="of the table's those in the default space"
+    )
     parser.add_argument("--label", default="", help="added to the search's name")
     parser.add_argument("--tables", type=Path, default=TABLES)
     parser.add_argument("--results", type=Path, default=RESULTS / "ours.parquet")
@@ -458,7 +478,7 @@ def main() -> None:
     batches = -(-len(data.train.labels) // base.batch_size)
     with tempfile.TemporaryDirectory() as folder:
         space = Path(folder) / "space.toml"
-        space.write_text(space_of(tables.of(0)))
+        space.write_text(space_of(tables.of(0), default=given.default_rates))
         lookups = cache(lambda table: Lookup(table, batches))
         for seed in range(given.seeds):
             config = SweepConfig(
@@ -474,7 +494,8 @@ def main() -> None:
                 checkpoints=CheckpointRule(best=False, last=False),
                 compare=given.compare,
             )
-            name = name_of(config, given.label)
+            label = given.label or ("default rates" if given.default_rates else "")
+            name = name_of(config, label)
             if rows.has(name, seed):
                 continue
             identity = {"rival": name, "version": version, "search_seed": seed}

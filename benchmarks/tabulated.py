@@ -148,19 +148,15 @@ class Tabulated:
         return self.val_loss.min(axis=1)
 
     @cached_property
-    def means(self) -> Values:
-        """Mean over the unseen seeds of the lowest val_loss of each point; NaN where unknown."""
-        if not self.unseen:
-            return np.full(len(self._points), np.nan)
-        lowest = []
-        for seed in self.unseen:
+    def lowest_unseen(self) -> Values:
+        """Lowest val_loss as (unseen seeds, points); NaN where unknown."""
+        lowest = np.full((len(self.unseen), len(self._points)), np.nan)
+        for of_seed, seed in zip(lowest, self.unseen, strict=True):
             values = self.column("val_loss", seed)
             trained = np.isfinite(self.column("epoch", seed)).sum(axis=1)
             known = trained > 0
-            of_seed = np.full(len(values), np.nan)
             of_seed[known] = _endless(values[known], trained[known]).min(axis=1)
-            lowest.append(of_seed)
-        return np.mean(lowest, axis=0)
+        return lowest
 
     @cached_property
     def regrets(self) -> dict[str, Values]:
@@ -168,11 +164,18 @@ class Tabulated:
 
         `searched` on the searched seed; `unseen` on average on the others, NaN without any.
         """
-        searched = self.searched / self.searched.min() - 1
-        if not self.unseen:
-            return {"searched": searched, "unseen": self.means}
-        unseen = self.means / np.nanmin(self.means) - 1
-        return {"searched": searched, "unseen": np.where(np.isnan(unseen), searched, unseen)}
+        return {
+            "searched": self.searched / self.searched.min() - 1,
+            "unseen": self.regrets_on(len(self.unseen)),
+        }
+
+    def regrets_on(self, seeds: int) -> Values:
+        """The same on average on so many of the unseen seeds."""
+        if not seeds:
+            return np.full(len(self._points), np.nan)
+        means = self.lowest_unseen[:seeds].mean(axis=0)
+        unseen = means / np.nanmin(means) - 1
+        return np.where(np.isnan(unseen), self.searched / self.searched.min() - 1, unseen)
 
     def _read(self, seed: int) -> pd.DataFrame:
         rows = pd.read_parquet(self._folder / f"{self.problem}-{seed}.parquet")

@@ -41,7 +41,8 @@ from trainer.tags import CONFIRMS_TAG, STUDY_TAG
 from trainer.tracking import MlflowTracker
 
 _NO_CHECKPOINTS = CheckpointRule(best=False, last=False)
-_HEAT = 2  # seeds; with 3 candidates of each value they choose as well as 5 do
+HEAT = 2
+"""Seeds that decide who goes on; of 3 candidates of each value they choose as well as 5 do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +182,7 @@ class Repeats:
     ) -> None:
         self._name, self._id = study
         self._sources = {source.number: source for source in sources}
-        heat, self._others = seeds[:_HEAT], seeds[_HEAT:]
+        heat, self._others = seeds[:HEAT], seeds[HEAT:]
         self._left = [(source, seed) for seed in heat for source in sources]
         finalists = len({source.entry for source in sources})
         self._asked = len(self._left) + finalists * len(self._others)
