@@ -110,8 +110,8 @@ def messages() -> Iterator[re.Pattern[str]]:
         nodes = list(ast.walk(ast.parse(path.read_text())))
         formatted = [node for node in nodes if isinstance(node, ast.JoinedStr)]
         within = {id(part) for node in formatted for part in node.values}
-        plain = [it for it in nodes if isinstance(it, ast.Constant) and id(it) not in within]
-        each: list[list[ast.expr]] = [*(it.values for it in formatted), *([it] for it in plain)]
+        each: list[list[ast.expr]] = [node.values for node in formatted]
+        each += [[it] for it in nodes if isinstance(it, ast.Constant) and id(it) not in within]
         for parts in each:
             said = [it.value if isinstance(it, ast.Constant) else None for it in parts]
             texts = ["" if it is None else str(it) for it in said]
