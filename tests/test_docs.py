@@ -5,6 +5,7 @@ import runpy
 import shlex
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ from sweeps.report.reading import frames
 from sweeps.search.objectives import SECOND_OBJECTIVES
 from sweeps.search.pruning import PRUNERS
 from sweeps.search.sampling import SAMPLERS
+from sweeps.space.file import parse_space
 from trainer import metrics, record, tags, tracking
-from trainer.config import DATASETS
+from trainer.config import DATASETS, TrainConfig
 from trainer.paths import Paths
 
 ROOT = Path(__file__).parents[1]
@@ -104,7 +106,13 @@ def classes(name: str) -> dict[str, str]:
     return {name: rest for name, rest in rows if not rest.startswith((",", " | `"))}
 
 
-def messages() -> Iterator[re.Pattern[str]]:
+@cache
+def messages() -> tuple[re.Pattern[str], ...]:
+    """All that the program can say."""
+    return tuple(find_messages())
+
+
+def find_messages() -> Iterator[re.Pattern[str]]:
     """What the program can say: each of its texts of more than a few words, as a pattern."""
     for path in (*(ROOT / "trainer").rglob("*.py"), *(ROOT / "sweeps").rglob("*.py")):
         nodes = list(ast.walk(ast.parse(path.read_text())))
@@ -238,6 +246,34 @@ TAGS = [value for name, value in (*vars(tags).items(), *vars(frames).items()) if
 def test_the_page_on_metrics_explains_every_metric_state_and_tag(word: str) -> None:
     """Each stands in backticks in the first cell of a row."""
     assert word in first_cells("docs/metrics.md")
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    """Every fenced block of a language, with the name of the text that has it."""
+    fence = re.compile(rf"^```{language}\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
+    return [(name, block) for name in TEXTS for block in fence.findall(read(name))]
+
+
+@pytest.mark.parametrize(("name", "block"), blocks("toml"))
+def test_every_space_in_the_texts_can_be_searched(name: str, block: str) -> None:
+    """Each block of TOML is a search space that passes the check of `--space`."""
+    parse_space(block, name).check(TrainConfig())
+
+
+def test_every_line_of_the_table_of_the_syntax_of_spaces_can_be_written() -> None:
+    """Each of these rows begins with an entry of a space."""
+    rows = re.findall(r"^\| `(\w+ = .*?)` \|", read("docs/spaces.md"), flags=re.MULTILINE)
+    for row in rows:
+        parse_space(f"{row}\nmomentum = [0.0, 0.9]", row).check(TrainConfig())
+    assert len(rows) == 7
+
+
+@pytest.mark.parametrize(("name", "block"), blocks("python"))
+def test_every_name_imported_in_the_texts_exists(name: str, block: str) -> None:
+    """Each block of Python can be compiled, and what it imports can be imported."""
+    tree = ast.parse(block)
+    tree.body = [it for it in tree.body if isinstance(it, ast.Import | ast.ImportFrom)]
+    exec(compile(tree, name, "exec"), {})
 
 
 def test_the_page_on_data_has_every_data_set() -> None:
