@@ -31,11 +31,10 @@ def command(
     data_dir: options.DataDir = None,
 ) -> int:
     """Train the best trials of a study again from other seeds, and say which is better."""
-    from rich.console import Console
-
     from sweeps.repeats import ConfirmConfig, confirm
     from sweeps.report.publish import conclude
     from sweeps.session import Places
+    from sweeps.showing import open_console
     from sweeps.view import open_view
 
     config = ConfirmConfig(
@@ -47,7 +46,7 @@ def command(
         timeout=timeout,
     )
     places = Places(tracking_uri=tracking_uri, storage=storage, stages=stages, data=data_dir)
-    console = Console()
+    console = open_console()
     with open_view(console) as view:
         done = confirm(config, places, view)
     conclude(study, tracking_uri, console)

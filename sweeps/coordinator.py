@@ -20,7 +20,8 @@ from sweeps.delivery import Delivery
 from sweeps.executors import Executor
 from sweeps.flights import Flights
 from sweeps.lease import Lease
-from sweeps.progress import Progress, View, counted
+from sweeps.progress import Progress, View
+from sweeps.showing import counted
 from sweeps.trial import LiveTrial
 from trainer.record import (
     FAILED,

@@ -10,10 +10,10 @@ import torch
 
 from sweeps.allocation.grants import AllocatingPruner
 from sweeps.config import SweepConfig
-from sweeps.progress import duration
 from sweeps.search.kinds import Kinds
 from sweeps.search.pruning import make_pruner
 from sweeps.session import Places, resolved, slots
+from sweeps.showing import duration
 from trainer.config import TrainConfig
 from trainer.data import Data, prepare
 from trainer.device import hold_still, synchronize

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pandas as pd
-from rich.console import Console
 
 from sweeps.config import SweepConfig
 from sweeps.guard import check_guard
@@ -18,6 +17,7 @@ from sweeps.report.publish import publish
 from sweeps.report.reading.frames import load_study
 from sweeps.report.summary import summarize
 from sweeps.session import Places, run_sweep
+from sweeps.showing import open_console
 from sweeps.view import open_view
 from trainer.paths import Paths
 
@@ -62,7 +62,7 @@ def sweep(
         TrainerError: nothing can be trained here; the base of all expected errors.
     """
     check_guard(config.executor == "local" or any(brought(config)))
-    with open_view(Console()) if progress else _silence() as view:
+    with open_view(open_console()) if progress else _silence() as view:
         done = run_sweep(config, places, view)
     frames = load_study(config.study, places.tracking_uri)
     publish(frames, places.tracking_uri or Paths.here().tracking_uri)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from sweeps.showing import duration
 from trainer.metrics import OBJECTIVES
 from trainer.record import COMPLETE, DIVERGED, FAILED, PRUNED
 
@@ -122,17 +123,3 @@ class View(Protocol):
 
     def say(self, line: str) -> None:
         """Add a line that stays."""
-
-
-def counted(epochs: int) -> str:
-    """Epochs as people say them."""
-    return "1 epoch" if epochs == 1 else f"{epochs} epochs"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds // 3600:.0f} h {seconds % 3600 / 60:.0f} min"

@@ -170,14 +170,13 @@ def sweep(
 
     The same command again goes on where it was stopped, however that was. Watch it with: mlflow ui
     """
-    from rich.console import Console
-
     from sweeps.config import SweepConfig
     from sweeps.estimate import estimate
     from sweeps.repeats import ConfirmConfig
     from sweeps.repeats import confirm as confirm_best
     from sweeps.report.publish import conclude
     from sweeps.session import Places, run_sweep
+    from sweeps.showing import open_console
     from sweeps.view import open_view
     from trainer.record import CheckpointRule
 
@@ -238,7 +237,7 @@ def sweep(
             workers=config.workers,
             timeout=timeout,
         )
-    console = Console()
+    console = open_console()
     if dry_run:
         console.print(estimate(config, places), highlight=False, soft_wrap=True)
         return 0

@@ -12,7 +12,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from sweeps.progress import Progress, View, duration
+from sweeps.progress import Progress, View
+from sweeps.showing import duration
 
 _PLAIN_SECONDS = 30.0
 

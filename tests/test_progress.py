@@ -2,7 +2,8 @@
 
 import pytest
 
-from sweeps.progress import Progress, duration
+from sweeps.progress import Progress
+from sweeps.showing import duration
 
 
 def progress(**changes: object) -> Progress:

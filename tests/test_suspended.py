@@ -435,7 +435,9 @@ def grants(lines: Sequence[str]) -> list[str]:
 
 
 def test_what_is_said_tells_why_a_trial_goes_on(bench: Callable[..., Bench]) -> None:
-    """In words: what is expected of it, or what it is among."""
+    """In words, without a figure: what is expected ranks candidates well, but replayed studies
+    gained a sixteenth of it.
+    """
     frugal, promotion = bench().run(), bench(folder="b", **PROMOTING).run()
-    assert all(": " in line and "better expected in" in line for line in grants(frugal.lines))
+    assert all("largest expected improvement per epoch" in line for line in grants(frugal.lines))
     assert all("among the best 50% after epoch" in line for line in grants(promotion.lines))

@@ -49,11 +49,6 @@ class Chance:
     cost: int
 
     @property
-    def share(self) -> float:
-        """The gain as a share of the best value, where that is a loss."""
-        return -math.expm1(-self.gain)
-
-    @property
     def worth(self) -> float:
         """The gain for each epoch."""
         return self.gain / self.cost

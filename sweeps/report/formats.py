@@ -6,13 +6,13 @@ import io
 from collections.abc import Sequence
 
 import pandas as pd
-from rich.console import Console
 
 from sweeps.report.across import across
 from sweeps.report.page import across_page, to_page
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.report.render import markdown, markdown_across, render_across, render_table, to_json
 from sweeps.report.summary import summarize
+from sweeps.showing import open_console
 
 FORMATS = ("table", "markdown", "html", "csv", "parquet", "json")
 FRAMES = ("trials", "curves", "summary")
@@ -63,7 +63,7 @@ def _text(studies: Sequence[StudyFrames], format: str, frame: str, colours: bool
         return to_json(studies)
     if format == "markdown":
         return markdown_across(studies) if others else markdown(summarize(first))
-    console = Console(force_terminal=colours)
+    console = open_console(colours=colours)
     with console.capture() as captured:
         if others:
             render_across(studies, console)

@@ -15,7 +15,6 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from sweeps.progress import duration
 from sweeps.report.across import across
 from sweeps.report.advice.advice import Advice
 from sweeps.report.reading.frames import StudyFrames
@@ -32,6 +31,7 @@ from sweeps.report.wording import (
     tables,
     winner_line,
 )
+from sweeps.showing import duration
 
 JSON_FORMAT = 2
 """Raised with any change that a reader of the JSON would trip over."""

@@ -7,7 +7,6 @@ from typing import Any
 
 import pandas as pd
 
-from sweeps.progress import duration
 from sweeps.report.across import across
 from sweeps.report.compare.comparison import Comparison
 from sweeps.report.compare.confirmed import LEAST_SEEDS, TIED
@@ -17,6 +16,7 @@ from sweeps.report.notes import share
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.report.summary import Summary
 from sweeps.search.objectives import SECOND_OBJECTIVES
+from sweeps.showing import duration
 from sweeps.space import SEARCHED
 from trainer.metrics import TEST_ACCURACY, VAL_ACCURACY
 from trainer.record import BEST, BEST_EPOCH, COMPLETE

@@ -15,7 +15,6 @@ from optuna.trial import FrozenTrial
 from sweeps.allocation.grants import BEGIN, AllocatingPruner, Grant, at_least
 from sweeps.allocation.outlook import Outlook
 from sweeps.allocation.points import Point
-from sweeps.progress import counted
 from sweeps.search.forwarding import PointSampler
 from sweeps.search.repeatable import RepeatableSampler
 
@@ -92,7 +91,7 @@ class FrugalPruner(AllocatingPruner):
         best = max(chances, key=lambda it: it.worth, default=None)
         if best is None or best.worth <= 0 or best.trial is None:
             return new
-        why = f"{best.share:.1%} better expected in {counted(best.cost)}"
+        why = "largest expected improvement per epoch"
         epochs = min(outlook.points.epochs, best.known + min(self._step, most - spent))
         return Grant(trial=best.trial, epochs=epochs, why=why)
 
