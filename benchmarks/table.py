@@ -98,7 +98,8 @@ class Family:
             if keep is not None:
                 keep[stage.epoch] = after
             if probed:
-                rates = {**stage.rates, "lr": stage.rates["lr"] / 10}
+                scalars = {**stage.rates.scalars, "lr": stage.rates.scalars["lr"] / 10}
+                rates = replace(stage.rates, scalars=scalars)
                 row["probe"] = self._epoch(replace(stage, epoch=stage.epoch + 1, rates=rates))[
                     "val_loss"
                 ]
@@ -110,7 +111,7 @@ class Family:
                 return
 
     def _epoch(self, stage: Stage) -> dict[str, Any]:
-        _, train_loss, first = self._training.train(stage)
+        _, train_loss, first = self._training.train(stage.epoch, stage.rates)
         val_loss, val_accuracy = self._training.validate()
         if stage.epoch == 1:
             self._first = first

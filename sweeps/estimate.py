@@ -65,11 +65,11 @@ def _measure(train: TrainConfig, data: Data) -> tuple[float, int]:
         train, optimizer="Adam", optimizer_args={}, scheduler="none", scheduler_args={}, warmup=0
     )
     hold_still(config.device, config.threads, deterministic=config.deterministic)
-    training, stage = Training(config, data), plan(config, data)[1]
-    training.train(stage, most=_WARM_UP_BATCHES)
+    training, rates = Training(config, data), plan(config, data)[1].rates
+    training.train(1, rates, most=_WARM_UP_BATCHES)
     synchronize(config.device)
     began = time.perf_counter()
-    training.train(stage, most=_TIMED_BATCHES)
+    training.train(1, rates, most=_TIMED_BATCHES)
     synchronize(config.device)
     images = len(data.train.labels)
     timed = min(_TIMED_BATCHES * config.batch_size, images)

@@ -36,7 +36,7 @@ def test_there_is_a_stage_an_epoch_and_one_for_the_initial_state(small: Small) -
     """Stages are counted like epochs, from 1, and all their keys differ."""
     made = stages(small(epochs=4))
     assert [stage.epoch for stage in made] == [0, 1, 2, 3, 4]
-    assert made[0].rates == {}
+    assert made[0].rates.scalars == {}
     assert len({key for stage in made for key in (stage.key, stage.result_key)}) == 10
 
 
@@ -140,7 +140,7 @@ def test_rates_of_a_stage_are_plain_json(small: Small) -> None:
     """They are hashed as JSON; a tensor among them would not be."""
     for name in ("SGD", "Adam", "ASGD", "Rprop", "Adafactor"):
         for stage in stages(small(optimizer=name)):
-            assert json.loads(json.dumps(stage.rates)).keys() == stage.rates.keys()
+            assert json.loads(json.dumps(stage.rates.scalars)).keys() == stage.rates.scalars.keys()
 
 
 def test_a_digest_sees_every_bit_type_shape_and_number() -> None:

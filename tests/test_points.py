@@ -110,8 +110,8 @@ def test_points_share_nodes_exactly_where_their_stages_have_the_same_key(
         for node, rate, stage in zip(point.nodes, point.rates, stages, strict=True):
             keys.setdefault(node, set()).add(stage.key)
             nodes.setdefault(stage.key, set()).add(node)
-            if not stage.batches:
-                assert rate == stage.rates["lr"]
+            if not stage.rates.batches:
+                assert rate == stage.rates.scalars["lr"]
     assert all(len(found) == 1 for found in (*keys.values(), *nodes.values()))
     assert len(keys) > 3
 

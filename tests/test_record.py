@@ -26,13 +26,17 @@ from trainer.record import (
     params_of,
     record_of,
 )
+from trainer.schedule import Rates
 
 RESULTS = (
     result(1, val_loss=2.0, val_accuracy=0.1, running_loss=9.0, lr=0.1),
     result(2, val_loss=1.0, val_accuracy=0.3, running_loss=8.0, lr=0.1),
     result(3, val_loss=1.5, val_accuracy=0.4, running_loss=8.5, lr=0.05),
 )
-STAGES = [Stage(epoch=n, rates={}, key=f"key{n}", result_key=f"result{n}") for n in range(6)]
+STAGES = [
+    Stage(epoch=n, rates=Rates(scalars={}), key=f"key{n}", result_key=f"result{n}")
+    for n in range(6)
+]
 LAST = {"checkpoints/last.pt": Checkpoint(3, "key3", weights_only=False)}
 
 

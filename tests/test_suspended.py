@@ -78,7 +78,7 @@ class LawExecutor:
 
     def _do(self, work: partial[Any]) -> Any:
         config, epoch, store, _ = work.args
-        rates = [stage.rates["lr"] for stage in plan(config, self.data)[1:]]
+        rates = [stage.rates.scalars["lr"] for stage in plan(config, self.data)[1:]]
         values = losses(config.values(), rates)
         loss = values[epoch - 1] if epoch <= len(values) else float("inf")
         trained_for = work.keywords["trained_for"]

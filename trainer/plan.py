@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
 import torch
 
 from trainer.config import MODELS, TrainConfig
@@ -24,9 +23,10 @@ from trainer.device import platform
 from trainer.errors import DataError
 from trainer.metrics import EpochResult
 from trainer.model import SIDE, build_model
-from trainer.optim import check_fits, takes_channels_last
+from trainer.optim import check_fits
 from trainer.references import code_digest
-from trainer.schedule import replay
+from trainer.schedule import Rates, replay
+from trainer.training import is_channels_last
 
 NUMERICS = 1
 """Version of the loop's arithmetic: raise it with any change that gives other bits."""
@@ -38,19 +38,15 @@ class Stage:
 
     Attributes:
         epoch: counted from 1; 0 is the initial state.
-        rates: scalars of the parameter group in force as it begins, by name; none for stage 0.
+        rates: in force in the epoch; none for stage 0.
         key: of the state after the epoch.
         result_key: of the epoch's result, which depends on the validation data too.
-        moved: names of those that the schedule sets.
-        batches: for a schedule by batch, what it sets, for each batch in order.
     """
 
     epoch: int
-    rates: Mapping[str, Any]
+    rates: Rates
     key: str
     result_key: str
-    moved: frozenset[str] = frozenset()
-    batches: tuple[Mapping[str, Any], ...] = ()
 
 
 def plan(config: TrainConfig, data: Data, val_losses: Sequence[float] = ()) -> tuple[Stage, ...]:
@@ -67,33 +63,25 @@ def plan(config: TrainConfig, data: Data, val_losses: Sequence[float] = ()) -> t
         ConfigError: the model cannot be made, or the optimizer refuses it.
     """
     size = data.train.images.shape[1:3]
-    if config.model == "tutorial" and (not are_images(data) or size != (SIDE, SIDE)):
+    if config.model == "tutorial" and (not data.are_images or size != (SIDE, SIDE)):
         raise DataError(
             f"The tutorial's network takes images of {SIDE} x {SIDE}, but those of {data.name} are "
             f"{' x '.join(map(str, data.train.images.shape[1:]))}; bring images to that size with "
             f"--image-size {SIDE}, or give another --model."
         )
-    if not are_images(data) and (config.normalize or config.augment):
+    if not data.are_images and (config.normalize or config.augment):
         raise DataError(
             "normalize and augment are for images of bytes (uint8), but the inputs of "
             f"{data.name} are {data.train.images.dtype}."
         )
     batches = -(-len(data.train.labels) // config.batch_size)
     key = _hash(_constants(config, data))
-    stages = [Stage(epoch=0, rates={}, key=key, result_key=_hash([key, data.val.digest]))]
+    result_key = _hash([key, data.val.digest])
+    stages = [Stage(epoch=0, rates=Rates(scalars={}), key=key, result_key=result_key)]
     for epoch, rates in enumerate(replay(config, batches, val_losses), start=1):
         key = _hash([key, rates.scalars, *([rates.batches] if rates.batches else [])])
         result_key = _hash([key, data.val.digest])
-        stages.append(
-            Stage(
-                epoch=epoch,
-                rates=rates.scalars,
-                key=key,
-                result_key=result_key,
-                moved=rates.moved,
-                batches=rates.batches,
-            )
-        )
+        stages.append(Stage(epoch=epoch, rates=rates, key=key, result_key=result_key))
     return tuple(stages)
 
 
@@ -104,22 +92,6 @@ def extended(
     if len(stages) > config.epochs:
         return stages
     return plan(config, data, [result.val_loss for result in results])
-
-
-def are_images(data: Data) -> bool:
-    """Whether the inputs are images of bytes; others go to the network as they lie."""
-    return data.train.images.dtype == np.uint8
-
-
-def is_channels_last(config: TrainConfig, data: Data) -> bool:
-    """Whether weights lie channels last, as images do: faster, where the optimizer can do it."""
-    return are_images(data) and takes_channels_last(config.optimizer, config.optimizer_args)
-
-
-def channels_of(data: Data) -> int:
-    """Of images; of other inputs the size of their first dimension."""
-    shape = data.train.images.shape
-    return int(shape[3] if are_images(data) else shape[1] if len(shape) > 1 else 1)
 
 
 def digest(state: Mapping[str, Any]) -> str:
@@ -142,7 +114,7 @@ def environment(config: TrainConfig, data: Data) -> dict[str, Any]:
 
 def _constants(config: TrainConfig, data: Data) -> dict[str, Any]:
     model = (config.model, json.dumps(dict(config.model_args), sort_keys=True), config.seed)
-    shape = (data.classes, channels_of(data))
+    shape = (data.classes, data.channels)
     if config.model not in MODELS:
         _check_fits(*model, *shape, config.optimizer, json.dumps(dict(config.optimizer_args)))
     facts = {

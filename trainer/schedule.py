@@ -55,7 +55,7 @@ class Rates:
     """
 
     scalars: Mapping[str, Any]
-    moved: frozenset[str]
+    moved: frozenset[str] = frozenset()
     batches: tuple[Mapping[str, Any], ...] = ()
 
 

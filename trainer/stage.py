@@ -151,7 +151,7 @@ def rehearse(config: TrainConfig, folder: Path, batches: int = 3) -> str:
     data = data_of(config, folder)
     stage = plan(config, data)[1]
     training = Training(config, data)
-    training.train(stage, most=batches)
+    training.train(stage.epoch, stage.rates, most=batches)
     val_loss, _ = training.validate()
     return digest({"state": training.state(), "val_loss": val_loss})
 
@@ -183,7 +183,7 @@ def _train(
     """Train and validate one epoch: its result, and the state after it."""
     synchronize(config.device)
     began = time.perf_counter()
-    running, mean, first = training.train(stage)
+    running, mean, first = training.train(stage.epoch, stage.rates)
     synchronize(config.device)
     seconds = time.perf_counter() - began
 
@@ -195,7 +195,7 @@ def _train(
         train_loss=mean,
         val_loss=val_loss,
         val_accuracy=val_accuracy,
-        lr=float(stage.rates["lr"]),
+        lr=float(stage.rates.scalars["lr"]),
         epoch_seconds=seconds,
         images_per_second=len(data.train.labels) / seconds,
         first_batch_loss=first,

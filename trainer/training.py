@@ -18,8 +18,8 @@ from trainer.data import Data, Part
 from trainer.epoch import VALIDATION_BATCH, Batch, Resident, train_epoch, validate
 from trainer.loss import find_loss
 from trainer.model import build_model
-from trainer.optim import build_optimizer, load_optimizer, set_rates
-from trainer.plan import Stage, channels_of, is_channels_last
+from trainer.optim import build_optimizer, load_optimizer, set_rates, takes_channels_last
+from trainer.schedule import Rates
 from trainer.transforms import Normalized, Transform, statistics
 
 
@@ -36,7 +36,7 @@ class Training:
         self._data = data
         self._loss = find_loss(config.loss)
         self._model = build_model(
-            config.model, config.model_args, config.seed, data.classes, channels_of(data)
+            config.model, config.model_args, config.seed, data.classes, data.channels
         )
         self._model.to(config.device)
         if is_channels_last(config, data):
@@ -65,22 +65,25 @@ class Training:
         """What the next epoch needs."""
         return {"model": self._model.state_dict(), "optimizer": self._optimizer.state_dict()}
 
-    def train(self, stage: Stage, most: int | None = None) -> tuple[float, float, float]:
+    def train(
+        self, epoch: int, rates: Rates, most: int | None = None
+    ) -> tuple[float, float, float]:
         """Train one epoch, or its first `most` batches; what it gives is that of `train_epoch`.
 
         All that is drawn comes from the config's seed and the epoch.
 
         Args:
-            stage: with the rates to be put in force.
+            epoch: its number, from 1.
+            rates: that are put in force.
             most: batches to end after.
         """
-        set_rates(self._optimizer, stage.rates, stage.moved)
-        seed = epoch_seed(self._config.seed, stage.epoch)
+        set_rates(self._optimizer, rates.scalars, rates.moved)
+        seed = epoch_seed(self._config.seed, epoch)
         torch.manual_seed(seed)
         np.random.seed(seed % 2**32)
         random.seed(seed)
         batches: Iterable[Batch] = islice(self._batches(seed), most)
-        return train_epoch(self._model, self._optimizer, batches, self._loss, stage.batches)
+        return train_epoch(self._model, self._optimizer, batches, self._loss, rates.batches)
 
     def validate(self) -> tuple[float, float]:
         """Mean loss over the validation data, and the share of it classified rightly."""
@@ -113,6 +116,11 @@ class Training:
             self._config.batch_size,
             lambda images: self._transform.train(images, generator),
         )
+
+
+def is_channels_last(config: TrainConfig, data: Data) -> bool:
+    """Whether weights lie channels last, as images do: faster, where the optimizer can do it."""
+    return data.are_images and takes_channels_last(config.optimizer, config.optimizer_args)
 
 
 def epoch_seed(seed: int, epoch: int) -> int:

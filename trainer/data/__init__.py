@@ -60,6 +60,17 @@ class Data:
         return self.train.labels.dtype.kind != "f"
 
     @property
+    def are_images(self) -> bool:
+        """Whether inputs are images of bytes; others are given to the network as they are."""
+        return self.train.images.dtype == np.uint8
+
+    @property
+    def channels(self) -> int:
+        """Colours of images; of other inputs the size of their first dimension."""
+        shape = self.train.images.shape
+        return int(shape[3] if self.are_images else shape[1] if len(shape) > 1 else 1)
+
+    @property
     def digest(self) -> str:
         """Of training and validation data, in 32 hexadecimal digits: MLflow takes up to 36."""
         return _sha256(self.train.digest, self.val.digest)[:32]
