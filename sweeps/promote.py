@@ -8,26 +8,29 @@ from typing import Annotated
 
 import typer
 
-from sweeps import options as sweep_options
+from sweeps.config import ConfirmConfig, Places
 from trainer import options
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()
+@options.takes(
+    study_given=options.Flags(ConfirmConfig, only=("study",)),
+    places_given=options.Flags(Places, only=("tracking_uri", "data")),
+)
 def command(
-    study: sweep_options.Study = None,
+    *,
+    study_given: options.Given,
     trial: Annotated[
         int | None, typer.Option(help="Its number.", show_default="the winner", metavar="N")
     ] = None,
-    tracking_uri: options.TrackingUri = None,
-    data_dir: options.DataDir = None,
+    places_given: options.Given,
 ) -> int:
     """Register the best weights of a trial as a model of MLflow, and call it champion."""
     from sweeps.champion import promote
-    from sweeps.session import Places
 
-    promotion = promote(study, Places(tracking_uri=tracking_uri, data=data_dir), trial)
+    promotion = promote(study_given.get("study"), Places(**places_given), trial)
     print("\n".join(promotion.lines))
     return 0
 

@@ -13,20 +13,20 @@ from dataclasses import dataclass, replace
 import optuna
 
 from sweeps.allocation.grants import BEGIN, Grant
-from sweeps.config import SweepConfig
+from sweeps.config import ConfirmConfig, Places, SweepConfig
 from sweeps.coordinator import Coordinator
 from sweeps.delivery import Delivery
 from sweeps.errors import SweepError
 from sweeps.progress import View
 from sweeps.report.compare.ranking import rank
 from sweeps.report.reading.frames import EXPERIMENT, StudyFrames, load_study
-from sweeps.session import Places, drive, open_executor, resolved
+from sweeps.session import drive, open_executor, resolved
 from sweeps.study import ID, find_study
 from sweeps.trial import LiveTrial
+from trainer.check import check_train
 from trainer.config import TrainConfig
 from trainer.connection import connect, read_file
 from trainer.data import Data, prepare
-from trainer.errors import ConfigError
 from trainer.paths import Paths
 from trainer.plan import plan
 from trainer.record import BEST, BEST_EPOCH, CheckpointRule, record_of
@@ -39,35 +39,6 @@ _NO_CHECKPOINTS = CheckpointRule(best=False, last=False)
 _TOP = 3
 
 
-@dataclass(frozen=True, kw_only=True)
-class ConfirmConfig:
-    """What is to be confirmed.
-
-    Attributes:
-        study: its name; None: the newest.
-        top: how many of its best trials, of which no two have the same best epoch; where the study
-            compares values of a parameter, of each value. None: 3, or the best one of each value.
-        repeats: how many other seeds each is trained from, to its full number of epochs.
-        executor, workers, timeout: as in `SweepConfig`.
-
-    Raises:
-        ConfigError: a number that cannot be.
-    """
-
-    study: str | None = None
-    top: int | None = None
-    repeats: int = 5
-    executor: str = "local"
-    workers: int = 0
-    timeout: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.top is not None and self.top < 1:
-            raise ConfigError(f"top must be at least 1 trial, but got {self.top}.")
-        if self.repeats < 1:
-            raise ConfigError(f"repeats must be at least 1, but got {self.repeats}.")
-
-
 def confirm(config: ConfirmConfig, places: Places, view: View) -> bool:
     """Train the best trials again; what is trained already is not trained another time.
 
@@ -75,6 +46,7 @@ def confirm(config: ConfirmConfig, places: Places, view: View) -> bool:
         False where the time was up before all were trained.
 
     Raises:
+        ConfigError: one of them cannot be trained any more.
         UnknownStudy: there is no such study, in MLflow or in Optuna's storage.
         SweepError: none of its trials can be confirmed, or MLflow did not take all of it.
         StudyInUse: another process runs it.
@@ -84,6 +56,8 @@ def confirm(config: ConfirmConfig, places: Places, view: View) -> bool:
     uri = places.tracking_uri or paths.tracking_uri
     frames = load_study(config.study, uri)
     sources = _sources(frames, config.top, uri)
+    for source in sources:
+        check_train(source.config)
     train = sources[0].config
     sweep = SweepConfig(
         train=resolved(train),

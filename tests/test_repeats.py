@@ -196,7 +196,7 @@ def test_the_command_says_how_sure_it_is(folder: Path, capsys: pytest.CaptureFix
 def test_what_cannot_be_confirmed_is_refused(folder: Path) -> None:
     """Numbers that cannot be; a study that is not there; one that has nothing to confirm."""
     for name in ("top", "repeats"):
-        with pytest.raises(ConfigError, match=f"{name} must be at least 1"):
+        with pytest.raises(ConfigError, match=f"{name} must be a whole number of at least 1"):
             settings(**{name: 0})
     with pytest.raises(UnknownStudy, match="Unknown study 't'"):
         confirm(replace(settings(), study="t"), Places(), Said())

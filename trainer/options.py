@@ -1,92 +1,29 @@
-"""Command-line options that several commands share, and how a command ends."""
+"""Command-line flags, made of the settings of config classes; and how a command ends."""
 
 from __future__ import annotations
 
 import ast
+import functools
+import inspect
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from inspect import Parameter
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, TypeVar, get_origin, get_type_hints
 
 import typer
 
 from trainer.errors import ConfigError, TrainerError
+from trainer.settings import Setting, settings_of
 
-if TYPE_CHECKING:
-    from trainer.config import TrainConfig
+T = TypeVar("T")
 
-Dataset = Annotated[
-    str | None,
-    typer.Option(
-        help="cifar10, cifar100, mnist, fashion_mnist, digits (needs no download), a FOLDER/ of "
-        "images, a PATH.npz, or package.module:function.",
-        show_default="cifar10",
-    ),
-]
-ImageSize = Annotated[
-    int | None,
-    typer.Option(help="Bring images to N x N pixels.", metavar="N", show_default="as they are"),
-]
-Normalize = Annotated[
-    bool | None,
-    typer.Option("--normalize", help="Bring each colour to mean 0 and deviation 1."),
-]
-Augment = Annotated[
-    str | None,
-    typer.Option(help="Vary training images: crop, flip, or crop,flip.", show_default="none"),
-]
-Model = Annotated[
-    str | None,
-    typer.Option(
-        help="tutorial, or package.module:function that gives an nn.Module.",
-        show_default="tutorial",
-    ),
-]
-Loss = Annotated[
-    str | None,
-    typer.Option(
-        help="cross_entropy, or package.module:function of (outputs, targets).",
-        show_default="cross_entropy",
-    ),
-]
-Optimizer = Annotated[
-    str | None,
-    typer.Option(help="A class of torch.optim, or package.module:Class.", show_default="SGD"),
-]
-Lr = Annotated[float | None, typer.Option(help="Learning rate.", show_default="0.01")]
-Scheduler = Annotated[
-    str | None,
-    typer.Option(
-        help="A class of torch.optim.lr_scheduler, package.module:Class, or none.",
-        show_default="StepLR",
-    ),
-]
-SchedulerInterval = Annotated[
-    str | None,
-    typer.Option(help="Step the scheduler each epoch or each batch.", show_default="epoch"),
-]
-Warmup = Annotated[
-    int | None,
-    typer.Option(help="Steps of a linear warm-up before the schedule.", show_default="0"),
-]
-WarmupStart = Annotated[
-    float | None,
-    typer.Option(help="Share of the rate that the warm-up begins at.", show_default="1/3"),
-]
-StepSize = Annotated[
-    int | None, typer.Option(help="Steps between decays (StepLR).", show_default="5")
-]
-Gamma = Annotated[
-    float | None, typer.Option(help="Factor of each decay (StepLR).", show_default="0.1")
-]
-Shuffle = Annotated[
-    bool | None,
-    typer.Option("--shuffle/--no-shuffle", help="New order each epoch.", show_default="shuffle"),
-]
+Given = dict[str, Any]
+"""The values that were given on the command line, by the names of a config's fields."""
+
 Settings = Annotated[
     list[str] | None,
     typer.Option(
@@ -96,67 +33,103 @@ Settings = Annotated[
         metavar="NAME=VALUE",
     ),
 ]
-Deterministic = Annotated[
-    bool | None,
-    typer.Option(
-        "--deterministic/--no-deterministic",
-        help="On a GPU, use only algorithms that repeat to the bit.",
-        show_default="deterministic",
-    ),
-]
-Split = Annotated[
-    str | None,
-    typer.Option(
-        help="test: train on the test images as the tutorial does; train: on the training images.",
-        show_default="test",
-    ),
-]
-Limit = Annotated[
-    int | None,
-    typer.Option(help="Train on the first N images, validate on N/5.", metavar="N"),
-]
-BatchSize = Annotated[int | None, typer.Option(help="Images per batch.", show_default="64")]
-Epochs = Annotated[int | None, typer.Option(help="Passes over the data.", show_default="20")]
-Seed = Annotated[int | None, typer.Option(help="Of weights and data order.", show_default="0")]
-Threads = Annotated[int | None, typer.Option(help="Threads of one worker.", show_default="1")]
-Device = Annotated[
-    str | None,
-    typer.Option(help="auto (a GPU where there is one), cpu or cuda.", show_default="auto"),
-]
-Checkpoints = Annotated[
-    str,
-    typer.Option(help="Checkpoints kept with a run: best, last, every:N (with commas) or none."),
-]
-TrackingUri = Annotated[
-    str | None,
-    typer.Option(
-        help="MLflow's store.", show_default="MLFLOW_TRACKING_URI, else ./mlflow.db", metavar="URI"
-    ),
-]
-Stages = Annotated[
-    str | None,
-    typer.Option(
-        help="Folder or URL of the stage store.", show_default="./mlruns/stages", metavar="DIR"
-    ),
-]
-DataDir = Annotated[
-    Path | None,
-    typer.Option(help="Folder of the data sets.", show_default="./dataset", metavar="DIR"),
-]
 
 
-def train_config(
-    base: TrainConfig | None = None, settings: Sequence[str] | None = None, **values: Any
-) -> TrainConfig:
-    """The config with the options that were given, on top of `base`.
+class Flags:
+    """The flags of a config class, made of its settings.
 
-    Raises:
-        ConfigError: a value that cannot be.
+    Args:
+        config: a dataclass whose fields are declared by `trainer.settings.setting`.
+        only: names of the fields that get a flag; none: all.
+        but: names of fields that get none.
     """
-    from trainer.config import TrainConfig
 
-    given = {name: value for name, value in values.items() if value is not None}
-    return (base or TrainConfig()).having(given | parse_settings(settings or ()))
+    def __init__(
+        self, config: type, *, only: Collection[str] = (), but: Collection[str] = ()
+    ) -> None:
+        hints = get_type_hints(config)
+        self._settings = {
+            item.name: (_flag_of(item.name, declared), declared, hints[item.name], item.default)
+            for item, declared in settings_of(config)
+            if declared.flag != "" and item.name not in but and (not only or item.name in only)
+        }
+
+    def parameters(self) -> list[Parameter]:
+        """What typer makes options of; one that is not given is None."""
+        return [
+            Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=_option(*about))
+            for name, about in self._settings.items()
+        ]
+
+    def given(self, values: Given) -> Given:
+        """Take the values of these flags out of `values`, and parse those that were given.
+
+        Raises:
+            ConfigError: a text that cannot be parsed.
+        """
+        taken = {name: values.pop(name) for name in self._settings}
+        return {name: self._parse(name, it) for name, it in taken.items() if it is not None}
+
+    def _parse(self, name: str, value: Any) -> Any:
+        flag, declared, kind, _ = self._settings[name]
+        if declared.parse is not None:
+            return declared.parse(value)
+        if get_origin(kind) is Mapping:
+            return parse_settings(value, flag)
+        return tuple(value) if isinstance(value, list) else value
+
+
+def takes(**configs: Flags | type) -> Callable[[Callable[..., T]], Callable[..., T]]:
+    """Decorate a command: it has the flags of these config classes, in place of each argument.
+
+    The argument is what was given of them, as `Given`.
+    """
+    flags = {name: it if isinstance(it, Flags) else Flags(it) for name, it in configs.items()}
+
+    def decorate(command: Callable[..., T]) -> Callable[..., T]:
+        own = inspect.signature(command, eval_str=True).parameters
+        parameters = [
+            parameter.replace(kind=Parameter.KEYWORD_ONLY)
+            for name, it in own.items()
+            for parameter in (flags[name].parameters() if name in flags else [it])
+        ]
+
+        @functools.wraps(command)
+        def wrapped(**values: Any) -> T:
+            given = {name: it.given(values) for name, it in flags.items()}
+            return command(**given, **values)
+
+        vars(wrapped)["__signature__"] = inspect.Signature(parameters)
+        return wrapped
+
+    return decorate
+
+
+def _flag_of(name: str, declared: Setting) -> str:
+    return declared.flag or f"--{name.replace('_', '-')}"
+
+
+def _option(flag: str, declared: Setting, kind: Any, default: Any) -> Any:
+    """The annotation of which typer makes an option."""
+    spelled, shown = flag, declared.shown
+    if default is True:
+        spelled, shown = f"{flag}/--no-{flag[2:]}", flag[2:]
+    elif default is False:
+        shown = ""
+    several = get_origin(kind) in (Mapping, tuple)
+    if several:
+        kind = list[str]
+    elif declared.parse is not None:
+        kind = str
+    if shown is None and not several and default not in (None, ""):
+        shown = str(default)
+    option = typer.Option(
+        spelled,
+        help=declared.help,
+        metavar="NAME=VALUE" if several and declared.metavar is None else declared.metavar,
+        show_default=shown or False,
+    )
+    return Annotated[kind | None, option]
 
 
 def parse_settings(words: Sequence[str], flag: str = "--set") -> dict[str, Any]:

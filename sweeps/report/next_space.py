@@ -17,6 +17,7 @@ from sweeps.report.advice.advice import Advice
 from sweeps.report.compare.ranking import rank
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.report.summary import summarize
+from sweeps.space import SEARCHED
 from sweeps.space.declared import DeclaredSpace
 from sweeps.space.described import Change, Described, changed, is_function, to_toml
 from sweeps.space.file import parse_space
@@ -25,7 +26,6 @@ from trainer.config import TrainConfig
 from trainer.errors import ConfigError
 from trainer.options import parse_settings
 
-_NO_FLAG = ("optimizer", "lr", "step_size", "gamma")  # of a sweep: these stand in its space
 _UP_TO_EPOCHS = re.compile(r"step_size|scheduler\..+")
 _TOP = re.compile(r"study:.+:top=(\d+)")
 
@@ -130,7 +130,7 @@ def _constants(base: TrainConfig, settings: Mapping[str, Any]) -> list[Change]:
     defaults = TrainConfig()
     return [
         Change(name, getattr(base, name))
-        for name in _NO_FLAG
+        for name in SEARCHED
         if name in settings and getattr(base, name) != getattr(defaults, name)
     ]
 
@@ -161,7 +161,7 @@ def _flags(frames: StudyFrames, base: TrainConfig, advised: Mapping[str, str]) -
     for item in fields(TrainConfig):
         name, value = item.name, getattr(base, item.name)
         option = name.replace("_", "-")
-        if name in (*_NO_FLAG, "unshared") or value == getattr(defaults, name):
+        if name in (*SEARCHED, "unshared") or value == getattr(defaults, name):
             continue
         if isinstance(value, bool):
             words.append(f"--{option}" if value else f"--no-{option}")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from sweeps.report.compare.ranking import OPEN, Winner
 from sweeps.report.reading.frames import StudyFrames
-from sweeps.search.pruning import FRUGAL_PRUNER
+from sweeps.search.names import FRUGAL_PRUNER
 from trainer.record import DIVERGED, FAILED, PRUNED, SUSPENDED
 
 
