@@ -14,8 +14,8 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()
-@options.takes(given=ConfirmConfig, places_given=Places)
-def command(given: options.Given, places_given: options.Given) -> int:
+@options.takes
+def command(config: ConfirmConfig, places: Places) -> int:
     """Train the best trials of a study again from other seeds, and say which is better."""
     from rich.console import Console
 
@@ -23,7 +23,6 @@ def command(given: options.Given, places_given: options.Given) -> int:
     from sweeps.report.publish import conclude
     from sweeps.view import open_view
 
-    config, places = ConfirmConfig(**given), Places(**places_given)
     console = Console()
     with open_view(console) as view:
         done = confirm(config, places, view)

@@ -15,22 +15,19 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()
-@options.takes(
-    study_given=options.Flags(ConfirmConfig, only=("study",)),
-    places_given=options.Flags(Places, only=("tracking_uri", "data")),
-)
+@options.takes
 def command(
     *,
-    study_given: options.Given,
+    chosen: Annotated[ConfirmConfig, options.Flags(ConfirmConfig, only=["study"])],
     trial: Annotated[
         int | None, typer.Option(help="Its number.", show_default="the winner", metavar="N")
     ] = None,
-    places_given: options.Given,
+    places: Annotated[Places, options.Flags(Places, only=["tracking_uri", "data"])],
 ) -> int:
     """Register the best weights of a trial as a model of MLflow, and call it champion."""
     from sweeps.champion import promote
 
-    promotion = promote(study_given.get("study"), Places(**places_given), trial)
+    promotion = promote(chosen.study, places, trial)
     print("\n".join(promotion.lines))
     return 0
 

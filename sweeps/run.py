@@ -17,18 +17,13 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()
-@options.takes(
-    sweep_given=SweepConfig,
-    train_given=options.Flags(TrainConfig, but=SEARCHED),
-    places_given=Places,
-    repeats_given=options.Flags(ConfirmConfig, only=("repeats",)),
-)
+@options.takes
 def sweep(
     *,
-    sweep_given: options.Given,
-    train_given: options.Given,
+    given: Annotated[options.Given, options.Flags(SweepConfig)],
+    train_given: Annotated[options.Given, options.Flags(TrainConfig, but=SEARCHED)],
     settings: options.Settings = None,
-    places_given: options.Given,
+    places: Places,
     confirm: Annotated[
         int,
         typer.Option(
@@ -37,7 +32,7 @@ def sweep(
             metavar="K",
         ),
     ] = 0,
-    repeats_given: options.Given,
+    repeats: Annotated[options.Given, options.Flags(ConfirmConfig, only=["repeats"])],
     promote: Annotated[
         bool,
         typer.Option(
@@ -63,13 +58,12 @@ def sweep(
     from sweeps.session import run_sweep
     from sweeps.view import open_view
 
-    if "objective" in sweep_given:
-        first, _, second = (part.strip() for part in sweep_given["objective"].partition(","))
-        sweep_given |= {"objective": first, "second": second}
+    if "objective" in given:
+        first, _, second = (part.strip() for part in given["objective"].partition(","))
+        given |= {"objective": first, "second": second}
     train = TrainConfig().having(train_given | options.parse_settings(settings or ()))
-    config = SweepConfig(train=train, **sweep_given)
+    config = SweepConfig(train=train, **given)
     check_sweep(config)
-    places = Places(**places_given)
     best = None
     if confirm or config.compare:
         best = ConfirmConfig(
@@ -78,7 +72,7 @@ def sweep(
             workers=config.workers,
             executor=config.executor,
             timeout=config.timeout,
-            **repeats_given,
+            **repeats,
         )
     console = Console()
     if dry_run:

@@ -12,10 +12,11 @@ import pytest
 from samples import Said
 
 from sweeps import Places, SweepConfig, load_trials, sweep
+from sweeps.config import ConfirmConfig
 from sweeps.confirm import main
 from sweeps.errors import SweepError, UnknownStudy
 from sweeps.journal import journal_storage
-from sweeps.repeats import ConfirmConfig, confirm
+from sweeps.repeats import confirm
 from sweeps.report.compare.ranking import rank
 from sweeps.report.reading.frames import StudyFrames, load_study
 from trainer.config import TrainConfig

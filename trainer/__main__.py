@@ -32,10 +32,10 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 @app.command()
-@options.takes(given=TrainConfig, places=Places)
+@options.takes
 def train(
     *,
-    given: options.Given,
+    given: Annotated[options.Given, options.Flags(TrainConfig)],
     settings: options.Settings = None,
     preset: Annotated[
         str | None,
@@ -57,7 +57,7 @@ def train(
         ),
     ] = False,
     checkpoints: Annotated[str, typer.Option(help=CHECKPOINTS_HELP)] = "best,last",
-    places: options.Given,
+    places: Places,
 ) -> int:
     """Train one run, a line an epoch, and log it to MLflow. What was trained before is reused."""
     from dataclasses import replace
@@ -72,9 +72,9 @@ def train(
     from trainer.store import StageStore
     from trainer.tracking import MlflowTracker
 
-    paths, where = Paths.here(), Places(**places)
-    folder = where.data or paths.data
-    uri = where.tracking_uri or paths.tracking_uri
+    paths = Paths.here()
+    folder = places.data or paths.data
+    uri = places.tracking_uri or paths.tracking_uri
     if preset is not None and preset not in PRESETS:
         raise ConfigError(unknown("preset", preset, PRESETS))
     if preset is not None and from_run is not None:
@@ -92,7 +92,7 @@ def train(
             raise ConfigError("--verify must have the run's own config; leave other options away.")
         return _verify(logged, folder)
     prepare(config.dataset, folder, config.image_size)
-    store = StageStore(where.stages or paths.stages)
+    store = StageStore(places.stages or paths.stages)
     tracker = MlflowTracker(uri, "trainer", paths.artifacts("trainer"), store)
 
     def show(result: EpochResult) -> None:

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, is_dataclass
 from inspect import Parameter
 from types import FrameType
 from typing import Annotated, Any, TypeVar, get_origin, get_type_hints
@@ -36,7 +37,7 @@ Settings = Annotated[
 
 
 class Flags:
-    """The flags of a config class, made of its settings.
+    """The flags of a config class, made of its settings; those of a base class come last.
 
     Args:
         config: a dataclass whose fields are declared by `trainer.settings.setting`.
@@ -47,18 +48,18 @@ class Flags:
     def __init__(
         self, config: type, *, only: Collection[str] = (), but: Collection[str] = ()
     ) -> None:
-        hints = get_type_hints(config)
-        self._settings = {
-            item.name: (_flag_of(item.name, declared), declared, hints[item.name], item.default)
-            for item, declared in settings_of(config)
+        kinds, own = get_type_hints(config), inspect.get_annotations(config)
+        self._flags = {
+            item.name: _Flag(item.name, kinds[item.name], item.default, declared)
+            for item, declared in sorted(settings_of(config), key=lambda it: it[0].name not in own)
             if declared.flag != "" and item.name not in but and (not only or item.name in only)
         }
 
     def parameters(self) -> list[Parameter]:
-        """What typer makes options of; one that is not given is None."""
+        """What typer makes options of; the value of one that is not given is None."""
         return [
-            Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=_option(*about))
-            for name, about in self._settings.items()
+            Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=flag.option())
+            for name, flag in self._flags.items()
         ]
 
     def given(self, values: Given) -> Given:
@@ -67,69 +68,103 @@ class Flags:
         Raises:
             ConfigError: a text that cannot be parsed.
         """
-        taken = {name: values.pop(name) for name in self._settings}
-        return {name: self._parse(name, it) for name, it in taken.items() if it is not None}
-
-    def _parse(self, name: str, value: Any) -> Any:
-        flag, declared, kind, _ = self._settings[name]
-        if declared.parse is not None:
-            return declared.parse(value)
-        if get_origin(kind) is Mapping:
-            return parse_settings(value, flag)
-        return tuple(value) if isinstance(value, list) else value
+        taken = {name: values.pop(name) for name in self._flags}
+        return {name: self._flags[name].parse(it) for name, it in taken.items() if it is not None}
 
 
-def takes(**configs: Flags | type) -> Callable[[Callable[..., T]], Callable[..., T]]:
-    """Decorate a command: it has the flags of these config classes, in place of each argument.
+def takes(command: Callable[..., T]) -> Callable[..., T]:
+    """Decorate a command: in place of an argument that is a config, it has the flags of its class.
 
-    The argument is what was given of them, as `Given`.
+    An argument of type `Annotated[Given, Flags(...)]` is what was given of some flags, one whose
+    type is a config class itself is made of that, `Annotated[Places, Flags(...)]` likewise.
     """
-    flags = {name: it if isinstance(it, Flags) else Flags(it) for name, it in configs.items()}
+    own = inspect.signature(command, eval_str=True).parameters
+    configs = {name: found for name, it in own.items() if (found := _config_of(it.annotation))}
+    parameters = [
+        parameter
+        for name, it in own.items()
+        for parameter in (
+            configs[name][1].parameters()
+            if name in configs
+            else [it.replace(kind=Parameter.KEYWORD_ONLY)]
+        )
+    ]
 
-    def decorate(command: Callable[..., T]) -> Callable[..., T]:
-        own = inspect.signature(command, eval_str=True).parameters
-        parameters = [
-            parameter.replace(kind=Parameter.KEYWORD_ONLY)
-            for name, it in own.items()
-            for parameter in (flags[name].parameters() if name in flags else [it])
+    @functools.wraps(command)
+    def wrapped(**values: Any) -> T:
+        made = {name: make(**flags.given(values)) for name, (make, flags) in configs.items()}
+        return command(**made, **values)
+
+    vars(wrapped)["__signature__"] = inspect.Signature(parameters)
+    return wrapped
+
+
+def _config_of(annotation: Any) -> tuple[Callable[..., Any], Flags] | None:
+    """What makes the argument of the given values, and the flags; None: it is no config."""
+    if is_dataclass(annotation) and isinstance(annotation, type):
+        return annotation, Flags(annotation)
+    flags = [it for it in getattr(annotation, "__metadata__", ()) if isinstance(it, Flags)]
+    return (annotation.__origin__, flags[0]) if flags else None
+
+
+@dataclass(frozen=True)
+class _Flag:
+    """The flag of a field.
+
+    Attributes:
+        name: of the field.
+        kind: its type.
+        default: its default; `MISSING` where a function makes it.
+        declared: all else.
+    """
+
+    name: str
+    kind: Any
+    default: Any
+    declared: Setting
+
+    @property
+    def spelling(self) -> str:
+        """As on the command line."""
+        return self.declared.flag or f"--{self.name.replace('_', '-')}"
+
+    @property
+    def is_repeated(self) -> bool:
+        """Whether it may be given more than once."""
+        return get_origin(self.kind) in (Mapping, tuple)
+
+    def option(self) -> Any:
+        """The annotation of which typer makes an option."""
+        kind, metavar, spelling = self.kind, self.declared.metavar, self.spelling
+        if self.is_repeated:
+            kind, metavar = list[str], metavar or "NAME=VALUE"
+        elif self.declared.parse is not None:
+            kind = str
+        if self.default is True:
+            spelling = f"{spelling}/--no-{spelling[2:]}"
+        return Annotated[
+            kind | None,
+            typer.Option(
+                spelling, help=self.declared.help, metavar=metavar, show_default=self._shown()
+            ),
         ]
 
-        @functools.wraps(command)
-        def wrapped(**values: Any) -> T:
-            given = {name: it.given(values) for name, it in flags.items()}
-            return command(**given, **values)
+    def parse(self, value: Any) -> Any:
+        """The value of the field for what typer gives."""
+        if self.declared.parse is not None:
+            return self.declared.parse(value)
+        if get_origin(self.kind) is Mapping:
+            return parse_settings(value, self.spelling)
+        return tuple(value) if isinstance(value, list) else value
 
-        vars(wrapped)["__signature__"] = inspect.Signature(parameters)
-        return wrapped
-
-    return decorate
-
-
-def _flag_of(name: str, declared: Setting) -> str:
-    return declared.flag or f"--{name.replace('_', '-')}"
-
-
-def _option(flag: str, declared: Setting, kind: Any, default: Any) -> Any:
-    """The annotation of which typer makes an option."""
-    spelled, shown = flag, declared.shown
-    if default is True:
-        spelled, shown = f"{flag}/--no-{flag[2:]}", flag[2:]
-    elif default is False:
-        shown = ""
-    several = get_origin(kind) in (Mapping, tuple)
-    if several:
-        kind = list[str]
-    elif declared.parse is not None:
-        kind = str
-    if shown is None and not several and default not in (None, ""):
-        shown = str(default)
-    option = typer.Option(
-        spelled,
-        help=declared.help,
-        metavar="NAME=VALUE" if several and declared.metavar is None else declared.metavar,
-        show_default=shown or False,
-    )
-    return Annotated[kind | None, option]
+    def _shown(self) -> str | bool:
+        """The default in `--help`, or False."""
+        if self.declared.shown is not None:
+            return self.declared.shown
+        if self.default is True:
+            return self.spelling[2:]
+        is_empty = self.default is None or self.default is False or self.default == ""
+        return False if is_empty or self.is_repeated else str(self.default)
 
 
 def parse_settings(words: Sequence[str], flag: str = "--set") -> dict[str, Any]:

@@ -19,7 +19,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()
-@options.takes(places=options.Flags(Places, only=("tracking_uri",)))
+@options.takes
 def report(
     *,
     study: Annotated[
@@ -58,10 +58,10 @@ def report(
             metavar="PATH.toml",
         ),
     ] = None,
-    places: options.Given,
+    places: Annotated[Places, options.Flags(Places, only=["tracking_uri"])],
 ) -> int:
     """Show what a study found. It need not have ended."""
-    tracking_uri = places.get("tracking_uri")
+    tracking_uri = places.tracking_uri
     if next_file is not None:
         if len(study or ()) > 1 or format != "table" or frame is not None or out is not None:
             raise SweepError(

@@ -16,7 +16,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()
-@options.takes(given=options.Flags(TrainConfig, only=("epochs",)))
+@options.takes
 def show_space(
     *,
     space: Annotated[
@@ -27,7 +27,7 @@ def show_space(
             metavar="[SPACE]",
         ),
     ] = "",
-    given: options.Given,
+    base: Annotated[TrainConfig, options.Flags(TrainConfig, only=["epochs"])],
     show: Annotated[
         bool, typer.Option("--show", help="Print the file of the default space, to be changed.")
     ] = False,
@@ -38,7 +38,6 @@ def show_space(
     if show:
         print(default_text(), end="")
         return 0
-    base = TrainConfig(**given)
     opened = open_space(space)
     opened.check(base)
     rows = [(name, f"{count:>7}", what) for name, count, what in opened.rows(base)]
