@@ -71,6 +71,10 @@ class Flags:
         taken = {name: values.pop(name) for name in self._flags}
         return {name: self._flags[name].parse(it) for name, it in taken.items() if it is not None}
 
+    def words(self, name: str, value: Any) -> list[str]:
+        """The words on a command line that give a field this value; none where it has no flag."""
+        return self._flags[name].words(value) if name in self._flags else []
+
 
 def takes(command: Callable[..., T]) -> Callable[..., T]:
     """Decorate a command: in place of an argument that is a config, it has the flags of its class.
@@ -156,6 +160,12 @@ class _Flag:
         if get_origin(self.kind) is Mapping:
             return parse_settings(value, self.spelling)
         return tuple(value) if isinstance(value, list) else value
+
+    def words(self, value: Any) -> list[str]:
+        """What `parse` reads as this value; of a single one."""
+        if self.kind is bool:
+            return [self.spelling if value else f"--no-{self.spelling[2:]}"]
+        return [self.spelling, str(value)]
 
     def _shown(self) -> str | bool:
         """The default in `--help`, or False."""

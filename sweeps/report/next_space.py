@@ -24,7 +24,7 @@ from sweeps.space.file import parse_space
 from sweeps.space.parameter import EPOCHS
 from trainer.config import TrainConfig
 from trainer.errors import ConfigError
-from trainer.options import parse_settings
+from trainer.options import Flags, parse_settings
 
 _UP_TO_EPOCHS = re.compile(r"step_size|scheduler\..+")
 _TOP = re.compile(r"study:.+:top=(\d+)")
@@ -158,18 +158,18 @@ def _has(space: DeclaredSpace, base: TrainConfig, frames: StudyFrames, known: st
 def _flags(frames: StudyFrames, base: TrainConfig, advised: Mapping[str, str]) -> list[str]:
     """The flags of a sweep that has the study's settings, save what is advised."""
     defaults, flags, words = TrainConfig(), dict[str, str](), list[str]()
+    known = Flags(TrainConfig, but=SEARCHED)
     for item in fields(TrainConfig):
         name, value = item.name, getattr(base, item.name)
-        option = name.replace("_", "-")
-        if name in (*SEARCHED, "unshared") or value == getattr(defaults, name):
+        if value == getattr(defaults, name):
             continue
-        if isinstance(value, bool):
-            words.append(f"--{option}" if value else f"--no-{option}")
-        elif isinstance(value, Mapping):
+        if isinstance(value, Mapping):
             owner = "" if name == "optimizer_args" else f"{name.removesuffix('_args')}."
             words += [word for key, it in value.items() for word in ("--set", f"{owner}{key}={it}")]
-        else:
-            flags[f"--{option}"] = str(value)
+        elif isinstance(value, bool):
+            words += known.words(name, value)
+        elif named := known.words(name, value):
+            flags[named[0]] = named[1]
     usual = {item.name: item.default for item in fields(SweepConfig) if item.default is not MISSING}
     if (objective := frames.settings.get("objective", usual["objective"])) != usual["objective"]:
         flags["--objective"] = str(objective)

@@ -189,9 +189,8 @@ def _open(config: SweepConfig, paths: Paths, storage: BaseStorage | None, id: st
             f"Study {name!r} must be "
             + ("the one that this study began to learn from." if id else "one of sweeps.run.")
         )
-    others = {*names, *(path.stem for path in journal.parent.glob("*.journal"))} - {
-        config.study_name
-    }
+    journals = {path.stem for path in journal.parent.glob("*.journal")}
+    others = {*names, *journals} - {config.study_name}
     if not others:
         raise UnknownStudy(f"Study {name!r} must be there to be learned from, but none is.")
     raise UnknownStudy(unknown("study", name, others))
