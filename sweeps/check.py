@@ -1,4 +1,4 @@
-"""Whether a sweep can be run: what needs torch, Optuna or its search space to tell."""
+"""Check of a whole sweep, which needs torch, Optuna and the search space."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from trainer.references import is_reference
 
 
 def check_sweep(config: SweepConfig) -> None:
-    """Refuse a base config, a space, a sampler and a pruner that are not there or do not fit.
+    """Check that base config, space, sampler and pruner exist and fit together.
 
     Raises:
         ConfigError: the message names what was got and what may be.

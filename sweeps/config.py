@@ -1,4 +1,4 @@
-"""`SweepConfig`: what a sweep searches and how; and where it keeps things, and what it confirms."""
+"""`SweepConfig`: what a sweep searches and how; `ConfirmConfig` and `Places` besides."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Places(trainer.paths.Places):
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """How epochs are executed on this machine; their numbers do not depend on it."""
+    """How epochs are executed on this machine; results do not depend on it."""
 
     workers: int = setting(
         0, "Epochs trained at once.", whole(0), shown="auto: cores / threads", parse=parse_workers
@@ -98,11 +98,11 @@ class ConfirmConfig(Execution):
 
 @dataclass(frozen=True, kw_only=True)
 class SweepConfig(Execution):
-    """One sweep: each field with its default, what it is, and what it may be.
+    """Configuration of one sweep.
 
-    Construction checks each field by itself, and needs neither Optuna nor any file; `sweeps.check`
-    checks whether the whole can be run. `train` is what all trials have in common; values from the
-    space override it.
+    Construction checks each field by itself, without Optuna and without reading files;
+    `sweeps.check.check_sweep` checks the whole. `train` is the config that all trials share; values
+    from the space override it.
 
     Raises:
         ConfigError: a field is out of its range; the message names what was got and what may be.
@@ -199,7 +199,7 @@ class SweepConfig(Execution):
 
     @cached_property
     def study_name(self) -> str:
-        """`study`, or where that is empty a name made from the settings, which reads the space."""
+        """`study` if given, else a name derived from the settings; deriving it reads the space."""
         return self.study or _name(self)
 
     @property

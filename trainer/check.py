@@ -1,4 +1,4 @@
-"""Whether a config can be trained: what needs torch, users' code or the file system to tell."""
+"""Check of a whole config, which needs torch, user code and the file system."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _DATASET_FORMS = (*DATASETS, "FOLDER/", "PATH.npz", REFERENCE)
 
 
 def check_train(config: TrainConfig) -> None:
-    """Refuse what torch or users' code would refuse later; to be called once before training.
+    """Check that the config can be trained; call it once, before training.
 
     Raises:
-        ConfigError: the data set, the model, the optimizer or the schedule cannot be had.
+        ConfigError: the data set, model, optimizer or schedule does not exist, or torch refuses it.
     """
     _check_dataset(config.dataset)
     check_model(config.model, config.model_args)

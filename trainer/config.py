@@ -24,10 +24,10 @@ _OWNERS = ("optimizer", "scheduler", "model")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """One training run: each field with its default, what it is, and what it may be.
+    """Configuration of one training run.
 
-    Construction checks each field by itself, and needs neither torch nor any file; `trainer.check`
-    checks whether the whole can be trained. A reference is `package.module:name` of users' code.
+    Construction checks each field by itself, without torch and without reading files;
+    `trainer.check.check_train` checks the whole. `package.module:name` is a reference to user code.
 
     Raises:
         ConfigError: a field is out of its range; it says which, what was got and what may be.

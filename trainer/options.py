@@ -1,4 +1,4 @@
-"""Command-line flags, made of the settings of config classes; and how a command ends."""
+"""Command-line flags generated from config classes, and the exit status of a command."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from trainer.settings import Setting, settings_of
 T = TypeVar("T")
 
 Given = dict[str, Any]
-"""The values that were given on the command line, by the names of a config's fields."""
+"""The values given explicitly on the command line, by field name."""
 
 Settings = Annotated[
     list[str] | None,
@@ -37,12 +37,12 @@ Settings = Annotated[
 
 
 class Flags:
-    """The flags of a config class, made of its settings; those of a base class come last.
+    """Command-line flags of a config class; inherited fields come last.
 
     Args:
         config: a dataclass whose fields are declared by `trainer.settings.setting`.
-        only: names of the fields that get a flag; none: all.
-        but: names of fields that get none.
+        only: fields to include; empty: all.
+        but: fields to leave out.
     """
 
     def __init__(
@@ -56,14 +56,14 @@ class Flags:
         }
 
     def parameters(self) -> list[Parameter]:
-        """What typer makes options of; the value of one that is not given is None."""
+        """Parameters that typer turns into options; a flag that is not given is None."""
         return [
             Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=flag.option())
             for name, flag in self._flags.items()
         ]
 
     def given(self, values: Given) -> Given:
-        """Take the values of these flags out of `values`, and parse those that were given.
+        """Remove the values of these flags from `values`; return those given, parsed.
 
         Raises:
             ConfigError: a text that cannot be parsed.
@@ -72,15 +72,16 @@ class Flags:
         return {name: self._flags[name].parse(it) for name, it in taken.items() if it is not None}
 
     def words(self, name: str, value: Any) -> list[str]:
-        """The words on a command line that give a field this value; none where it has no flag."""
+        """Command-line words that set a field to this value; empty if it has no flag."""
         return self._flags[name].words(value) if name in self._flags else []
 
 
 def takes(command: Callable[..., T]) -> Callable[..., T]:
-    """Decorate a command: in place of an argument that is a config, it has the flags of its class.
+    """Decorator that replaces each config argument of a command by the flags of its class.
 
-    An argument of type `Annotated[Given, Flags(...)]` is what was given of some flags, one whose
-    type is a config class itself is made of that, `Annotated[Places, Flags(...)]` likewise.
+    The command receives an instance for an argument annotated with a config class, or with
+    `Annotated[Config, Flags(...)]` where only some fields have flags here. For
+    `Annotated[Given, Flags(...)]` it receives only the values given explicitly.
     """
     own = inspect.signature(command, eval_str=True).parameters
     configs = {name: found for name, it in own.items() if (found := _config_of(it.annotation))}
@@ -104,7 +105,7 @@ def takes(command: Callable[..., T]) -> Callable[..., T]:
 
 
 def _config_of(annotation: Any) -> tuple[Callable[..., Any], Flags] | None:
-    """What makes the argument of the given values, and the flags; None: it is no config."""
+    """Constructor and flags of a config argument; None for any other argument."""
     if is_dataclass(annotation) and isinstance(annotation, type):
         return annotation, Flags(annotation)
     flags = [it for it in getattr(annotation, "__metadata__", ()) if isinstance(it, Flags)]
@@ -117,9 +118,9 @@ class _Flag:
 
     Attributes:
         name: of the field.
-        kind: its type.
-        default: its default; `MISSING` where a function makes it.
-        declared: all else.
+        kind: type of the field.
+        default: of the field; `MISSING` if it has a factory.
+        declared: the remaining metadata.
     """
 
     name: str
@@ -129,7 +130,7 @@ class _Flag:
 
     @property
     def spelling(self) -> str:
-        """As on the command line."""
+        """The flag as written on the command line."""
         return self.declared.flag or f"--{self.name.replace('_', '-')}"
 
     @property
@@ -138,7 +139,7 @@ class _Flag:
         return get_origin(self.kind) in (Mapping, tuple)
 
     def option(self) -> Any:
-        """The annotation of which typer makes an option."""
+        """Annotation that typer turns into an option."""
         kind, metavar, spelling = self.kind, self.declared.metavar, self.spelling
         if self.is_repeated:
             kind, metavar = list[str], metavar or "NAME=VALUE"
@@ -154,7 +155,7 @@ class _Flag:
         ]
 
     def parse(self, value: Any) -> Any:
-        """The value of the field for what typer gives."""
+        """Convert the value from typer to that of the field."""
         if self.declared.parse is not None:
             return self.declared.parse(value)
         if get_origin(self.kind) is Mapping:
@@ -162,13 +163,13 @@ class _Flag:
         return tuple(value) if isinstance(value, list) else value
 
     def words(self, value: Any) -> list[str]:
-        """What `parse` reads as this value; of a single one."""
+        """Command-line words for this value; not for repeated flags."""
         if self.kind is bool:
             return [self.spelling if value else f"--no-{self.spelling[2:]}"]
         return [self.spelling, str(value)]
 
     def _shown(self) -> str | bool:
-        """The default in `--help`, or False."""
+        """Default as shown in `--help`; False if none is shown."""
         if self.declared.shown is not None:
             return self.declared.shown
         if self.default is True:

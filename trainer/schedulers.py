@@ -1,4 +1,4 @@
-"""Learning-rate schedulers by name: torch's classes or users' own, and the arguments they take."""
+"""Learning-rate schedulers by name or reference, and the arguments they take."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Settings: a field of a config class with its type, default, checks and help in one declaration.
+"""Settings: fields of config classes, each declared once with type, default, checks and help.
 
-A command's flags, its `--help` and the validation of a config all follow from that declaration; see
-`trainer.options.takes` for the flags.
+Command-line flags, `--help` and validation follow from that declaration; `trainer.options.takes`
+generates the flags.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from trainer.errors import ConfigError, unknown
 from trainer.references import is_reference
 
 REFERENCE = "package.module:name"
-"""The form of a reference to users' own code."""
+"""Form of a reference to user code."""
 
 T = TypeVar("T")
 Check = Callable[[str, Any], Any]
@@ -26,15 +26,15 @@ _KEY = "setting"
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What a field says of itself besides its name, type and default.
+    """Metadata of a field, besides its name, type and default.
 
     Attributes:
         help: one line for people.
         checks: applied in order when a config is constructed; None, as a default, passes.
-        flag: on the command line; None: the field's name in kebab case, "": no flag.
-        metavar: stands for the value in `--help`; None: the type.
-        shown: the default in `--help`; None: the value itself.
-        parse: makes the value of the flag's text, where the type alone does not say how.
+        flag: command-line flag; None: the field's name in kebab case, "": no flag.
+        metavar: placeholder of the value in `--help`; None: the type.
+        shown: default as shown in `--help`; None: the value itself.
+        parse: converts the flag's text; None: typer converts it by type.
     """
 
     help: str
@@ -56,7 +56,7 @@ def setting(
 ) -> T:
     """Declare a field of a config class; see `Setting` for the arguments.
 
-    Fields that are true or false, or arguments by name, are checked to be that.
+    Booleans and mappings are checked to be such without a check of their own.
     """
     if isinstance(default, bool):
         checks = (_true_or_false, *checks)
@@ -76,7 +76,7 @@ def setting(
 
 
 def settings_of(config: Any) -> Iterator[tuple[Field[Any], Setting]]:
-    """The declared settings of a config or its class, in order."""
+    """Fields of a config, or of its class, with their metadata, in order."""
     return ((it, it.metadata[_KEY]) for it in fields(config) if _KEY in it.metadata)
 
 
@@ -96,7 +96,7 @@ def check_fields(config: Any) -> None:
 
 
 def one_of(allowed: Iterable[str], *, or_reference: bool = False) -> Check:
-    """One of some names, or a reference to users' code."""
+    """One of these names, or a reference to user code."""
     names = tuple(allowed)
 
     def check(name: str, got: Any) -> Any:
@@ -108,7 +108,7 @@ def one_of(allowed: Iterable[str], *, or_reference: bool = False) -> Check:
 
 
 def words_of(*allowed: str) -> Check:
-    """Some of these words with commas between; kept in this order."""
+    """Some of these words, separated by commas; normalized to this order."""
     word_of = one_of(allowed)
 
     def check(name: str, got: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Names of samplers and pruners, and what each of them can do; needs no Optuna."""
+"""Names of samplers and pruners, and what each of them supports; imports no Optuna."""
 
 from __future__ import annotations
 
