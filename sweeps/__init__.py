@@ -6,11 +6,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sweeps.config import SweepConfig
+    from sweeps.config import Places, SweepConfig
     from sweeps.errors import SweepError
     from sweeps.library import SweepResult, sweep
     from sweeps.report.reading.frames import load_curves, load_trials
-    from sweeps.session import Places
     from trainer.config import TrainConfig
 
 __all__ = [
@@ -25,7 +24,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Places": "sweeps.session",
+    "Places": "sweeps.config",
     "SweepConfig": "sweeps.config",
     "SweepError": "sweeps.errors",
     "SweepResult": "sweeps.library",

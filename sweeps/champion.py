@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from mlflow import MlflowClient
 
+    from sweeps.config import Places
     from sweeps.report.reading.frames import StudyFrames
-    from sweeps.session import Places
     from trainer.served import Served
 
 ALIAS = "champion"

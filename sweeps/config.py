@@ -1,4 +1,4 @@
-"""`SweepConfig`: all that a sweep is asked to do."""
+"""`SweepConfig`: what a sweep searches and how; `ConfirmConfig` and `Places` besides."""
 
 from __future__ import annotations
 
@@ -10,99 +10,195 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from sweeps.search.objectives import SECOND_OBJECTIVES
-from sweeps.search.pruning import (
-    FRUGAL_PRUNER,
-    NO_PRUNER,
-    PROMOTION_PRUNER,
-    least_epochs,
-    make_pruner,
-)
-from sweeps.search.sampling import (
+import trainer.paths
+from sweeps.search.names import (
     COMPLETE_ONLY,
     EVERY_POINT,
     FRUGAL,
+    FRUGAL_PRUNER,
     GRID,
-    LEARN_FROM_OTHERS,
-    ONE_OBJECTIVE_ONLY,
-    SETTLED,
+    NO_PRUNER,
+    PROMOTION_PRUNER,
     TPE,
-    TWO_OBJECTIVES_ONLY,
-    Search,
-    make_sampler,
 )
+from sweeps.search.objectives import SECOND_OBJECTIVES
 from sweeps.space import Space, open_space
 from trainer.config import TrainConfig
 from trainer.errors import ConfigError, unknown
 from trainer.metrics import OBJECTIVES, VAL_LOSS
-from trainer.record import CheckpointRule
-from trainer.references import is_reference
+from trainer.record import CHECKPOINTS_HELP, CheckpointRule
+from trainer.settings import check_fields, one_of, positive, setting, share, whole
 
 EXECUTORS = ("local", "inline")
 
 _SHARE_OF_COMPARED = 0.5  # of all epochs, where values are compared: see benchmarks/RESULTS.md
 
+_SHARE_OF_COMPARED = 0.5  # of all epochs, where values are compared: see benchmarks/RESULTS.md
+
+
+def parse_workers(text: str) -> int:
+    """How many workers: "auto" is 0.
+
+    Raises:
+        ConfigError: another word, or a number below 1.
+    """
+    if text == "auto":
+        return 0
+    if not text.isdigit() or int(text) < 1:
+        raise ConfigError(
+            f"workers must be auto or a whole number of at least 1, but got {text!r}."
+        )
+    return int(text)
+
+
+def _is_file_name(name: str, got: Any) -> Any:
+    if got and not re.fullmatch(r"[\w.\-]{1,100}", got):
+        raise ConfigError(
+            f"{name} must be 1 to 100 letters, digits and any of . _ - (it names a file), but got "
+            f"{got!r}."
+        )
+    return got
+
 
 @dataclass(frozen=True, kw_only=True)
-class SweepConfig:
-    """One sweep, validated on construction.
+class Places(trainer.paths.Places):
+    """Where a sweep keeps things; None: in the working folder."""
 
-    Attributes:
-        train: what every trial has in common; what the space decides goes before it.
-        space: a PATH.toml or `package.module:function` that says what a trial may be; "": the
-            default.
-        trials: how many the study is to have in all, whatever became of them.
-        study: its name; made from the settings where none is given.
-        objective: the metric trials are judged by, at its best epoch; a name in `OBJECTIVES`.
-        second: what they are judged by beside it, a name in `SECOND_OBJECTIVES`; "": nothing.
-        sampler: FrugalSampler, a class of `optuna.samplers`, or `package.module:Class`; where none
-            is given FrugalSampler, or TPESampler with two objectives or a warm start.
-        sampler_args: further arguments of that class, by name.
-        pruner: which trials get further epochs: FrugalPruner, PromotionPruner, a class of
-            `optuna.pruners`, `package.module:Class`, or "none", which NopPruner means too; where
-            none is given FrugalPruner with FrugalSampler, "none" with two objectives and with
-            samplers that learn from complete trials only, and PromotionPruner else.
-        pruner_args: further arguments of that class, by name.
-        search_seed: of the samplers; `train.seed` is that of weights and data order alone.
-        executor: "local" trains in worker processes, "inline" in this one.
-        workers: how many train at once; 0 means one for every `train.threads` cores.
-        until_settled: end once the second half of the trials, 20 or more (with `compare` of each
-            value), improved the best value by less than this share of it; None: all trials.
-        timeout: seconds after which no further epoch is begun; None: no limit.
-        checkpoints: which states are kept with each run.
-        fresh: set a study of this name aside and begin anew.
-        enqueue: points that are tried first; see `sweeps.known`.
-        compare: a name that every trial has and that is one of some values: each value gets as many
-            trials and epochs, chosen by its own results, and the best of each are then trained
-            from other seeds; "": nothing is compared.
-        warm_start: an earlier study, from whose trials the sampler learns too; "": none.
+    storage: str | None = setting(
+        None, "Optuna's storage URL.", metavar="URL", shown="./mlruns/studies/NAME.journal"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """How epochs are executed on this machine; results do not depend on it."""
+
+    workers: int = setting(
+        0, "Epochs trained at once.", whole(0), shown="auto: cores / threads", parse=parse_workers
+    )
+    executor: str = setting(
+        "local", "local: worker processes; inline: this one, for a debugger.", one_of(EXECUTORS)
+    )
+    timeout: float | None = setting(
+        None, "Begin no epoch after so many seconds.", positive, metavar="SECONDS"
+    )
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfirmConfig(Execution):
+    """Which trials of a study are trained again from other seeds."""
+
+    study: str | None = setting(None, "Name of the study.", metavar="NAME", shown="the newest")
+    top: int = setting(
+        3, "How many of its best trials; of each value where it compares some.", whole(1)
+    )
+    repeats: int = setting(
+        5,
+        "Other seeds that the best trials are trained from; where values are compared, those after "
+        "the second only for the best trial of each value.",
+        whole(1),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepConfig(Execution):
+    """Configuration of one sweep.
+
+    Construction checks each field by itself, without Optuna and without reading files;
+    `sweeps.check.check_sweep` checks the whole. `train` is the config that all trials share; values
+    from the space override it.
 
     Raises:
         ConfigError: a field is out of its range; the message names what was got and what may be.
     """
 
     train: TrainConfig = field(default_factory=TrainConfig)
-    space: str = ""
-    trials: int = 50
-    study: str = ""
-    objective: str = VAL_LOSS
-    second: str = ""
-    sampler: str = ""
-    sampler_args: Mapping[str, Any] = field(default_factory=dict)
-    pruner: str = ""
-    pruner_args: Mapping[str, Any] = field(default_factory=dict)
-    search_seed: int = 0
-    executor: str = "local"
-    workers: int = 0
-    until_settled: float | None = None
-    timeout: float | None = None
-    checkpoints: CheckpointRule = CheckpointRule()  # noqa: RUF009 - frozen
-    fresh: bool = False
-    enqueue: tuple[str, ...] = ()
-    compare: str = ""
-    warm_start: str = ""
+    trials: int = setting(50, "Trials the study is to have in all, however they ended.", whole(1))
+    study: str = setting("", "Name of the study.", _is_file_name, shown="made from the settings")
+    space: str = setting(
+        "",
+        "What is searched: a PATH.toml or package.module:function; see sweeps.space.",
+        shown="optimizer, lr, step_size, gamma",
+    )
+    objective: str = setting(
+        VAL_LOSS,
+        "val_loss, running_loss, train_loss or val_accuracy, at its best epoch; or two, as in "
+        "val_loss,seconds: with the seconds of training, or any other of these.",
+        one_of(OBJECTIVES),
+    )
+    second: str = setting("", "The second of two objectives; empty: there is one.", flag="")
+    sampler: str = setting(
+        "",
+        "What suggests values: FrugalSampler, a class of optuna.samplers, or "
+        "package.module:Class. FrugalSampler: learns from every epoch, and suggests what is "
+        "expected to gain most for each; TPESampler: learns from all trials, fits any space; "
+        "RandomSampler: the yardstick for the others; GridSampler: "
+        "every point of a small space once; QMCSampler: spread more evenly than random; "
+        "GPSampler: for few, long trials, needs up to seconds to suggest one; CmaEsSampler: "
+        "for many trials and numbers only, as it draws optimizers at random; NSGAIISampler: "
+        "for two objectives and some hundred trials.",
+        shown=FRUGAL,
+    )
+    sampler_args: Mapping[str, Any] = setting(
+        {}, "Argument of the sampler's class (n_startup_trials=20).", flag="--sampler-arg"
+    )
+    pruner: str = setting(
+        "",
+        "Which trials get further epochs: FrugalPruner, PromotionPruner, a class of "
+        "optuna.pruners, package.module:Class, or none. FrugalPruner: those that are expected "
+        "to gain most for each, a quarter of all epochs at most; PromotionPruner: at epoch 1, "
+        "2, 4, ... the better half; both stop no trial, but suspend it. PercentilePruner: "
+        "after 5 full trials, stop whatever is not in their best quarter; MedianPruner: not in "
+        "their better half; SuccessiveHalvingPruner: not in the best third at epoch 2, 6, 18, "
+        "..., from the first trial on; HyperbandPruner: likewise, but some trials are judged "
+        "later, in case early values mislead; PatientPruner: no better value for 5 epochs, "
+        "whatever the others have; none: train all to the end, as GPSampler, CmaEsSampler, "
+        "NSGAIISampler, NSGAIIISampler and two objectives need.",
+        shown=FRUGAL_PRUNER,
+    )
+    pruner_args: Mapping[str, Any] = setting(
+        {}, "Argument of the pruner's class (n_warmup_steps=3).", flag="--pruner-arg"
+    )
+    search_seed: int = setting(
+        0,
+        "Of the sampler: other trials, from the same weights and data order.",
+        whole(0, below=2**32),
+    )
+    compare: str = setting(
+        "",
+        "Compare the values of this parameter: each gets as many trials and epochs, chosen by its "
+        "own results, and the best of each are then trained from other seeds.",
+        metavar="NAME",
+    )
+    enqueue: tuple[str, ...] = setting(
+        (),
+        "Try these points first: lr=0.1,optimizer=SGD, a FILE.json or .csv, or study:NAME:top=K.",
+        metavar="POINTS",
+    )
+    warm_start: str = setting(
+        "",
+        "Let the sampler (TPESampler, GPSampler or one of yours) learn from the trials of this "
+        "study, too.",
+        metavar="STUDY",
+    )
+    until_settled: float | None = setting(
+        None,
+        "End early, once the second half of the trials, 20 or more, improved the best value by "
+        "less than this share, as 0.01. What one configuration varies by between seeds is a good "
+        "choice; sweeps.confirm measures it.",
+        share,
+        metavar="SHARE",
+    )
+    checkpoints: CheckpointRule = setting(
+        CheckpointRule(), CHECKPOINTS_HELP, parse=CheckpointRule.parse
+    )
+    fresh: bool = setting(False, "Set a study of this name aside and begin anew.")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.sampler:
             name = TPE if self.second or self.warm_start else FRUGAL
             object.__setattr__(self, "sampler", name)
@@ -115,37 +211,19 @@ class SweepConfig:
         if self.compare and self.pruner == FRUGAL_PRUNER:
             args = {"share": _SHARE_OF_COMPARED, **self.pruner_args}
             object.__setattr__(self, "pruner_args", args)
-        for name, allowed in (("objective", OBJECTIVES), ("executor", EXECUTORS)):
-            if getattr(self, name) not in allowed:
-                raise ConfigError(unknown(name, getattr(self, name), allowed))
-        if not 0 <= self.search_seed < 2**32:
+        others = [name for name in SECOND_OBJECTIVES if name != self.objective]
+        if self.second and self.second not in others:
+            raise ConfigError(unknown("second objective", self.second, others))
+        if self.second and self.until_settled is not None:
             raise ConfigError(
-                f"search_seed must be at least 0 and below 2**32, but got {self.search_seed}."
+                "With until_settled there must be one objective, but got "
+                f"{','.join(self.objectives)}."
             )
-        _check_search(self)
-        if self.trials < 1:
-            raise ConfigError(f"trials must be at least 1, but got {self.trials}.")
-        if self.workers < 0:
-            raise ConfigError(f"workers must be at least 1, or auto, but got {self.workers}.")
-        if self.until_settled is not None:
-            if not 0 < self.until_settled < 1:
-                raise ConfigError(f"until_settled must be in (0, 1), but got {self.until_settled}.")
-            if self.second:
-                raise ConfigError(
-                    "With until_settled there must be one objective, but got "
-                    f"{','.join(self.objectives)}."
-                )
-        if self.timeout is not None and not self.timeout > 0:
-            raise ConfigError(f"timeout must be above 0 seconds, but got {self.timeout:g}.")
-        if not self.study:
-            object.__setattr__(self, "study", _name(self))
-        if not re.fullmatch(r"[\w.\-]{1,100}", self.study):
-            raise ConfigError(
-                "study must be 1 to 100 letters, digits and any of . _ - (it names a file), "
-                f"but got {self.study!r}."
-            )
-        if self.warm_start == self.study:
-            raise ConfigError(f"A study must learn from another one, but {self.study!r} is itself.")
+
+    @cached_property
+    def study_name(self) -> str:
+        """`study` if given, else a name derived from the settings; deriving it reads the space."""
+        return self.study or _name(self)
 
     @property
     def objectives(self) -> tuple[str, ...]:
@@ -197,69 +275,6 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         for name in sorted(old.keys() | new.keys())
         if old.get(name) != new.get(name)
     ]
-
-
-def _check_search(config: SweepConfig) -> None:
-    """Refuse objectives, samplers and pruners that cannot go together."""
-    second, sampler, pruner = config.second, config.sampler, config.pruner
-    others = [name for name in SECOND_OBJECTIVES if name != config.objective]
-    if second and second not in others:
-        raise ConfigError(unknown("second objective", second, others))
-    space = config.search_space  # raises where it cannot be read
-    search = Search(seed=config.search_seed, conditional=space.conditional)
-    make_sampler(sampler, config.sampler_args, search)  # these two raise what cannot be made
-    stopping = make_pruner(pruner, config.pruner_args, config.train.epochs)
-    unable = ONE_OBJECTIVE_ONLY if second else TWO_OBJECTIVES_ONLY
-    if sampler in unable:
-        count = "two objectives" if second else "one objective"
-        raise ConfigError(
-            f"With {count} sampler must be none of {', '.join(unable)}, but got {sampler!r}."
-        )
-    if config.compare:
-        _check_compare(config)
-    if config.warm_start and sampler not in LEARN_FROM_OTHERS and not is_reference(sampler):
-        raise ConfigError(
-            f"With a warm start sampler must be one of {', '.join(LEARN_FROM_OTHERS)} or "
-            "package.module:Class, as others learn from no trials, or from generations of their "
-            f"own, but got {sampler!r}."
-        )
-    if pruner != NO_PRUNER and second:
-        raise ConfigError(
-            "With two objectives pruner must be none, as a trial that falls behind in one may be "
-            f"ahead in the other, but got {pruner!r}."
-        )
-    if pruner != NO_PRUNER and sampler in COMPLETE_ONLY:
-        raise ConfigError(
-            f"With sampler {sampler} pruner must be none, as it learns from complete trials only, "
-            f"but got {pruner!r}."
-        )
-    least, epochs = least_epochs(stopping), config.train.epochs
-    if epochs < least:
-        raise ConfigError(
-            f"With pruner {pruner} epochs must be at least {least}, but got {epochs}; with so few "
-            "pruner may be PercentilePruner, MedianPruner or none."
-        )
-    _ = config.grid  # raises where there is no end of points
-
-
-def _check_compare(config: SweepConfig) -> None:
-    """Refuse to compare what has no values, or what a sampler goes through by itself."""
-    space = config.search_space
-    able = [name for name in space.always if len(space.choices(name)) > 1]
-    if config.compare not in able:
-        if not able:
-            raise ConfigError(
-                "compare must be a name that every trial has and that is one of some values, but "
-                f"the space has none, and got {config.compare!r}."
-            )
-        raise ConfigError(unknown("name to compare", config.compare, dict.fromkeys(able)))
-    if config.second:
-        raise ConfigError(f"With compare there must be one objective, but got {config.second!r}.")
-    if config.sampler in SETTLED:
-        raise ConfigError(
-            "With compare sampler must be one that draws values, as each value has a sampler of "
-            f"its own, but got {config.sampler!r}."
-        )
 
 
 def _name(config: SweepConfig) -> str:

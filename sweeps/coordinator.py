@@ -102,7 +102,7 @@ class Coordinator:
         self._flights = Flights(executor, store, folder)
         self._began = time.time()
         self.progress = Progress(
-            study=config.study,
+            study=config.study_name,
             trials=trials.asked(),
             epochs=config.train.epochs,
             objective=config.objective,

@@ -9,10 +9,10 @@ from dataclasses import replace
 import torch
 
 from sweeps.allocation.grants import AllocatingPruner
-from sweeps.config import SweepConfig
+from sweeps.config import Places, SweepConfig
 from sweeps.search.kinds import Kinds
 from sweeps.search.pruning import make_pruner
-from sweeps.session import Places, resolved, slots
+from sweeps.session import ready, slots
 from sweeps.showing import duration
 from trainer.config import TrainConfig
 from trainer.data import Data, prepare
@@ -31,11 +31,11 @@ def estimate(config: SweepConfig, places: Places) -> str:
     """A few lines for people: the most that would be trained, how long that takes, and the disk.
 
     Raises:
+        ConfigError: it cannot be run.
         DataError: the data set cannot be had.
     """
-    config = replace(config, train=resolved(config.train))
+    config = ready(config)
     train = config.train
-    config.search_space.check(train)
     folder = places.data or Paths.here().data
     prepare(train.dataset, folder, train.image_size)
     data = data_of(train, folder)
@@ -48,7 +48,7 @@ def estimate(config: SweepConfig, places: Places) -> str:
         most = pruner.most(outlook, trials) or most
     at_once = slots(config)
     lines = [
-        f"study {config.study}: {trials} trials of up to {train.epochs} epochs "
+        f"study {config.study_name}: {trials} trials of up to {train.epochs} epochs "
         f"on {len(data.train.labels)} images of {data.name}, validated on {len(data.val.labels)}",
         f"one epoch: {epoch_seconds:.1f} s on one worker; {at_once} at once",
         f"at most {most} epochs, {duration(most * epoch_seconds / at_once)}; "

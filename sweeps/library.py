@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from sweeps.config import SweepConfig
+from sweeps.config import Places, SweepConfig
 from sweeps.guard import check_guard
 from sweeps.progress import Progress, View
 from sweeps.purity import brought
@@ -16,7 +16,7 @@ from sweeps.report.compare.ranking import Winner
 from sweeps.report.publish import publish
 from sweeps.report.reading.frames import load_study
 from sweeps.report.summary import summarize
-from sweeps.session import Places, run_sweep
+from sweeps.session import run_sweep
 from sweeps.showing import open_console
 from sweeps.view import open_view
 from trainer.paths import Paths
@@ -64,10 +64,10 @@ def sweep(
     check_guard(config.executor == "local" or any(brought(config)))
     with open_view(open_console()) if progress else _silence() as view:
         done = run_sweep(config, places, view)
-    frames = load_study(config.study, places.tracking_uri)
+    frames = load_study(config.study_name, places.tracking_uri)
     publish(frames, places.tracking_uri or Paths.here().tracking_uri)
     return SweepResult(
-        study=config.study,
+        study=config.study_name,
         done=done,
         best=summarize(frames).winner,
         trials=frames.trials,

@@ -8,26 +8,26 @@ from typing import Annotated
 
 import typer
 
-from sweeps import options as sweep_options
+from sweeps.config import ConfirmConfig, Places
 from trainer import options
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()
+@options.takes
 def command(
-    study: sweep_options.Study = None,
+    *,
+    chosen: Annotated[ConfirmConfig, options.Flags(ConfirmConfig, only=["study"])],
     trial: Annotated[
         int | None, typer.Option(help="Its number.", show_default="the winner", metavar="N")
     ] = None,
-    tracking_uri: options.TrackingUri = None,
-    data_dir: options.DataDir = None,
+    places: Annotated[Places, options.Flags(Places, only=["tracking_uri", "data"])],
 ) -> int:
     """Register the best weights of a trial as a model of MLflow, and call it champion."""
     from sweeps.champion import promote
-    from sweeps.session import Places
 
-    promotion = promote(study, Places(tracking_uri=tracking_uri, data=data_dir), trial)
+    promotion = promote(chosen.study, places, trial)
     print("\n".join(promotion.lines))
     return 0
 

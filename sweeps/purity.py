@@ -14,6 +14,7 @@ from pathlib import Path
 from sweeps.config import SweepConfig
 from sweeps.errors import SweepError
 from sweeps.executors import Executor, LocalExecutor
+from trainer.check import check_train
 from trainer.config import TrainConfig
 from trainer.errors import ConfigError, TrainerError
 from trainer.references import is_reference
@@ -72,6 +73,8 @@ def brought(config: SweepConfig) -> Iterator[TrainConfig]:
         for choice in config.search_space.choices(name):
             if is_reference(choice):
                 try:
-                    yield config.train.having({name: choice})
+                    train = config.train.having({name: choice})
+                    check_train(train)
                 except ConfigError:  # needs more than its name, so it is first tried in a trial
                     continue
+                yield train

@@ -17,20 +17,20 @@ from typing import Any
 import optuna
 
 from sweeps.allocation.grants import BEGIN, Grant
-from sweeps.config import SweepConfig
+from sweeps.config import ConfirmConfig, Places, SweepConfig
 from sweeps.coordinator import Coordinator
 from sweeps.delivery import Delivery
 from sweeps.errors import SweepError
 from sweeps.progress import View
 from sweeps.report.compare.ranking import rank
 from sweeps.report.reading.frames import EXPERIMENT, StudyFrames, load_study
-from sweeps.session import Places, drive, open_executor, resolved
+from sweeps.session import drive, open_executor, resolved
 from sweeps.study import ID, find_study
 from sweeps.trial import LiveTrial
+from trainer.check import check_train
 from trainer.config import TrainConfig
 from trainer.connection import connect, read_file
 from trainer.data import Data, prepare
-from trainer.errors import ConfigError
 from trainer.metrics import OBJECTIVES
 from trainer.paths import Paths
 from trainer.plan import plan
@@ -45,35 +45,6 @@ HEAT = 2
 """Seeds that decide who goes on; of 3 candidates of each value they choose as well as 5 do."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ConfirmConfig:
-    """What is to be confirmed.
-
-    Attributes:
-        study: its name; None: the newest.
-        top: how many of its best trials, of which no two have the same best epoch; where the study
-            compares values of a parameter, of each value.
-        repeats: how many other seeds they are trained from, to their full number of epochs.
-        executor, workers, timeout: as in `SweepConfig`.
-
-    Raises:
-        ConfigError: a number that cannot be.
-    """
-
-    study: str | None = None
-    top: int = 3
-    repeats: int = 5
-    executor: str = "local"
-    workers: int = 0
-    timeout: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.top < 1:
-            raise ConfigError(f"top must be at least 1 trial, but got {self.top}.")
-        if self.repeats < 1:
-            raise ConfigError(f"repeats must be at least 1, but got {self.repeats}.")
-
-
 def confirm(config: ConfirmConfig, places: Places, view: View) -> bool:
     """Train the best trials again; what is trained already is not trained another time.
 
@@ -81,6 +52,7 @@ def confirm(config: ConfirmConfig, places: Places, view: View) -> bool:
         False where the time was up before all were trained.
 
     Raises:
+        ConfigError: one of them cannot be trained any more.
         UnknownStudy: there is no such study, in MLflow or in Optuna's storage.
         SweepError: none of its trials can be confirmed, or MLflow did not take all of it.
         StudyInUse: another process runs it.
@@ -90,6 +62,8 @@ def confirm(config: ConfirmConfig, places: Places, view: View) -> bool:
     uri = places.tracking_uri or paths.tracking_uri
     frames = load_study(config.study, uri)
     sources = _sources(frames, config.top, uri)
+    for source in sources:
+        check_train(source.config)
     train = sources[0].config
     sweep = SweepConfig(
         train=resolved(train),

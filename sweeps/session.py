@@ -6,11 +6,11 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 from sweeps import interrupts
-from sweeps.config import SweepConfig
+from sweeps.check import check_sweep
+from sweeps.config import Places, SweepConfig
 from sweeps.coordinator import Coordinator
 from sweeps.delivery import Delivery
 from sweeps.errors import SweepError
@@ -42,23 +42,6 @@ _DRAIN_SECONDS = 600.0
 _SHORT_DRAIN_SECONDS = 20.0  # where somebody waits for the end
 
 
-@dataclass(frozen=True, kw_only=True)
-class Places:
-    """Where a sweep keeps things, where that is not the working folder.
-
-    Attributes:
-        tracking_uri: of MLflow.
-        storage: a storage URL of Optuna's.
-        stages: folder or URL of the stage store.
-        data: folder of the data sets.
-    """
-
-    tracking_uri: str | None = None
-    storage: str | None = None
-    stages: str | None = None
-    data: Path | None = None
-
-
 def run_sweep(config: SweepConfig, places: Places, view: View) -> bool:
     """Run the sweep, or go on with it; False where its time was up before it had all its trials.
 
@@ -68,8 +51,7 @@ def run_sweep(config: SweepConfig, places: Places, view: View) -> bool:
         KeyboardInterrupt: as it came; all is left so that the next start goes on from here.
     """
     paths = Paths.here()
-    config = replace(config, train=resolved(config.train))
-    config.search_space.check(config.train)
+    config = ready(config)
     folder = places.data or paths.data
     prepare(config.train.dataset, folder, config.train.image_size)
     points = known_points(config, places.tracking_uri)
@@ -88,7 +70,7 @@ def run_sweep(config: SweepConfig, places: Places, view: View) -> bool:
         if study.set_aside is not None:
             name, group = study.set_aside
             tracker.rename_study(group, name)
-            view.say(f"The study that was called {config.study} is now called {name}.")
+            view.say(f"The study that was called {config.study_name} is now called {name}.")
         if study.earlier is not None:
             view.say(study.earlier.note)
         enqueued = enqueue(study.optuna, points)
@@ -167,6 +149,18 @@ def drive(
     return state == COMPLETE
 
 
+def ready(config: SweepConfig) -> SweepConfig:
+    """The config, checked, with the name of its study and the device of this machine.
+
+    Raises:
+        ConfigError: it cannot be run; the message says why.
+    """
+    check_sweep(config)
+    config = replace(config, study=config.study_name, train=resolved(config.train))
+    config.search_space.check(config.train)
+    return config
+
+
 def resolved(train: TrainConfig) -> TrainConfig:
     """The config with the device this machine has for it."""
     return replace(train, device=resolve_device(train.device))
@@ -199,7 +193,7 @@ def open_executor(config: SweepConfig) -> Iterator[Executor]:
 def _parent(config: SweepConfig, study: OpenStudy, state: str, progress: Progress) -> RunRecord:
     """The record of the study's own run."""
     about = {
-        "study": config.study,
+        "study": config.study_name,
         "trials": progress.trials,
         "direction": ",".join(config.directions),
         **config.settings(),
@@ -218,10 +212,10 @@ def _parent(config: SweepConfig, study: OpenStudy, state: str, progress: Progres
     record = RunRecord(
         id=study.id,
         group=study.id,
-        name=config.study,
+        name=config.study_name,
         started_at=study.created_at,
         tags={
-            STUDY_TAG: config.study,
+            STUDY_TAG: config.study_name,
             OBJECTIVE_TAG: config.objective,
             **({SECOND_TAG: config.second} if config.second else {}),
             TRIALS_TAG: str(progress.trials),

@@ -72,16 +72,16 @@ def open_study(
         UnknownStudy: there is no such study as it is to learn from.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = _storage(config.study, paths, storage_url)
-    exists = config.study in optuna.get_all_study_names(storage=storage)
+    storage = _storage(config.study_name, paths, storage_url)
+    exists = config.study_name in optuna.get_all_study_names(storage=storage)
     earlier = None
     if config.warm_start:
-        attrs = {} if config.fresh or not exists else _attributes(config.study, storage)
+        attrs = {} if config.fresh or not exists else _attributes(config.study_name, storage)
         elsewhere = storage if storage_url else None
         earlier = read_earlier(config, paths, elsewhere, attrs.get(LEARNS_FROM))
-    set_aside = _set_aside(config.study, storage) if exists and config.fresh else None
+    set_aside = _set_aside(config.study_name, storage) if exists and config.fresh else None
     study = optuna.create_study(
-        study_name=config.study,
+        study_name=config.study_name,
         storage=storage,
         directions=config.directions,
         pruner=make_pruner(config.pruner, config.pruner_args, config.train.epochs),
@@ -145,7 +145,7 @@ def _check_settings(study: optuna.Study, config: SweepConfig, data: str) -> None
     if known == now:
         return
     raise StudyMismatch(
-        f"Study {config.study!r} was begun with other settings:\n  "
+        f"Study {config.study_name!r} was begun with other settings:\n  "
         + "\n  ".join(difference(known, now))
         + "\nGive another name with --study NAME, or --fresh to set the old study aside."
     )

@@ -14,7 +14,7 @@ from sweeps.allocation.curves import EPOCHS, GRANTED
 from sweeps.allocation.grants import AllocatingPruner, Grant, WholeTrials
 from sweeps.config import SweepConfig
 from sweeps.search.kinds import Kinds
-from sweeps.search.sampling import COMPLETE_ONLY
+from sweeps.search.names import COMPLETE_ONLY
 from sweeps.search.sequences import is_enqueued
 from sweeps.search.settling import LEAST_TRIALS, late_gain
 from sweeps.study import OpenStudy
@@ -184,7 +184,7 @@ class Trials:
             started_at=handle.datetime_start.timestamp(),
             group=self._study.id,
             parent=self._study.id,
-            tags={STUDY_TAG: self._config.study, TRIAL_TAG: str(handle.number)},
+            tags={STUDY_TAG: self._config.study_name, TRIAL_TAG: str(handle.number)},
         )
         if refused:  # there is no config, only what it was to have
             params = {name: str(value) for name, value in suggesting.params.items()}

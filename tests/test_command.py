@@ -17,9 +17,9 @@ def parsed(command):
     """The config that `python -m trainer` makes of a command, without training it."""
     words = shlex.split(command)
     assert words[:3] == ["python", "-m", "trainer"]
-    given = dict(typer.main.get_command(app).make_context("trainer", words[3:]).params)
-    fields = {name: given.get(name) for name in CONFIG_COLUMNS}
-    return options.train_config(None, given["settings"], **fields)
+    values = dict(typer.main.get_command(app).make_context("trainer", words[3:]).params)
+    given = options.Flags(TrainConfig).given(values)
+    return TrainConfig().having(given | options.parse_settings(values["settings"] or ()))
 
 
 def row_of(config):

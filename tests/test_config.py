@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from trainer.check import check_train
 from trainer.config import TrainConfig
 from trainer.errors import ConfigError
 
@@ -52,9 +53,9 @@ from trainer.errors import ConfigError
 def test_a_bad_field_is_told_in_one_line_with_what_was_got_and_what_may_be(
     field: str, value: object, message: str
 ) -> None:
-    """A config that cannot be trained is never made, from Python or from JSON."""
+    """On construction, or by the check of the whole before anything is trained."""
     with pytest.raises(ConfigError) as caught:
-        TrainConfig(**{field: value})  # type: ignore[arg-type]
+        check_train(TrainConfig(**{field: value}))  # type: ignore[arg-type]
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
 
@@ -63,7 +64,7 @@ def test_a_bad_field_is_told_in_one_line_with_what_was_got_and_what_may_be(
 def test_an_optimizer_that_cannot_train_this_network_is_refused_in_its_own_words(name: str) -> None:
     """What torch would raise in the first step is known before anything starts."""
     with pytest.raises(ConfigError, match=rf"{name}\(\) cannot train this model: .+"):
-        TrainConfig(optimizer=name)
+        check_train(TrainConfig(optimizer=name))
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
 from sweeps.allocation.curves import DIVERGED_ATTR, DIVERGED_CONSTRAINT
+from sweeps.check import check_sweep
 from sweeps.config import SweepConfig
 from sweeps.errors import StudyMismatch, UnknownStudy
 from sweeps.search.earlier import Earlier, read_earlier
@@ -297,7 +298,7 @@ def test_samplers_that_cannot_learn_so_are_refused(sampler: str) -> None:
     """With those that can, and the reason."""
     able = "one of TPESampler, GPSampler or package.module:Class, as others learn from"
     with pytest.raises(ConfigError, match=f"{able} .*{sampler!r}"):
-        SweepConfig(warm_start="old", sampler=sampler)
+        check_sweep(SweepConfig(warm_start="old", sampler=sampler))
 
 
 def test_a_warm_start_makes_another_study() -> None:
@@ -306,6 +307,6 @@ def test_a_warm_start_makes_another_study() -> None:
     warm = SweepConfig(warm_start="old")
     plain = SweepConfig(sampler="TPESampler")
     assert warm.settings() == plain.settings() | {"warm_start": "old"}
-    assert warm.study != SweepConfig().study
+    assert warm.study_name != SweepConfig().study_name
     with pytest.raises(ConfigError, match="from another one"):
-        SweepConfig(study="old", warm_start="old")
+        check_sweep(SweepConfig(study="old", warm_start="old"))

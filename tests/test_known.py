@@ -10,12 +10,12 @@ import pytest
 from fresh import begin
 from samples import Said
 
-from sweeps.config import SweepConfig
+from sweeps.config import Places, SweepConfig
 from sweeps.errors import UnknownStudy
 from sweeps.report.compare.ranking import rank
 from sweeps.report.reading.frames import load_study
 from sweeps.search.known import enqueue, known_points
-from sweeps.session import Places, run_sweep
+from sweeps.session import run_sweep
 from sweeps.study import open_study
 from trainer.config import TrainConfig
 from trainer.errors import ConfigError

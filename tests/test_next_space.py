@@ -107,7 +107,7 @@ def test_the_command_has_the_settings_of_the_study() -> None:
     }.items():
         assert given[name] == value, name
     assert [*given["settings"]] == ["scheduler.T_max=7"]
-    assert [*given["known"]] == ["study:digits:top=5"]
+    assert [*given["enqueue"]] == ["study:digits:top=5"]
     assert lines(made) == ['optimizer = ["SGD", "Adam"]', "batch_size = [16, 32, 64]", "lr = 0.5"]
 
 
@@ -119,13 +119,13 @@ def test_known_points_that_the_new_space_lacks_are_not_enqueued() -> None:
     space = SweepConfig().settings()["space"] | {"optimizer": ["SGD", "Adam"], "gamma": [0.1, 0.2]}
     settings = SweepConfig(train=TrainConfig(epochs=3)).settings()
     fits = replace(frames_of(*best, *others, *lost, space=space), settings=settings)
-    assert [*words(next_space(fits, FILE))["known"]] == ["study:digits:top=5"]
+    assert [*words(next_space(fits, FILE))["enqueue"]] == ["study:digits:top=5"]
     params = {"optimizer": "Adam", "lr": 0.3}
     odd = [("complete", [3.0, 2.0, 1.5], params), *best[:1], *others]
     lacks = replace(frames_of(*odd, space=space), settings=settings)
     made = next_space(lacks, FILE)
     assert words(made)["epochs"] == 6
-    assert not words(made)["known"]
+    assert not words(made)["enqueue"]
 
 
 def test_what_could_not_be_trained_is_left_out_and_said() -> None:

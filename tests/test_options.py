@@ -7,7 +7,6 @@ import pytest
 import typer
 
 from trainer import options
-from trainer.config import TrainConfig
 from trainer.errors import ConfigError, TrainerError
 
 
@@ -43,14 +42,6 @@ def test_a_setting_without_a_value_is_an_error() -> None:
     """It names the word."""
     with pytest.raises(ConfigError, match=r"--set must be NAME=VALUE, but got 'momentum'\."):
         options.parse_settings(["momentum"])
-
-
-def test_only_what_was_given_is_passed_on() -> None:
-    """Everything else has the default of the config."""
-    config = options.train_config(None, ["momentum=0.9"], lr=0.5, seed=None, shuffle=False)
-    assert config == TrainConfig(lr=0.5, shuffle=False, optimizer_args={"momentum": 0.9})
-    base = TrainConfig(seed=7, lr=0.1)
-    assert options.train_config(base, lr=0.5, seed=None) == TrainConfig(seed=7, lr=0.5)
 
 
 def app_of(work: Callable[[], int | None]) -> typer.Typer:

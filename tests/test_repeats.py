@@ -12,10 +12,11 @@ import pytest
 from samples import Said
 
 from sweeps import Places, SweepConfig, load_trials, sweep
+from sweeps.config import ConfirmConfig
 from sweeps.confirm import main
 from sweeps.errors import SweepError, UnknownStudy
 from sweeps.journal import journal_storage
-from sweeps.repeats import ConfirmConfig, confirm
+from sweeps.repeats import confirm
 from sweeps.report.compare.ranking import rank
 from sweeps.report.reading.frames import StudyFrames, load_study
 from trainer.config import TrainConfig
@@ -216,7 +217,7 @@ def test_the_command_says_how_sure_it_is(folder: Path, capsys: pytest.CaptureFix
 def test_what_cannot_be_confirmed_is_refused(folder: Path) -> None:
     """Numbers that cannot be; a study that is not there; one that has nothing to confirm."""
     for name in ("top", "repeats"):
-        with pytest.raises(ConfigError, match=f"{name} must be at least 1"):
+        with pytest.raises(ConfigError, match=f"{name} must be a whole number of at least 1"):
             settings(**{name: 0})
     with pytest.raises(UnknownStudy, match="Unknown study 't'"):
         confirm(replace(settings(), study="t"), Places(), Said())

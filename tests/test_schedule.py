@@ -21,12 +21,14 @@ from torch.nn import functional as F
 from torch.optim import lr_scheduler
 from torch.optim.lr_scheduler import StepLR
 
+from trainer.check import check_train
 from trainer.config import TrainConfig
 from trainer.errors import ConfigError
 from trainer.optim import set_rates
 from trainer.plan import plan
 from trainer.references import find
-from trainer.schedule import SCHEDULERS, replay
+from trainer.schedule import replay
+from trainer.schedulers import SCHEDULERS
 from trainer.stage import data_of, train_stage
 from trainer.store import StageStore
 from trainer.training import epoch_seed
@@ -326,7 +328,7 @@ def test_a_schedule_that_cannot_be_is_refused_before_training(
 ) -> None:
     """With the nearest right name, or torch's reason."""
     with pytest.raises(ConfigError) as caught:
-        TrainConfig().having(values)
+        check_train(TrainConfig().having(values))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 

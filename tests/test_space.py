@@ -303,9 +303,9 @@ def test_the_space_names_the_study(tmp_path: Path) -> None:
     for place, text in enumerate((CONDITIONAL, f"# a comment\n{CONDITIONAL}", FINITE)):
         path = tmp_path / f"{place}.toml"
         path.write_text(text)
-        names.append(SweepConfig(space=str(path)).study)
+        names.append(SweepConfig(space=str(path)).study_name)
     assert names[0] == names[1] != names[2]
-    assert SweepConfig().study not in names
+    assert SweepConfig().study_name not in names
 
 
 def test_a_field_that_the_space_decides_in_some_trials_only_names_the_study(tmp_path: Path) -> None:
@@ -313,7 +313,7 @@ def test_a_field_that_the_space_decides_in_some_trials_only_names_the_study(tmp_
     path = tmp_path / "space.toml"
     path.write_text(CONDITIONAL)
     studies = {
-        SweepConfig(space=str(path), train=TrainConfig(**changes)).study
+        SweepConfig(space=str(path), train=TrainConfig(**changes)).study_name
         for changes in ({}, {"step_size": 3}, {"lr": 0.5})
     }
     assert len(studies) == 2

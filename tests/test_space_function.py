@@ -84,9 +84,9 @@ def test_other_code_is_another_space(opened: Open) -> None:
 def test_a_function_names_the_study(opened: Open) -> None:
     """All of the base counts, as nobody knows what the function decides."""
     reference = opened(GOOD).describe(BASE)["function"]
-    names = {SweepConfig(space=reference, train=TrainConfig(lr=lr)).study for lr in (0.1, 0.2)} | {
-        SweepConfig(train=TrainConfig(lr=lr)).study for lr in (0.1, 0.2)
-    }
+    names = {
+        SweepConfig(space=reference, train=TrainConfig(lr=lr)).study_name for lr in (0.1, 0.2)
+    } | {SweepConfig(train=TrainConfig(lr=lr)).study_name for lr in (0.1, 0.2)}
     assert len(names) == 3
 
 

@@ -38,8 +38,8 @@ def test_a_start_that_died_while_it_made_the_study_is_made_whole(
     config = SweepConfig()
     whole = open_study(config, paths)
     attrs = {name: value for name, value in whole.optuna.user_attrs.items() if name not in missing}
-    optuna.delete_study(study_name=config.study, storage=whole.optuna._storage)
-    half = optuna.create_study(study_name=config.study, storage=whole.optuna._storage)
+    optuna.delete_study(study_name=config.study_name, storage=whole.optuna._storage)
+    half = optuna.create_study(study_name=config.study_name, storage=whole.optuna._storage)
     for name, value in attrs.items():
         half.set_user_attr(name, value)
     again = open_study(config, paths)

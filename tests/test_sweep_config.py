@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sweeps.check import check_sweep
 from sweeps.config import SweepConfig, difference
 from trainer.config import TrainConfig
 from trainer.errors import ConfigError
@@ -19,7 +20,7 @@ from trainer.errors import ConfigError
         ({"search_seed": -1}, ["search_seed", "at least 0", "-1"]),
         ({"search_seed": 2**32}, ["search_seed", "below 2**32", "4294967296"]),
         ({"timeout": 0.0}, ["timeout", "above 0"]),
-        ({"until_settled": 1.0}, ["until_settled", "(0, 1)", "1.0"]),
+        ({"until_settled": 1.5}, ["until_settled", "(0, 1]", "1.5"]),
         (
             {"until_settled": 0.01, "second": "seconds"},
             ["until_settled", "one objective", "val_loss,seconds"],
@@ -75,14 +76,14 @@ def test_a_bad_field_is_named_with_what_was_got_and_what_may_be(
 ) -> None:
     """One line says it all."""
     with pytest.raises(ConfigError) as caught:
-        SweepConfig(**changes)
+        check_sweep(SweepConfig(**changes))
     assert all(word in str(caught.value) for word in words)
     assert "\n" not in str(caught.value)
 
 
 def test_how_long_and_where_a_sweep_runs_does_not_name_its_study() -> None:
     """The same command with more trials or other workers goes on with the study."""
-    name = SweepConfig().study
+    name = SweepConfig().study_name
     for changes in (
         {"trials": 60},
         {"workers": 3},
@@ -90,7 +91,7 @@ def test_how_long_and_where_a_sweep_runs_does_not_name_its_study() -> None:
         {"until_settled": 0.01},
         {"executor": "inline"},
     ):
-        assert SweepConfig(**changes).study == name
+        assert SweepConfig(**changes).study_name == name
 
 
 @pytest.mark.parametrize(
@@ -115,7 +116,7 @@ def test_how_long_and_where_a_sweep_runs_does_not_name_its_study() -> None:
 def test_whatever_decides_the_trials_names_another_study(changes: dict[str, Any]) -> None:
     """Other settings are another study, and the difference can be said."""
     one, other = SweepConfig(), SweepConfig(**changes)
-    assert one.study != other.study
+    assert one.study_name != other.study_name
     assert difference(one.settings(), other.settings())
 
 
@@ -151,7 +152,7 @@ def test_a_space_without_an_end_is_not_tried_point_by_point(sampler: str, tmp_pa
     space = tmp_path / "space.toml"
     space.write_text("lr = { low = 1e-5, high = 0.1, log = true }")
     with pytest.raises(ConfigError, match="a step or a grid") as caught:
-        SweepConfig(sampler=sampler, space=str(space))
+        check_sweep(SweepConfig(sampler=sampler, space=str(space)))
     assert "\n" not in str(caught.value)
     assert SweepConfig(sampler="RandomSampler", space=str(space)).grid is None
 
@@ -168,17 +169,19 @@ def test_objectives_have_their_directions() -> None:
 def test_a_name_can_be_read() -> None:
     """The settings people look for stand in it."""
     train = TrainConfig(dataset="digits", epochs=7, batch_size=32, limit=100)
-    assert SweepConfig(train=train).study.startswith("digits-test-n100-e7-b32-frugal-")
+    assert SweepConfig(train=train).study_name.startswith("digits-test-n100-e7-b32-frugal-")
 
 
 def test_what_is_searched_does_not_name_the_study() -> None:
     """Optimizer and rates of the fixed part are replaced by every trial."""
     train = TrainConfig()
     other = replace(train, optimizer="Adam", lr=0.5, step_size=2, gamma=0.9)
-    assert SweepConfig(train=train).study == SweepConfig(train=other).study
+    assert SweepConfig(train=train).study_name == SweepConfig(train=other).study_name
 
 
 def test_a_study_on_a_folder_is_named_for_it() -> None:
     """With a slash at its end or without one."""
     for dataset in ("some/photos/", "some/photos"):
-        assert SweepConfig(train=TrainConfig(dataset=dataset)).study.startswith("photos-test-e20-")
+        assert SweepConfig(train=TrainConfig(dataset=dataset)).study_name.startswith(
+            "photos-test-e20-"
+        )

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trainer import options
+from trainer.config import TrainConfig
+from trainer.paths import Paths, Places
+from trainer.record import CHECKPOINTS_HELP, DIVERGED, CheckpointRule
 
 if TYPE_CHECKING:
     from trainer.reproduce import Logged
@@ -29,39 +32,19 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 @app.command()
+@options.takes
 def train(
-    optimizer: options.Optimizer = None,
-    lr: options.Lr = None,
-    scheduler: options.Scheduler = None,
-    step_size: options.StepSize = None,
-    gamma: options.Gamma = None,
-    scheduler_interval: options.SchedulerInterval = None,
-    warmup: options.Warmup = None,
-    warmup_start: options.WarmupStart = None,
+    *,
+    given: Annotated[options.Given, options.Flags(TrainConfig)],
     settings: options.Settings = None,
-    model: options.Model = None,
-    loss: options.Loss = None,
-    epochs: options.Epochs = None,
-    batch_size: options.BatchSize = None,
-    shuffle: options.Shuffle = None,
-    dataset: options.Dataset = None,
-    split: options.Split = None,
-    limit: options.Limit = None,
-    image_size: options.ImageSize = None,
-    normalize: options.Normalize = None,
-    augment: options.Augment = None,
-    seed: options.Seed = None,
-    device: options.Device = None,
-    threads: options.Threads = None,
-    deterministic: options.Deterministic = None,
     preset: Annotated[
         str | None,
-        typer.Option(help="tutorial: its first listing; other options go before it."),
+        typer.Option(help="tutorial: its first listing; explicit options override it."),
     ] = None,
     from_run: Annotated[
         str | None,
         typer.Option(
-            help="Train with the config of this run of MLflow; other options go before it.",
+            help="Train with the config of this run of MLflow; explicit options override it.",
             metavar="RUN_ID",
         ),
     ] = None,
@@ -73,29 +56,25 @@ def train(
             "bit.",
         ),
     ] = False,
-    checkpoints: options.Checkpoints = "best,last",
-    tracking_uri: options.TrackingUri = None,
-    stages: options.Stages = None,
-    data_dir: options.DataDir = None,
+    checkpoints: Annotated[str, typer.Option(help=CHECKPOINTS_HELP)] = "best,last",
+    places: Places,
 ) -> int:
     """Train one run, a line an epoch, and log it to MLflow. What was trained before is reused."""
     from dataclasses import replace
 
-    from trainer.config import TrainConfig
+    from trainer.check import check_train
     from trainer.data import prepare
     from trainer.device import resolve_device
     from trainer.errors import ConfigError, unknown
     from trainer.fit import fit
     from trainer.metrics import VAL_LOSS, EpochResult, best
-    from trainer.paths import Paths
-    from trainer.record import DIVERGED, CheckpointRule
     from trainer.reproduce import read_run
     from trainer.store import StageStore
     from trainer.tracking import MlflowTracker
 
     paths = Paths.here()
-    folder = data_dir or paths.data
-    uri = tracking_uri or paths.tracking_uri
+    folder = places.data or paths.data
+    uri = places.tracking_uri or paths.tracking_uri
     if preset is not None and preset not in PRESETS:
         raise ConfigError(unknown("preset", preset, PRESETS))
     if preset is not None and from_run is not None:
@@ -104,33 +83,8 @@ def train(
         raise ConfigError("--verify must come with --from-run RUN_ID.")
     logged = None if from_run is None else read_run(from_run, uri)
     base = TrainConfig(**PRESETS.get(preset or "", {})) if logged is None else logged.config
-    config = options.train_config(
-        base,
-        settings,
-        optimizer=optimizer,
-        lr=lr,
-        scheduler=scheduler,
-        step_size=step_size,
-        gamma=gamma,
-        scheduler_interval=scheduler_interval,
-        warmup=warmup,
-        warmup_start=warmup_start,
-        model=model,
-        loss=loss,
-        epochs=epochs,
-        batch_size=batch_size,
-        shuffle=shuffle,
-        dataset=dataset,
-        split=split,
-        limit=limit,
-        image_size=image_size,
-        normalize=normalize,
-        augment=augment,
-        seed=seed,
-        device=device,
-        threads=threads,
-        deterministic=deterministic,
-    )
+    config = base.having(given | options.parse_settings(settings or ()))
+    check_train(config)
     config = replace(config, device=resolve_device(config.device))
     rule = CheckpointRule.parse(checkpoints)
     if verify and logged is not None:
@@ -138,7 +92,7 @@ def train(
             raise ConfigError("--verify must have the run's own config; leave other options away.")
         return _verify(logged, folder)
     prepare(config.dataset, folder, config.image_size)
-    store = StageStore(stages or paths.stages)
+    store = StageStore(places.stages or paths.stages)
     tracker = MlflowTracker(uri, "trainer", paths.artifacts("trainer"), store)
 
     def show(result: EpochResult) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from trainer.errors import ConfigError, unknown
 from trainer.references import is_reference
+from trainer.settings import check_fields, one_of, positive, setting, share, whole, words_of
 
 DATASETS = ("cifar10", "cifar100", "digits", "fashion_mnist", "mnist")
 SPLITS = ("test", "train")
@@ -20,131 +19,83 @@ AUGMENTATIONS = ("crop", "flip")
 INTERVALS = ("epoch", "batch")
 DEVICES = ("auto", "cpu", "cuda")
 
-REFERENCE = "package.module:name"
 _OWNERS = ("optimizer", "scheduler", "model")
-_DATASET_FORMS = (*DATASETS, "FOLDER/", "PATH.npz", REFERENCE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """One training run, validated on construction; it knows nothing of studies.
+    """Configuration of one training run.
 
-    What is said to be a reference is `package.module:name` of something that users bring.
-
-    Attributes:
-        dataset: a name in `DATASETS`, a folder of images, the path of an `.npz` file, or a
-            reference to a function that gives the arrays; see `trainer.data.prepare`.
-        split: "test" trains on the test images as the tutorial does, "train" on the others.
-        limit: train on the first `limit` images only and validate on the first `limit // 5`.
-        image_size: height and width, in pixels, that images are brought to; None:
-            they stay as they are.
-        normalize: whether images are brought to mean 0 and deviation 1, by colour, as the training
-            images have them.
-        augment: words of `AUGMENTATIONS` with commas between: how training images are varied.
-        model: a name in `MODELS`, or a reference to a function `() -> nn.Module` or
-            `(num_classes, in_channels) -> nn.Module`.
-        model_args: further arguments of that function, by name.
-        loss: a name in `LOSSES`, or a reference to a function `(outputs, targets)` that gives the
-            mean over a batch.
-        optimizer: the name of a class in `torch.optim`, or a reference to another one.
-        optimizer_args: further arguments of that class, by name.
-        lr: initial learning rate, above 0.
-        scheduler: the name of a class in `torch.optim.lr_scheduler`, a reference to another one, or
-            "none"; see `trainer.schedule`.
-        scheduler_args: further arguments of that class, by name.
-        scheduler_interval: whether the scheduler is stepped after each "epoch" or each "batch".
-        warmup: steps of a linear warm-up (LinearLR) before that schedule begins.
-        warmup_start: share of the rate that the warm-up begins at, in (0, 1].
-        step_size: steps between two decays of the rate (StepLR), at least 1.
-        gamma: factor of each decay (StepLR, MultiStepLR, ExponentialLR), in (0, 1].
-        epochs: passes over the training data.
-        batch_size: images per batch.
-        shuffle: whether each epoch has its own order of images.
-        seed: of initial weights, data order and whatever draws in training.
-        device: "auto" takes a GPU where there is one.
-        threads: of one worker on a CPU; part of what determines the numbers.
-        deterministic: whether a GPU may use only algorithms that give the same bits each time.
-        unshared: where it is not empty, only runs with the same text share epochs.
+    Construction checks each field by itself, without torch and without reading files;
+    `trainer.check.check_train` checks the whole. `package.module:name` is a reference to user code.
 
     Raises:
         ConfigError: a field is out of its range; it says which, what was got and what may be.
     """
 
-    dataset: str = "cifar10"
-    split: str = "test"
-    limit: int | None = None
-    image_size: int | None = None
-    normalize: bool = False
-    augment: str = ""
-    model: str = "tutorial"
-    model_args: Mapping[str, Any] = field(default_factory=dict)
-    loss: str = "cross_entropy"
-    optimizer: str = "SGD"
-    optimizer_args: Mapping[str, Any] = field(default_factory=dict)
-    lr: float = 0.01
-    scheduler: str = "StepLR"
-    scheduler_args: Mapping[str, Any] = field(default_factory=dict)
-    scheduler_interval: str = "epoch"
-    warmup: int = 0
-    warmup_start: float = 1 / 3
-    step_size: int = 5
-    gamma: float = 0.1
-    epochs: int = 20
-    batch_size: int = 64
-    shuffle: bool = True
-    seed: int = 0
-    device: str = "auto"
-    threads: int = 1
-    deterministic: bool = True
-    unshared: str = ""
+    dataset: str = setting(
+        "cifar10",
+        "cifar10, cifar100, mnist, fashion_mnist, digits (needs no download), a FOLDER/ of images, "
+        "a PATH.npz, or package.module:function.",
+    )
+    split: str = setting(
+        "test",
+        "test: train on the test images as the tutorial does; train: on the training images.",
+        one_of(SPLITS),
+    )
+    limit: int | None = setting(
+        None, "Train on the first N images, validate on N/5.", whole(5), metavar="N"
+    )
+    image_size: int | None = setting(
+        None, "Bring images to N x N pixels.", whole(1), metavar="N", shown="as they are"
+    )
+    normalize: bool = setting(False, "Bring each colour to mean 0 and deviation 1.")
+    augment: str = setting(
+        "",
+        "Vary training images: crop, flip, or crop,flip.",
+        words_of(*AUGMENTATIONS),
+        shown="none",
+    )
+    model: str = setting(
+        "tutorial",
+        "tutorial, or package.module:function that gives an nn.Module.",
+        one_of(MODELS, or_reference=True),
+    )
+    model_args: Mapping[str, Any] = setting({}, "Arguments of that function by name.", flag="")
+    loss: str = setting(
+        "cross_entropy",
+        "cross_entropy, or package.module:function of (outputs, targets).",
+        one_of(LOSSES, or_reference=True),
+    )
+    optimizer: str = setting("SGD", "A class of torch.optim, or package.module:Class.")
+    optimizer_args: Mapping[str, Any] = setting({}, "Arguments of that class by name.", flag="")
+    lr: float = setting(0.01, "Learning rate.", positive)
+    scheduler: str = setting(
+        "StepLR", "A class of torch.optim.lr_scheduler, package.module:Class, or none."
+    )
+    scheduler_args: Mapping[str, Any] = setting({}, "Arguments of that class by name.", flag="")
+    scheduler_interval: str = setting(
+        "epoch", "Step the scheduler each epoch or each batch.", one_of(INTERVALS)
+    )
+    warmup: int = setting(0, "Steps of a linear warm-up before the schedule.", whole(0))
+    warmup_start: float = setting(
+        1 / 3, "Share of the rate that the warm-up begins at.", share, shown="1/3"
+    )
+    step_size: int = setting(5, "Steps between decays (StepLR).", whole(1))
+    gamma: float = setting(0.1, "Factor of each decay (StepLR).", share)
+    epochs: int = setting(20, "Passes over the data.", whole(1))
+    batch_size: int = setting(64, "Images per batch.", whole(1))
+    shuffle: bool = setting(True, "New order each epoch.")
+    seed: int = setting(0, "Of weights and data order.", whole(0, below=2**64))
+    device: str = setting("auto", "auto (a GPU where there is one), cpu or cuda.", one_of(DEVICES))
+    threads: int = setting(1, "Threads of one worker.", whole(1))
+    deterministic: bool = setting(True, "On a GPU, use only algorithms that repeat to the bit.")
+    unshared: str = setting(
+        "", "Where not empty, only runs with the same text share epochs.", flag=""
+    )
 
     def __post_init__(self) -> None:
-        if not (
-            self.dataset in DATASETS
-            or is_reference(self.dataset)
-            or (isinstance(self.dataset, str) and self.dataset.endswith(".npz"))
-            or _is_folder(self.dataset)
-        ):
-            raise ConfigError(unknown("dataset", self.dataset, _DATASET_FORMS))
-        _choice("split", self.split, SPLITS)
-        _choice("device", self.device, DEVICES)
-        _choice("scheduler_interval", self.scheduler_interval, INTERVALS)
-        _choice("model", self.model, MODELS, or_reference=True)
-        _choice("loss", self.loss, LOSSES, or_reference=True)
-        object.__setattr__(self, "augment", _words("augment", self.augment, AUGMENTATIONS))
-        for name, least in (("step_size", 1), ("epochs", 1), ("batch_size", 1), ("threads", 1)):
-            _at_least(name, getattr(self, name), least)
-        _at_least("seed", self.seed, 0)
-        if self.seed >= 2**64:
-            raise ConfigError(f"seed must be below 2**64, but got {self.seed}.")
-        _at_least("warmup", self.warmup, 0)
-        if self.limit is not None:
-            _at_least("limit", self.limit, 5)
-        if self.image_size is not None:
-            _at_least("image_size", self.image_size, 1)
-        if not (_is_number(self.lr) and self.lr > 0):
-            raise ConfigError(f"lr must be a number above 0, but got {self.lr!r}.")
-        for name in ("gamma", "warmup_start"):
-            got = getattr(self, name)
-            if not (_is_number(got) and 0 < got <= 1):
-                raise ConfigError(f"{name} must be in (0, 1], but got {got!r}.")
-        for name in ("shuffle", "normalize", "deterministic"):
-            if not isinstance(getattr(self, name), bool):
-                raise ConfigError(f"{name} must be true or false, but got {getattr(self, name)!r}.")
-        for name in ("optimizer_args", "scheduler_args", "model_args"):
-            if not isinstance(getattr(self, name), Mapping):
-                raise ConfigError(
-                    f"{name} must be arguments by name, but got {getattr(self, name)!r}."
-                )
-
-        # torch is slow to import; --help needs none
-        from trainer.model import check_model
-        from trainer.optim import check_optimizer
-        from trainer.schedule import check_schedule
-
-        check_model(self.model, self.model_args)
-        check_optimizer(self.optimizer, self.optimizer_args, dense=self.model in MODELS)
-        check_schedule(self)
+        check_fields(self)
 
     @property
     def references(self) -> tuple[str, ...]:
@@ -166,9 +117,9 @@ class TrainConfig:
 
     def values(self) -> dict[str, Any]:
         """All of it by name, as `having` takes it, save what has no meaning for this run."""
-        from trainer.schedule import arguments  # torch is slow to import; --help needs none
+        from trainer.schedulers import parameters_of  # torch is slow to import; --help needs none
 
-        inert = {"step_size", "gamma"} - set(arguments(self.scheduler))
+        inert = {"step_size", "gamma"} - parameters_of(self.scheduler).keys()
         inert |= set() if self.unshared else {"unshared"}
         inert |= {"scheduler_interval"} if self.scheduler == "none" and not self.warmup else set()
         inert |= set() if self.warmup else {"warmup", "warmup_start"}
@@ -231,31 +182,3 @@ class TrainConfig:
 
 def _short(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _choice(name: str, got: str, allowed: tuple[str, ...], *, or_reference: bool = False) -> None:
-    if got not in allowed and not (or_reference and is_reference(got)):
-        raise ConfigError(unknown(name, got, (*allowed, REFERENCE) if or_reference else allowed))
-
-
-def _words(name: str, got: str, allowed: tuple[str, ...]) -> str:
-    """The words of `got`, each of `allowed`, in their order there."""
-    if not isinstance(got, str):
-        raise ConfigError(f"{name} must be words with commas between, but got {got!r}.")
-    words = {word.strip() for word in got.split(",")} - {""}
-    for word in words:
-        _choice(name, word, allowed)
-    return ",".join(word for word in allowed if word in words)
-
-
-def _is_folder(dataset: object) -> bool:
-    return isinstance(dataset, str) and ("/" in dataset or Path(dataset).is_dir())
-
-
-def _is_number(got: object) -> bool:
-    return isinstance(got, (int, float)) and not isinstance(got, bool) and math.isfinite(got)
-
-
-def _at_least(name: str, got: object, least: int) -> None:
-    if not isinstance(got, int) or isinstance(got, bool) or got < least:
-        raise ConfigError(f"{name} must be a whole number of at least {least}, but got {got!r}.")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from trainer.check import check_train
 from trainer.config import TrainConfig
 from trainer.metrics import VAL_LOSS, EpochResult, has_diverged
 from trainer.plan import extended, plan
@@ -47,8 +48,10 @@ def fit(
         each_epoch: called with each epoch's result in turn.
 
     Raises:
+        ConfigError: the config cannot be trained.
         TrainerError: the run could not go on; the tracker shows it as failed.
     """
+    check_train(config)
     data = data_of(config, folder)
     stages = plan(config, data)
     record = record_of(

@@ -1,92 +1,30 @@
-"""Command-line options that several commands share, and how a command ends."""
+"""Command-line flags generated from config classes, and the exit status of a command."""
 
 from __future__ import annotations
 
 import ast
+import functools
+import inspect
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass, is_dataclass
+from inspect import Parameter
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, TypeVar, get_origin, get_type_hints
 
 import typer
 
 from trainer.errors import ConfigError, TrainerError
+from trainer.settings import Setting, settings_of
 
-if TYPE_CHECKING:
-    from trainer.config import TrainConfig
+T = TypeVar("T")
 
-Dataset = Annotated[
-    str | None,
-    typer.Option(
-        help="cifar10, cifar100, mnist, fashion_mnist, digits (needs no download), a FOLDER/ of "
-        "images, a PATH.npz, or package.module:function.",
-        show_default="cifar10",
-    ),
-]
-ImageSize = Annotated[
-    int | None,
-    typer.Option(help="Bring images to N x N pixels.", metavar="N", show_default="as they are"),
-]
-Normalize = Annotated[
-    bool | None,
-    typer.Option("--normalize", help="Bring each colour to mean 0 and deviation 1."),
-]
-Augment = Annotated[
-    str | None,
-    typer.Option(help="Vary training images: crop, flip, or crop,flip.", show_default="none"),
-]
-Model = Annotated[
-    str | None,
-    typer.Option(
-        help="tutorial, or package.module:function that gives an nn.Module.",
-        show_default="tutorial",
-    ),
-]
-Loss = Annotated[
-    str | None,
-    typer.Option(
-        help="cross_entropy, or package.module:function of (outputs, targets).",
-        show_default="cross_entropy",
-    ),
-]
-Optimizer = Annotated[
-    str | None,
-    typer.Option(help="A class of torch.optim, or package.module:Class.", show_default="SGD"),
-]
-Lr = Annotated[float | None, typer.Option(help="Learning rate.", show_default="0.01")]
-Scheduler = Annotated[
-    str | None,
-    typer.Option(
-        help="A class of torch.optim.lr_scheduler, package.module:Class, or none.",
-        show_default="StepLR",
-    ),
-]
-SchedulerInterval = Annotated[
-    str | None,
-    typer.Option(help="Step the scheduler each epoch or each batch.", show_default="epoch"),
-]
-Warmup = Annotated[
-    int | None,
-    typer.Option(help="Steps of a linear warm-up before the schedule.", show_default="0"),
-]
-WarmupStart = Annotated[
-    float | None,
-    typer.Option(help="Share of the rate that the warm-up begins at.", show_default="1/3"),
-]
-StepSize = Annotated[
-    int | None, typer.Option(help="Steps between decays (StepLR).", show_default="5")
-]
-Gamma = Annotated[
-    float | None, typer.Option(help="Factor of each decay (StepLR).", show_default="0.1")
-]
-Shuffle = Annotated[
-    bool | None,
-    typer.Option("--shuffle/--no-shuffle", help="New order each epoch.", show_default="shuffle"),
-]
+Given = dict[str, Any]
+"""The values given explicitly on the command line, by field name."""
+
 Settings = Annotated[
     list[str] | None,
     typer.Option(
@@ -96,67 +34,148 @@ Settings = Annotated[
         metavar="NAME=VALUE",
     ),
 ]
-Deterministic = Annotated[
-    bool | None,
-    typer.Option(
-        "--deterministic/--no-deterministic",
-        help="On a GPU, use only algorithms that repeat to the bit.",
-        show_default="deterministic",
-    ),
-]
-Split = Annotated[
-    str | None,
-    typer.Option(
-        help="test: train on the test images as the tutorial does; train: on the training images.",
-        show_default="test",
-    ),
-]
-Limit = Annotated[
-    int | None,
-    typer.Option(help="Train on the first N images, validate on N/5.", metavar="N"),
-]
-BatchSize = Annotated[int | None, typer.Option(help="Images per batch.", show_default="64")]
-Epochs = Annotated[int | None, typer.Option(help="Passes over the data.", show_default="20")]
-Seed = Annotated[int | None, typer.Option(help="Of weights and data order.", show_default="0")]
-Threads = Annotated[int | None, typer.Option(help="Threads of one worker.", show_default="1")]
-Device = Annotated[
-    str | None,
-    typer.Option(help="auto (a GPU where there is one), cpu or cuda.", show_default="auto"),
-]
-Checkpoints = Annotated[
-    str,
-    typer.Option(help="Checkpoints kept with a run: best, last, every:N (with commas) or none."),
-]
-TrackingUri = Annotated[
-    str | None,
-    typer.Option(
-        help="MLflow's store.", show_default="MLFLOW_TRACKING_URI, else ./mlflow.db", metavar="URI"
-    ),
-]
-Stages = Annotated[
-    str | None,
-    typer.Option(
-        help="Folder or URL of the stage store.", show_default="./mlruns/stages", metavar="DIR"
-    ),
-]
-DataDir = Annotated[
-    Path | None,
-    typer.Option(help="Folder of the data sets.", show_default="./dataset", metavar="DIR"),
-]
 
 
-def train_config(
-    base: TrainConfig | None = None, settings: Sequence[str] | None = None, **values: Any
-) -> TrainConfig:
-    """The config with the options that were given, on top of `base`.
+class Flags:
+    """Command-line flags of a config class; inherited fields come last.
 
-    Raises:
-        ConfigError: a value that cannot be.
+    Args:
+        config: a dataclass whose fields are declared by `trainer.settings.setting`.
+        only: fields to include; empty: all.
+        but: fields to leave out.
     """
-    from trainer.config import TrainConfig
 
-    given = {name: value for name, value in values.items() if value is not None}
-    return (base or TrainConfig()).having(given | parse_settings(settings or ()))
+    def __init__(
+        self, config: type, *, only: Collection[str] = (), but: Collection[str] = ()
+    ) -> None:
+        kinds, own = get_type_hints(config), inspect.get_annotations(config)
+        self._flags = {
+            item.name: _Flag(item.name, kinds[item.name], item.default, declared)
+            for item, declared in sorted(settings_of(config), key=lambda it: it[0].name not in own)
+            if declared.flag != "" and item.name not in but and (not only or item.name in only)
+        }
+
+    def parameters(self) -> list[Parameter]:
+        """Parameters that typer turns into options; a flag that is not given is None."""
+        return [
+            Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=flag.option())
+            for name, flag in self._flags.items()
+        ]
+
+    def given(self, values: Given) -> Given:
+        """Remove the values of these flags from `values`; return those given, parsed.
+
+        Raises:
+            ConfigError: a text that cannot be parsed.
+        """
+        taken = {name: values.pop(name) for name in self._flags}
+        return {name: self._flags[name].parse(it) for name, it in taken.items() if it is not None}
+
+    def words(self, name: str, value: Any) -> list[str]:
+        """Command-line words that set a field to this value; empty if it has no flag."""
+        return self._flags[name].words(value) if name in self._flags else []
+
+
+def takes(command: Callable[..., T]) -> Callable[..., T]:
+    """Decorator that replaces each config argument of a command by the flags of its class.
+
+    The command receives an instance for an argument annotated with a config class, or with
+    `Annotated[Config, Flags(...)]` where only some fields have flags here. For
+    `Annotated[Given, Flags(...)]` it receives only the values given explicitly.
+    """
+    own = inspect.signature(command, eval_str=True).parameters
+    configs = {name: found for name, it in own.items() if (found := _config_of(it.annotation))}
+    parameters = [
+        parameter
+        for name, it in own.items()
+        for parameter in (
+            configs[name][1].parameters()
+            if name in configs
+            else [it.replace(kind=Parameter.KEYWORD_ONLY)]
+        )
+    ]
+
+    @functools.wraps(command)
+    def wrapped(**values: Any) -> T:
+        made = {name: make(**flags.given(values)) for name, (make, flags) in configs.items()}
+        return command(**made, **values)
+
+    vars(wrapped)["__signature__"] = inspect.Signature(parameters)
+    return wrapped
+
+
+def _config_of(annotation: Any) -> tuple[Callable[..., Any], Flags] | None:
+    """Constructor and flags of a config argument; None for any other argument."""
+    if is_dataclass(annotation) and isinstance(annotation, type):
+        return annotation, Flags(annotation)
+    flags = [it for it in getattr(annotation, "__metadata__", ()) if isinstance(it, Flags)]
+    return (annotation.__origin__, flags[0]) if flags else None
+
+
+@dataclass(frozen=True)
+class _Flag:
+    """The flag of a field.
+
+    Attributes:
+        name: of the field.
+        kind: type of the field.
+        default: of the field; `MISSING` if it has a factory.
+        declared: the remaining metadata.
+    """
+
+    name: str
+    kind: Any
+    default: Any
+    declared: Setting
+
+    @property
+    def spelling(self) -> str:
+        """The flag as written on the command line."""
+        return self.declared.flag or f"--{self.name.replace('_', '-')}"
+
+    @property
+    def is_repeated(self) -> bool:
+        """Whether it may be given more than once."""
+        return get_origin(self.kind) in (Mapping, tuple)
+
+    def option(self) -> Any:
+        """Annotation that typer turns into an option."""
+        kind, metavar, spelling = self.kind, self.declared.metavar, self.spelling
+        if self.is_repeated:
+            kind, metavar = list[str], metavar or "NAME=VALUE"
+        elif self.declared.parse is not None:
+            kind = str
+        if self.default is True:
+            spelling = f"{spelling}/--no-{spelling[2:]}"
+        return Annotated[
+            kind | None,
+            typer.Option(
+                spelling, help=self.declared.help, metavar=metavar, show_default=self._shown()
+            ),
+        ]
+
+    def parse(self, value: Any) -> Any:
+        """Convert the value from typer to that of the field."""
+        if self.declared.parse is not None:
+            return self.declared.parse(value)
+        if get_origin(self.kind) is Mapping:
+            return parse_settings(value, self.spelling)
+        return tuple(value) if isinstance(value, list) else value
+
+    def words(self, value: Any) -> list[str]:
+        """Command-line words for this value; not for repeated flags."""
+        if self.kind is bool:
+            return [self.spelling if value else f"--no-{self.spelling[2:]}"]
+        return [self.spelling, str(value)]
+
+    def _shown(self) -> str | bool:
+        """Default as shown in `--help`; False if none is shown."""
+        if self.declared.shown is not None:
+            return self.declared.shown
+        if self.default is True:
+            return self.spelling[2:]
+        is_empty = self.default is None or self.default is False or self.default == ""
+        return False if is_empty or self.is_repeated else str(self.default)
 
 
 def parse_settings(words: Sequence[str], flag: str = "--set") -> dict[str, Any]:

@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainer.settings import setting
+
 
 @dataclass(frozen=True)
 class Paths:
@@ -45,3 +47,18 @@ class Paths:
     def artifacts(self, experiment: str) -> str:
         """Where the artifacts of an experiment that is kept on this machine go."""
         return str(self.mlruns / experiment)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where a run keeps things; None: in the working folder, as `Paths.here` has it."""
+
+    tracking_uri: str | None = setting(
+        None, "MLflow's store.", metavar="URI", shown="MLFLOW_TRACKING_URI, else ./mlflow.db"
+    )
+    stages: str | None = setting(
+        None, "Folder or URL of the stage store.", metavar="DIR", shown="./mlruns/stages"
+    )
+    data: Path | None = setting(
+        None, "Folder of the data sets.", flag="--data-dir", metavar="DIR", shown="./dataset"
+    )

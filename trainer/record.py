@@ -161,6 +161,9 @@ def params_of(config: TrainConfig) -> dict[str, str]:
     return {name: str(value) for name, value in config.values().items()}
 
 
+CHECKPOINTS_HELP = "Checkpoints kept with a run: best, last, every:N (with commas) or none."
+
+
 @dataclass(frozen=True)
 class CheckpointRule:
     """Which states are kept with a run.
@@ -174,6 +177,11 @@ class CheckpointRule:
     best: bool = True
     last: bool = True
     every: int = 0
+
+    def __str__(self) -> str:
+        words = ["best"] * self.best + ["last"] * self.last
+        words += [f"every:{self.every}"] if self.every else []
+        return ",".join(words) or "none"
 
     @classmethod
     def parse(cls, text: str) -> CheckpointRule:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trainer.check import check_train
 from trainer.config import TrainConfig
 from trainer.connection import connect, has_run, read_file, unbounded, without_password
 from trainer.data import prepare
@@ -77,7 +78,7 @@ def read_run(run_id: str, tracking_uri: str) -> Logged:
         ) from error
     try:
         recorded = json.loads(read_file(client, run_id, ENVIRONMENT_FILE))
-    except TrackingError:  # of before it was
+    except TrackingError:  # the run predates environment.json
         recorded = None
     points = [
         (point.timestamp, point.step, name, unbounded(point.value))
@@ -100,11 +101,12 @@ def verify(logged: Logged, folder: Path) -> Iterator[Compared]:
         folder: of the data sets; that of the run is prepared where it is missing.
 
     Raises:
-        ConfigError: the run has no epochs.
+        ConfigError: the run has no epochs, or its config cannot be trained any more.
         DataError: the data set cannot be had.
     """
     if not logged.epochs:
         raise ConfigError(f"Run {logged.run_id} must have epochs to be verified, but has none.")
+    check_train(logged.config)
     prepare(logged.config.dataset, folder, logged.config.image_size)
     with tempfile.TemporaryDirectory() as stages:
         store = StageStore(stages)

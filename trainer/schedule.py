@@ -7,40 +7,18 @@ to the last bit; a schedule that looks at results (ReduceLROnPlateau) is replaye
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch.optim import lr_scheduler
 from torch.optim.lr_scheduler import LinearLR, LRScheduler, ReduceLROnPlateau, SequentialLR
 
+from trainer.config import TrainConfig
 from trainer.errors import ConfigError, unknown
 from trainer.optim import build_optimizer, is_plain, set_mode, stand_in
-from trainer.references import find, is_reference
-
-if TYPE_CHECKING:
-    from trainer.config import TrainConfig
-
-NONE = "none"
-PLATEAU = "ReduceLROnPlateau"
-SCHEDULERS = (
-    NONE,
-    "StepLR",
-    "MultiStepLR",
-    "ConstantLR",
-    "LinearLR",
-    "ExponentialLR",
-    "PolynomialLR",
-    "CosineAnnealingLR",
-    "CosineAnnealingWarmRestarts",
-    "CyclicLR",
-    "OneCycleLR",
-    PLATEAU,
-)
-"""Those of torch that plain values make; the others take functions or other schedulers."""
+from trainer.schedulers import NONE, PLATEAU, class_of, parameters_of
 
 
 @dataclass(frozen=True)
@@ -59,22 +37,13 @@ class Rates:
     batches: tuple[Mapping[str, Any], ...] = ()
 
 
-def arguments(scheduler: str) -> tuple[str, ...]:
-    """Names of the arguments that a scheduler takes besides the optimizer.
-
-    Raises:
-        ConfigError: there is no such scheduler.
-    """
-    return tuple(_parameters(scheduler))
-
-
 def check_schedule(config: TrainConfig) -> None:
     """Construct the schedule and take a step, so that what torch refuses is known at once.
 
     Raises:
         ConfigError: no such scheduler or argument, or values that torch refuses.
     """
-    known = _parameters(config.scheduler)
+    known = parameters_of(config.scheduler)
     takes_any = any(item.kind == item.VAR_KEYWORD for item in known.values())
     allowed = [name for name in known if name not in ("step_size", "gamma", "last_epoch")]
     for name in config.scheduler_args:
@@ -200,28 +169,9 @@ def _by_epoch(
     return tuple(epochs)
 
 
-def _parameters(scheduler: str) -> dict[str, inspect.Parameter]:
-    if scheduler == NONE:
-        return {}
-    parameters = dict(inspect.signature(_class_of(scheduler)).parameters)
-    parameters.pop(next(iter(parameters), ""), None)  # the optimizer
-    parameters.pop("last_epoch", None)
-    return parameters
-
-
-def _class_of(scheduler: str) -> Callable[..., Any]:
-    if is_reference(scheduler):
-        made: Callable[..., Any] = find("scheduler", scheduler)
-        return made
-    if scheduler not in SCHEDULERS:
-        raise ConfigError(unknown("scheduler", scheduler, (*SCHEDULERS, "package.module:name")))
-    named: Callable[..., Any] = getattr(lr_scheduler, scheduler)
-    return named
-
-
 def _given(config: TrainConfig, batches: int) -> dict[str, Any]:
     """The arguments of the scheduler: the user's, and where there are none, the run's own."""
-    known = _parameters(config.scheduler)
+    known = parameters_of(config.scheduler)
     per_epoch = batches if config.scheduler_interval == "batch" else 1
     steps = max(1, config.epochs * per_epoch - config.warmup)
     own: dict[str, Any] = {"step_size": config.step_size, "gamma": float(config.gamma)}
@@ -246,7 +196,7 @@ def _build(
     if config.warmup:
         warm_up = LinearLR(optimizer, config.warmup_start, total_iters=config.warmup)
     if config.scheduler != NONE:
-        main = _class_of(config.scheduler)(optimizer, **_given(config, batches))
+        main = class_of(config.scheduler)(optimizer, **_given(config, batches))
     if not config.warmup:
         return main
     if main is None:

@@ -13,12 +13,15 @@ import typer
 
 from sweeps.errors import SweepError
 from trainer import options
+from trainer.paths import Places
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()
+@options.takes
 def report(
+    *,
     study: Annotated[
         list[str] | None,
         typer.Option(
@@ -55,9 +58,10 @@ def report(
             metavar="PATH.toml",
         ),
     ] = None,
-    tracking_uri: options.TrackingUri = None,
+    places: Annotated[Places, options.Flags(Places, only=["tracking_uri"])],
 ) -> int:
     """Show what a study found. It need not have ended."""
+    tracking_uri = places.tracking_uri
     if next_file is not None:
         if len(study or ()) > 1 or format != "table" or frame is not None or out is not None:
             raise SweepError(

@@ -17,15 +17,15 @@ from sweeps.report.advice.advice import Advice
 from sweeps.report.compare.ranking import rank
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.report.summary import summarize
+from sweeps.space import SEARCHED
 from sweeps.space.declared import DeclaredSpace
 from sweeps.space.described import Change, Described, changed, is_function, to_toml
 from sweeps.space.file import parse_space
 from sweeps.space.parameter import EPOCHS
 from trainer.config import TrainConfig
 from trainer.errors import ConfigError
-from trainer.options import parse_settings
+from trainer.options import Flags, parse_settings
 
-_NO_FLAG = ("optimizer", "lr", "step_size", "gamma")  # of a sweep: these stand in its space
 _UP_TO_EPOCHS = re.compile(r"step_size|scheduler\..+")
 _TOP = re.compile(r"study:.+:top=(\d+)")
 
@@ -130,7 +130,7 @@ def _constants(base: TrainConfig, settings: Mapping[str, Any]) -> list[Change]:
     defaults = TrainConfig()
     return [
         Change(name, getattr(base, name))
-        for name in _NO_FLAG
+        for name in SEARCHED
         if name in settings and getattr(base, name) != getattr(defaults, name)
     ]
 
@@ -158,18 +158,18 @@ def _has(space: DeclaredSpace, base: TrainConfig, frames: StudyFrames, known: st
 def _flags(frames: StudyFrames, base: TrainConfig, advised: Mapping[str, str]) -> list[str]:
     """The flags of a sweep that has the study's settings, save what is advised."""
     defaults, flags, words = TrainConfig(), dict[str, str](), list[str]()
+    known = Flags(TrainConfig, but=SEARCHED)
     for item in fields(TrainConfig):
         name, value = item.name, getattr(base, item.name)
-        option = name.replace("_", "-")
-        if name in (*_NO_FLAG, "unshared") or value == getattr(defaults, name):
+        if value == getattr(defaults, name):
             continue
-        if isinstance(value, bool):
-            words.append(f"--{option}" if value else f"--no-{option}")
-        elif isinstance(value, Mapping):
+        if isinstance(value, Mapping):
             owner = "" if name == "optimizer_args" else f"{name.removesuffix('_args')}."
             words += [word for key, it in value.items() for word in ("--set", f"{owner}{key}={it}")]
-        else:
-            flags[f"--{option}"] = str(value)
+        elif isinstance(value, bool):
+            words += known.words(name, value)
+        elif named := known.words(name, value):
+            flags[named[0]] = named[1]
     usual = {item.name: item.default for item in fields(SweepConfig) if item.default is not MISSING}
     if (objective := frames.settings.get("objective", usual["objective"])) != usual["objective"]:
         flags["--objective"] = str(objective)

@@ -10,7 +10,7 @@ import pandas as pd
 from sweeps.report.compare.confirmed import seed_noise
 from sweeps.report.compare.ranking import OPEN, Winner
 from sweeps.report.reading.frames import StudyFrames
-from sweeps.search.pruning import FRUGAL_PRUNER
+from sweeps.search.names import FRUGAL_PRUNER
 from sweeps.search.settling import LEAST_TRIALS, late_gain
 from trainer.metrics import OBJECTIVES
 from trainer.record import BEST, DIVERGED, FAILED, PRUNED, SUSPENDED

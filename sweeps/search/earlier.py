@@ -16,7 +16,7 @@ from sweeps.allocation.curves import DIVERGED_CONSTRAINT
 from sweeps.config import SweepConfig
 from sweeps.errors import StudyMismatch, UnknownStudy
 from sweeps.journal import journal_storage
-from sweeps.search.sampling import COMPLETE_ONLY
+from sweeps.search.names import COMPLETE_ONLY
 from sweeps.trial import outcome_of
 from trainer.errors import ConfigError, unknown
 from trainer.paths import Paths
@@ -189,7 +189,8 @@ def _open(config: SweepConfig, paths: Paths, storage: BaseStorage | None, id: st
             f"Study {name!r} must be "
             + ("the one that this study began to learn from." if id else "one of sweeps.run.")
         )
-    others = {*names, *(path.stem for path in journal.parent.glob("*.journal"))} - {config.study}
+    journals = {path.stem for path in journal.parent.glob("*.journal")}
+    others = {*names, *journals} - {config.study_name}
     if not others:
         raise UnknownStudy(f"Study {name!r} must be there to be learned from, but none is.")
     raise UnknownStudy(unknown("study", name, others))

@@ -20,11 +20,8 @@ from optuna.trial import FrozenTrial
 from sweeps.allocation.grants import PromotionPruner, at_least
 from sweeps.search.classes import Classes
 from sweeps.search.frugal import FrugalPruner
+from sweeps.search.names import FRUGAL_PRUNER, NO_PRUNER, PROMOTION_PRUNER
 
-NO_PRUNER = "none"
-"""Stops no trial; Optuna's NopPruner is the same."""
-
-FRUGAL_PRUNER, PROMOTION_PRUNER = "FrugalPruner", "PromotionPruner"
 PERCENTILE = "PercentilePruner"
 
 KEPT = 25.0

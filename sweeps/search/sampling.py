@@ -19,13 +19,9 @@ from optuna.trial import FrozenTrial, TrialState
 from sweeps.allocation.outlook import Outlook
 from sweeps.search.classes import Classes
 from sweeps.search.frugal import FrugalSampler
+from sweeps.search.names import BRUTE_FORCE, CMAES, FRUGAL, GP, GRID, NSGAII, NSGAIII, QMC, TPE
 from sweeps.search.repeatable import RepeatableSampler
 from sweeps.search.sequences import GridSampler, SettledSampler, SobolSampler
-
-FRUGAL = "FrugalSampler"
-TPE, GP, CMAES = "TPESampler", "GPSampler", "CmaEsSampler"
-NSGAII, NSGAIII = "NSGAIISampler", "NSGAIIISampler"
-GRID, BRUTE_FORCE, QMC = "GridSampler", "BruteForceSampler", "QMCSampler"
 
 GROUPED_TPE = True
 """Whether TPE models the parameters of a conditional space in groups that occur together.
@@ -36,23 +32,6 @@ lies 0.70 times as far from the optimum as without (0.58 to 0.86, 95 %); elsewhe
 POPULATION = 10
 """Trials in a generation of NSGA: 50 trials are five generations; of Optuna's 50 they would be the
 first one, which is random."""
-
-EVERY_POINT = (GRID, BRUTE_FORCE)
-"""Those that try every point of a space, which must have an end of them."""
-
-SETTLED = (*EVERY_POINT, QMC)
-"""Those that go through points of the whole space, whatever was found."""
-
-ONE_OBJECTIVE_ONLY = (CMAES, FRUGAL)
-TWO_OBJECTIVES_ONLY = (NSGAII, NSGAIII)
-"""Those that search by one objective, or by two, and not by the other number."""
-
-COMPLETE_ONLY = (CMAES, GP, NSGAII, NSGAIII)
-"""Those that learn from complete trials only: not from pruned ones, nor from failed ones."""
-
-LEARN_FROM_OTHERS = (TPE, GP)
-"""Those of Optuna's that can learn from trials of an earlier study, too: the other ones learn from
-none, or from generations of trials that they drew themselves."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,12 +10,15 @@ import typer
 
 from sweeps.space import open_space
 from trainer import options
+from trainer.config import TrainConfig
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()
+@options.takes
 def show_space(
+    *,
     space: Annotated[
         str,
         typer.Argument(
@@ -24,7 +27,7 @@ def show_space(
             metavar="[SPACE]",
         ),
     ] = "",
-    epochs: options.Epochs = None,
+    base: Annotated[TrainConfig, options.Flags(TrainConfig, only=["epochs"])],
     show: Annotated[
         bool, typer.Option("--show", help="Print the file of the default space, to be changed.")
     ] = False,
@@ -35,7 +38,6 @@ def show_space(
     if show:
         print(default_text(), end="")
         return 0
-    base = options.train_config(epochs=epochs)
     opened = open_space(space)
     opened.check(base)
     rows = [(name, f"{count:>7}", what) for name, count, what in opened.rows(base)]

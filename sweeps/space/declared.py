@@ -13,6 +13,7 @@ from sweeps.space.entries import Entries, Entry
 from sweeps.space.parameter import Parameter
 from sweeps.space.space import FIELDS
 from sweeps.space.values import shown
+from trainer.check import check_train
 from trainer.config import TrainConfig
 from trainer.errors import ConfigError, unknown
 
@@ -49,7 +50,7 @@ class DeclaredSpace:
             hidden += [entry.name] if parameter.hidden else []
         for name in hidden:
             trial.set_user_attr(name, values[name])
-        return base.having(values)
+        return _checked(base, values)
 
     def describe(self, base: TrainConfig) -> dict[str, Any]:
         """Parameters by name; under "when" those that hold only for some value of another."""
@@ -166,7 +167,7 @@ class DeclaredSpace:
     ) -> None:
         """Make the config; where it cannot be, say which name is to blame, and where it stands."""
         try:
-            base.having(values)
+            _checked(base, values)
         except ConfigError as error:
             culprits = (name for name in reversed(values) if _can_be_without(base, values, name))
             name = blame or next(culprits, next(iter(values)))
@@ -201,9 +202,15 @@ class DeclaredSpace:
         return f"{name} exists only where {governor} is {' or '.join(places)}, but it is {got}."
 
 
+def _checked(base: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
+    config = base.having(values)
+    check_train(config)
+    return config
+
+
 def _can_be_without(base: TrainConfig, values: dict[str, Any], name: str) -> bool:
     try:
-        base.having({other: it for other, it in values.items() if other != name})
+        _checked(base, {other: it for other, it in values.items() if other != name})
     except ConfigError:
         return False
     return True

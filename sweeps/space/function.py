@@ -11,6 +11,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import BaseTrial, FixedTrial
 
 from sweeps.space.space import check_name
+from trainer.check import check_train
 from trainer.config import TrainConfig
 from trainer.errors import ConfigError, unknown
 from trainer.references import code_digest, find
@@ -59,6 +60,7 @@ class FunctionSpace:
             for name in values:
                 check_name(name)
             config = base.having(values)
+            check_train(config)
         except ConfigError as error:
             raise ConfigError(f"space {self._reference}, given {trial.params}: {error}") from error
         for name, value in values.items():

@@ -11,8 +11,10 @@ import pandas as pd
 from sweeps.report.reading.columns import CONFIG_COLUMNS, arguments
 from sweeps.space import SEARCHED
 from trainer.config import TrainConfig
+from trainer.options import Flags
 
 _ALWAYS = (*SEARCHED, "epochs")
+_FLAGS = Flags(TrainConfig)
 _DEFAULTS = {item.name: item.default for item in fields(TrainConfig)}
 
 
@@ -25,15 +27,12 @@ def train_command(row: pd.Series[Any]) -> str:
     words = ["python", "-m", "trainer"]
     for name in dict.fromkeys((*_ALWAYS, *CONFIG_COLUMNS)):
         column, default = CONFIG_COLUMNS[name], _DEFAULTS[name]
-        if column not in given or name == "unshared":  # alone it has nobody to share with
+        if column not in given:
             continue
         kind: Any = int if default is None else type(default)
         value = kind(given[column])  # beside a missing one a whole number may have become a float
-        option = name.replace("_", "-")
-        if kind is bool:
-            words += [] if value == default else [f"--{option}" if value else f"--no-{option}"]
-        elif name in _ALWAYS or value != default:
-            words += [f"--{option}", str(value)]
+        if name in _ALWAYS or value != default:
+            words += _FLAGS.words(name, value)
     for name in arguments(given.index):
         words += ["--set", f"{name}={given[name]}"]
     return shlex.join(words)
