@@ -19,20 +19,17 @@ from optuna.samplers import BaseSampler
 from optuna.trial import BaseTrial, FrozenTrial, TrialState
 
 import sweeps.run
-from sweeps.search.pruning import PRUNERS
-from sweeps.search.sampling import (
+from sweeps.search.names import (
     COMPLETE_ONLY,
     EVERY_POINT,
     FRUGAL,
     GP,
     LEARN_FROM_OTHERS,
     ONE_OBJECTIVE_ONLY,
-    POPULATION,
-    SAMPLERS,
     TWO_OBJECTIVES_ONLY,
-    Search,
-    make_sampler,
 )
+from sweeps.search.pruning import PRUNERS
+from sweeps.search.sampling import POPULATION, SAMPLERS, Search, make_sampler
 from trainer.errors import ConfigError
 
 ARGS: dict[str, dict[str, Any]] = {

@@ -9,7 +9,8 @@ import pytest
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps.search.sampling import LEARN_FROM_OTHERS, Search, make_sampler
+from sweeps.search.names import LEARN_FROM_OTHERS
+from sweeps.search.sampling import Search, make_sampler
 from sweeps.search.seeing import SeeingSampler
 
 BEST = {"lr_index": 9, "gamma": 0.3}
