@@ -21,9 +21,10 @@ sweep: $(VENV)/.installed ## Run a sweep of 50 trials, or go on with it
 test: $(VENV)/.installed-test ## Run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: $(VENV)/.installed-test ## Check style and format
+lint: $(VENV)/.installed-test ## Check style, format, and which folder imports which
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
 
 types: $(VENV)/.installed-test ## Check types
 	$(BIN)/mypy

@@ -27,7 +27,7 @@ from optuna.trial import TrialState
 from sweeps.search.repeatable import RepeatableSampler
 from sweeps.space.declared import DeclaredSpace
 from sweeps.space.file import parse_space
-from trainer.config import TrainConfig
+from trainer.settings.config import TrainConfig
 
 THREE = """
 optimizer = ["SGD", "AdamW", "RMSprop"]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import nn
 
-from trainer.config import TrainConfig
+from trainer.settings.config import TrainConfig
 
 EPOCHS = 20
 STEP_SIZES = tuple(range(2, EPOCHS + 1, 2))

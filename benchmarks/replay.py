@@ -43,27 +43,27 @@ from problems import PROBLEMS
 from requested import Rows, Study, with_regrets
 from tabulated import TABLES, Point, Tables, Tabulated
 
-import sweeps.search.kinds
-import sweeps.trials
-from sweeps.allocation.points import Point as PlannedPoint
-from sweeps.allocation.points import Points
-from sweeps.config import SweepConfig
-from sweeps.coordinator import Coordinator
-from sweeps.lease import Lease
-from sweeps.progress import Progress
-from sweeps.repeats import HEAT, ConfirmConfig
+import sweeps.study.kinds
+import sweeps.study.trials
+from sweeps.engine.coordinator import Coordinator
+from sweeps.engine.progress import Progress
+from sweeps.engine.repeats import HEAT, ConfirmConfig
+from sweeps.search.allocation.points import Point as PlannedPoint
+from sweeps.search.allocation.points import Points
 from sweeps.search.pruning import make_pruner
+from sweeps.settings.config import SweepConfig
 from sweeps.space import Space
 from sweeps.space.file import default_text
-from sweeps.study import OpenStudy
-from sweeps.trial import EPOCHS, REUSED, outcome_of
-from sweeps.trials import Trials
-from trainer.config import TrainConfig
+from sweeps.study.lease import Lease
+from sweeps.study.opening import OpenStudy
+from sweeps.study.trial import EPOCHS, REUSED, outcome_of
+from sweeps.study.trials import Trials
 from trainer.data import Data, Part
 from trainer.metrics import EpochResult
-from trainer.plan import Stage
-from trainer.record import DIVERGED, FAILED, CheckpointRule, RunRecord
-from trainer.stage import Trained
+from trainer.settings.config import TrainConfig
+from trainer.stages.plan import Stage
+from trainer.stages.stage import Trained
+from trainer.tracking.record import DIVERGED, FAILED, CheckpointRule, RunRecord
 
 RESULTS = Path(__file__).parent / "results"
 SECONDS = (25, 50, 75, 100, 150, 200, 250, 300, 400, 600, 800, 1000)
@@ -401,7 +401,7 @@ class SharedPoints(Points):
 
 def share_what_is_pure() -> None:
     """Have plans and points, which depend on configs alone, made once per process."""
-    make_plan = sweeps.trials.plan
+    make_plan = sweeps.study.trials.plan
     plans: dict[str, tuple[Stage, ...]] = {}
     points: dict[str, Points] = {}
 
@@ -419,8 +419,8 @@ def share_what_is_pure() -> None:
             points[key] = Points(space, base, images, fixed)
         return SharedPoints(points[key], fixed)
 
-    sweeps.trials.plan = plan
-    sweeps.search.kinds.Points = points_of
+    sweeps.study.trials.plan = plan
+    sweeps.study.kinds.Points = points_of
 
 
 def name_of(config: SweepConfig, label: str) -> str:

@@ -20,10 +20,9 @@ from pathlib import Path
 
 from sweeps.report.reading.frames import EXPERIMENT, OBJECTIVE_TAG, TRIALS_TAG
 from sweeps.report.reading.runs import NAMES
-from trainer.config import TrainConfig
-from trainer.connection import connect
-from trainer.record import params_of
-from trainer.tags import (
+from trainer.settings.config import TrainConfig
+from trainer.tracking.connection import connect
+from trainer.tracking.names import (
     EPOCH_ENDED_AT,
     EPOCH_REUSED,
     EPOCH_WORKER,
@@ -33,13 +32,14 @@ from trainer.tags import (
     STUDY_TAG,
     TRIAL_TAG,
 )
+from trainer.tracking.record import params_of
 
 START = 1_760_000_000_000
 READ = """
 import json, sys, time
 from pathlib import Path
 from sweeps.report.reading.frames import load_study, read_study
-from trainer.connection import connect
+from trainer.tracking.connection import connect
 connect(sys.argv[1]).search_experiments()
 began = time.perf_counter()
 study = load_study(None, sys.argv[1]) if sys.argv[2] == "file" else read_study(connect(sys.argv[1]))

@@ -32,12 +32,12 @@ import torch
 from problems import GAMMAS, PROBES, PROBLEMS, STEP_SIZES, Problem
 from tabulated import Tabulated
 
-from trainer.config import TrainConfig
 from trainer.data import Data, prepare
 from trainer.metrics import EXPLODED
-from trainer.plan import Stage, plan
-from trainer.stage import data_of
-from trainer.training import Training
+from trainer.settings.config import TrainConfig
+from trainer.stages.plan import Stage, plan
+from trainer.stages.stage import data_of
+from trainer.training.loop import Training
 
 FOLDER = Path(__file__).parent / "tables"
 FAMILY = ["optimizer", "lr"]

@@ -6,11 +6,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sweeps.config import Places, SweepConfig
     from sweeps.errors import SweepError
     from sweeps.library import SweepResult, sweep
     from sweeps.report.reading.frames import load_curves, load_trials
-    from trainer.config import TrainConfig
+    from sweeps.settings.config import Places, SweepConfig
+    from trainer.settings.config import TrainConfig
 
 __all__ = [
     "Places",
@@ -24,11 +24,11 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Places": "sweeps.config",
-    "SweepConfig": "sweeps.config",
+    "Places": "sweeps.settings.config",
+    "SweepConfig": "sweeps.settings.config",
     "SweepError": "sweeps.errors",
     "SweepResult": "sweeps.library",
-    "TrainConfig": "trainer.config",
+    "TrainConfig": "trainer.settings.config",
     "load_curves": "sweeps.report.reading.frames",
     "load_trials": "sweeps.report.reading.frames",
     "sweep": "sweeps.library",

@@ -7,20 +7,20 @@ from collections.abc import Sequence
 
 import typer
 
-from sweeps.config import ConfirmConfig, Places
-from trainer import options
+from sweeps.settings.config import ConfirmConfig, Places
+from trainer.settings import flags
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()
-@options.takes
+@flags.takes
 def command(config: ConfirmConfig, places: Places) -> int:
     """Train the best trials of a study again from other seeds, and say which is better."""
-    from sweeps.repeats import confirm
+    from sweeps.engine.repeats import confirm
+    from sweeps.engine.view import open_view
     from sweeps.report.publish import conclude
-    from sweeps.showing import open_console
-    from sweeps.view import open_view
+    from sweeps.report.showing import open_console
 
     console = open_console()
     with open_view(console) as view:
@@ -33,7 +33,7 @@ def command(config: ConfirmConfig, places: Places) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; its exit status."""
-    return options.run(app, argv)
+    return flags.run(app, argv)
 
 
 if __name__ == "__main__":

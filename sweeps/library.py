@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from sweeps.config import Places, SweepConfig
-from sweeps.guard import check_guard
-from sweeps.progress import Progress, View
-from sweeps.purity import brought
+from sweeps.engine.guard import check_guard
+from sweeps.engine.progress import Progress, View
+from sweeps.engine.purity import brought
+from sweeps.engine.session import run_sweep
+from sweeps.engine.view import open_view
 from sweeps.report.compare.ranking import Winner
 from sweeps.report.publish import publish
 from sweeps.report.reading.frames import load_study
+from sweeps.report.showing import open_console
 from sweeps.report.summary import summarize
-from sweeps.session import run_sweep
-from sweeps.showing import open_console
-from sweeps.view import open_view
-from trainer.paths import Paths
+from sweeps.settings.config import Places, SweepConfig
+from trainer.settings.paths import Paths
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -8,24 +8,24 @@ from typing import Annotated
 
 import typer
 
-from sweeps.config import ConfirmConfig, Places
-from trainer import options
+from sweeps.settings.config import ConfirmConfig, Places
+from trainer.settings import flags
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()
-@options.takes
+@flags.takes
 def command(
     *,
-    chosen: Annotated[ConfirmConfig, options.Flags(ConfirmConfig, only=["study"])],
+    chosen: Annotated[ConfirmConfig, flags.Flags(ConfirmConfig, only=["study"])],
     trial: Annotated[
         int | None, typer.Option(help="Its number.", show_default="the winner", metavar="N")
     ] = None,
-    places: Annotated[Places, options.Flags(Places, only=["tracking_uri", "data"])],
+    places: Annotated[Places, flags.Flags(Places, only=["tracking_uri", "data"])],
 ) -> int:
     """Register the best weights of a trial as a model of MLflow, and call it champion."""
-    from sweeps.champion import promote
+    from sweeps.winner.champion import promote
 
     promotion = promote(chosen.study, places, trial)
     print("\n".join(promotion.lines))
@@ -34,7 +34,7 @@ def command(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; its exit status."""
-    return options.run(app, argv)
+    return flags.run(app, argv)
 
 
 if __name__ == "__main__":

@@ -8,21 +8,21 @@ from typing import Annotated
 
 import typer
 
-from sweeps.config import ConfirmConfig, Places, SweepConfig
+from sweeps.settings.config import ConfirmConfig, Places, SweepConfig
 from sweeps.space import SEARCHED
-from trainer import options
-from trainer.config import TrainConfig
+from trainer.settings import flags
+from trainer.settings.config import TrainConfig
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()
-@options.takes
+@flags.takes
 def sweep(
     *,
-    given: Annotated[options.Given, options.Flags(SweepConfig)],
-    train_given: Annotated[options.Given, options.Flags(TrainConfig, but=SEARCHED)],
-    settings: options.Settings = None,
+    given: Annotated[flags.Given, flags.Flags(SweepConfig)],
+    train_given: Annotated[flags.Given, flags.Flags(TrainConfig, but=SEARCHED)],
+    settings: flags.Settings = None,
     places: Places,
     confirm: Annotated[
         int,
@@ -32,7 +32,7 @@ def sweep(
             metavar="K",
         ),
     ] = 0,
-    repeats: Annotated[options.Given, options.Flags(ConfirmConfig, only=["repeats"])],
+    repeats: Annotated[flags.Given, flags.Flags(ConfirmConfig, only=["repeats"])],
     promote: Annotated[
         bool,
         typer.Option(
@@ -50,18 +50,18 @@ def sweep(
     The same command again goes on where it was stopped, however that was. Watch it with: mlflow ui
     """
 
-    from sweeps.check import check_sweep
-    from sweeps.estimate import estimate
-    from sweeps.repeats import confirm as confirm_best
+    from sweeps.engine.estimate import estimate
+    from sweeps.engine.repeats import confirm as confirm_best
+    from sweeps.engine.session import run_sweep
+    from sweeps.engine.view import open_view
     from sweeps.report.publish import conclude
-    from sweeps.session import run_sweep
-    from sweeps.showing import open_console
-    from sweeps.view import open_view
+    from sweeps.report.showing import open_console
+    from sweeps.settings.check import check_sweep
 
     if "objective" in given:
         first, _, second = (part.strip() for part in given["objective"].partition(","))
         given |= {"objective": first, "second": second}
-    train = TrainConfig().having(train_given | options.parse_settings(settings or ()))
+    train = TrainConfig().having(train_given | flags.parse_settings(settings or ()))
     config = SweepConfig(train=train, **given)
     check_sweep(config)
     best = None
@@ -94,7 +94,7 @@ def sweep(
 
 def _promoted(study: str, places: Places) -> list[str]:
     """Register the winner; what keeps it from that is said, and the sweep is done all the same."""
-    from sweeps.champion import promote
+    from sweeps.winner.champion import promote
     from trainer.errors import TrainerError
 
     try:
@@ -106,7 +106,7 @@ def _promoted(study: str, places: Places) -> list[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; its exit status."""
-    return options.run(app, argv)
+    return flags.run(app, argv)
 
 
 if __name__ == "__main__":

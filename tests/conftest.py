@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:  # tests of what is imported when should not find torch imported here
-    from trainer.config import TrainConfig
-    from trainer.store import StageStore
+    from trainer.settings.config import TrainConfig
+    from trainer.stages.store import StageStore
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def sample() -> Path:
 @pytest.fixture
 def small(sample: Path) -> Callable[..., TrainConfig]:
     """Makes configs of three epochs over 100 images on the CPU, with changes."""
-    from trainer.config import TrainConfig
+    from trainer.settings.config import TrainConfig
 
     def make(**changes: Any) -> TrainConfig:
         fields: dict[str, Any] = {"dataset": str(sample), "limit": 100, "epochs": 3}
@@ -43,7 +43,7 @@ def small(sample: Path) -> Callable[..., TrainConfig]:
 @pytest.fixture
 def store(tmp_path: Path) -> StageStore:
     """A stage store of the test's own."""
-    from trainer.store import StageStore
+    from trainer.stages.store import StageStore
 
     return StageStore(tmp_path / "stages")
 
@@ -51,7 +51,7 @@ def store(tmp_path: Path) -> StageStore:
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database of MLflow's without runs; making one takes it seconds, copying it none."""
-    from trainer.connection import connect
+    from trainer.tracking.connection import connect
 
     database = tmp_path_factory.mktemp("empty") / "mlflow.db"
     connect(f"sqlite:///{database}").search_experiments()

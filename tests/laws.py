@@ -7,11 +7,11 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from sweeps.allocation.curves import DIVERGED_CONSTRAINT, GRANTED
-from sweeps.allocation.outlook import Outlook
-from sweeps.allocation.points import Point, Points
+from sweeps.search.allocation.curves import DIVERGED_CONSTRAINT, GRANTED
+from sweeps.search.allocation.outlook import Outlook
+from sweeps.search.allocation.points import Point, Points
 from sweeps.space import Space, open_space
-from trainer.config import TrainConfig
+from trainer.settings.config import TrainConfig
 
 OPTIMIZERS = """
 optimizer = ["SGD", "Adam", "RMSprop"]

@@ -7,9 +7,9 @@ import numpy as np
 from PIL import Image
 from torch import nn
 
-from sweeps.progress import Progress
+from sweeps.engine.progress import Progress
 from trainer.metrics import EpochResult
-from trainer.record import RunRecord
+from trainer.tracking.record import RunRecord
 
 
 def numbered(train: int = 40, test: int = 20) -> dict[str, np.ndarray]:

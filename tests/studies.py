@@ -10,10 +10,10 @@ from samples import result
 from sweeps.report.reading.columns import CURVE_COLUMNS, REPEAT_COLUMNS, TRIAL_COLUMNS
 from sweeps.report.reading.frames import EXPERIMENT, OBJECTIVE_TAG, TRIALS_TAG, StudyFrames
 from trainer.metrics import EPOCH_METRICS
-from trainer.record import RunRecord, params_of
-from trainer.store import StageStore
-from trainer.tags import STUDY_TAG, TRIAL_TAG
-from trainer.tracking import MlflowTracker
+from trainer.stages.store import StageStore
+from trainer.tracking.mlflow_tracker import MlflowTracker
+from trainer.tracking.names import STUDY_TAG, TRIAL_TAG
+from trainer.tracking.record import RunRecord, params_of
 
 START = 1_760_000_000.0
 

@@ -13,7 +13,7 @@ from sweeps.report.summary import summarize
 from sweeps.run import app
 from sweeps.space.described import changed, to_toml
 from sweeps.space.file import parse_space
-from trainer.config import TrainConfig
+from trainer.settings.config import TrainConfig
 
 BASE = TrainConfig(epochs=20)
 RATES = {"grid": [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1]}

@@ -7,10 +7,10 @@ import typer
 
 from sweeps.report.reading.columns import CONFIG_COLUMNS
 from sweeps.report.summary import train_command
-from trainer import options
 from trainer.__main__ import app
-from trainer.config import TrainConfig
-from trainer.record import params_of
+from trainer.settings import flags
+from trainer.settings.config import TrainConfig
+from trainer.tracking.record import params_of
 
 
 def parsed(command):
@@ -18,8 +18,8 @@ def parsed(command):
     words = shlex.split(command)
     assert words[:3] == ["python", "-m", "trainer"]
     values = dict(typer.main.get_command(app).make_context("trainer", words[3:]).params)
-    given = options.Flags(TrainConfig).given(values)
-    return TrainConfig().having(given | options.parse_settings(values["settings"] or ()))
+    given = flags.Flags(TrainConfig).given(values)
+    return TrainConfig().having(given | flags.parse_settings(values["settings"] or ()))
 
 
 def row_of(config):

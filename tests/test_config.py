@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from trainer.check import check_train
-from trainer.config import TrainConfig
 from trainer.errors import ConfigError
+from trainer.settings.config import TrainConfig
+from trainer.training.check import check_train
 
 
 @pytest.mark.parametrize(

@@ -12,23 +12,23 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from sweeps.config import SweepConfig
-from sweeps.coordinator import Coordinator
-from sweeps.delivery import Delivery
-from sweeps.executors import WorkerLost
-from sweeps.flights import TRIES
-from sweeps.progress import Progress
+from sweeps.engine.coordinator import Coordinator
+from sweeps.engine.delivery import Delivery
+from sweeps.engine.executors import WorkerLost
+from sweeps.engine.flights import TRIES
+from sweeps.engine.progress import Progress
 from sweeps.search.sequences import is_enqueued
-from sweeps.study import OpenStudy, open_study
-from sweeps.trial import outcome_of
-from sweeps.trials import Trials
-from trainer.config import TrainConfig
+from sweeps.settings.config import SweepConfig
+from sweeps.study.opening import OpenStudy, open_study
+from sweeps.study.trial import outcome_of
+from sweeps.study.trials import Trials
 from trainer.data import load
 from trainer.errors import DataError
-from trainer.paths import Paths
-from trainer.record import RunRecord
-from trainer.store import StageStore
-from trainer.tags import TRIAL_TAG
+from trainer.settings.config import TrainConfig
+from trainer.settings.paths import Paths
+from trainer.stages.store import StageStore
+from trainer.tracking.names import TRIAL_TAG
+from trainer.tracking.record import RunRecord
 
 
 class Shown:

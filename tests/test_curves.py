@@ -9,9 +9,9 @@ import pytest
 from laws import SCHEDULES, losses, points_of, space_in, trial_of
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps.allocation.curves import DIVERGED_ATTR, EPOCHS, Curves
-from sweeps.allocation.points import Point, Points
-from trainer.config import TrainConfig
+from sweeps.search.allocation.curves import DIVERGED_ATTR, EPOCHS, Curves
+from sweeps.search.allocation.points import Point, Points
+from trainer.settings.config import TrainConfig
 
 EPOCHS_OF_ALL = 8
 

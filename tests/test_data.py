@@ -10,7 +10,7 @@ from samples import npz, numbered, pictures
 from trainer.data import Data, load, prepare
 from trainer.data.arrays import Arrays, keep
 from trainer.errors import ConfigError, DataError
-from trainer.references import code_digest
+from trainer.settings.references import code_digest
 
 
 def which(data: Data) -> tuple[list[int], list[int], list[int] | None]:

@@ -15,10 +15,10 @@ from studies import START, child, parent, tracker_in, trained
 
 from sweeps.report.reading.database import UnknownTables, open_database
 from sweeps.report.reading.frames import StudyFrames, load_study, read_study
-from trainer.config import TrainConfig
-from trainer.connection import connect
-from trainer.record import COMPLETE, DIVERGED, FAILED
-from trainer.tags import CONFIRMS_TAG
+from trainer.settings.config import TrainConfig
+from trainer.tracking.connection import connect
+from trainer.tracking.names import CONFIRMS_TAG
+from trainer.tracking.record import COMPLETE, DIVERGED, FAILED
 
 
 @pytest.fixture(scope="module")

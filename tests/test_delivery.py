@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from sweeps.delivery import Delivery
-from trainer.record import Checkpoint, RunRecord
+from sweeps.engine.delivery import Delivery
+from trainer.tracking.record import Checkpoint, RunRecord
 
 
 class FakeTracker:

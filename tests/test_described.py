@@ -20,7 +20,7 @@ from sweeps.space.described import (
 )
 from sweeps.space.file import default_text, parse_space
 from sweeps.space.function import FunctionSpace
-from trainer.config import TrainConfig
+from trainer.settings.config import TrainConfig
 
 ROOT = Path(__file__).parents[1]
 BASE = TrainConfig(epochs=20)

@@ -3,8 +3,8 @@ import json
 import pytest
 import torch
 
-from trainer.device import hold_still, platform, resolve_device, synchronize
 from trainer.errors import ConfigError
+from trainer.training.device import hold_still, platform, resolve_device, synchronize
 
 
 def test_auto_is_the_gpu_where_there_is_one() -> None:

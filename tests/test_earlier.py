@@ -11,16 +11,16 @@ import optuna
 import pytest
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
-from sweeps.allocation.curves import DIVERGED_ATTR, DIVERGED_CONSTRAINT
-from sweeps.check import check_sweep
-from sweeps.config import SweepConfig
 from sweeps.errors import StudyMismatch, UnknownStudy
-from sweeps.search.earlier import Earlier, read_earlier
-from sweeps.search.kinds import Kinds
-from sweeps.study import LEARNS_FROM, open_study
-from trainer.config import TrainConfig
+from sweeps.search.allocation.curves import DIVERGED_ATTR, DIVERGED_CONSTRAINT
+from sweeps.settings.check import check_sweep
+from sweeps.settings.config import SweepConfig
+from sweeps.study.earlier import Earlier, read_earlier
+from sweeps.study.kinds import Kinds
+from sweeps.study.opening import LEARNS_FROM, open_study
 from trainer.errors import ConfigError
-from trainer.paths import Paths
+from trainer.settings.config import TrainConfig
+from trainer.settings.paths import Paths
 
 PLAIN = """
 optimizer = ["SGD", "Adam"]

@@ -19,13 +19,13 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from trainer.config import TrainConfig
 from trainer.data import load
-from trainer.epoch import VALIDATION_BATCH, Resident, train_epoch, validate
 from trainer.metrics import EpochResult
-from trainer.plan import plan
-from trainer.stage import train_stage
-from trainer.store import StageStore
+from trainer.settings.config import TrainConfig
+from trainer.stages.plan import plan
+from trainer.stages.stage import train_stage
+from trainer.stages.store import StageStore
+from trainer.training.epoch import VALIDATION_BATCH, Resident, train_epoch, validate
 
 SEED, BATCH, LR, STEP_SIZE, GAMMA = 3, 16, 0.01, 2, 0.3
 TRAIN, VAL = 100, 20

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from laws import losses, points_of, space_in, trial_of
 
-from sweeps.allocation.curves import Curves
-from sweeps.allocation.epoch_model import TREES, EpochModel
-from sweeps.allocation.points import Point, Points
+from sweeps.search.allocation.curves import Curves
+from sweeps.search.allocation.epoch_model import TREES, EpochModel
+from sweeps.search.allocation.points import Point, Points
 
 EPOCHS = 10
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.executors import Executor, InlineExecutor, LocalExecutor, WorkerLost
+from sweeps.engine.executors import Executor, InlineExecutor, LocalExecutor, WorkerLost
 
 WAIT = 60
 
@@ -149,7 +149,7 @@ def test_workers_die_with_their_parent(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
     script.write_text(
         "import sys\n"
-        "from sweeps.executors import LocalExecutor\n"
+        "from sweeps.engine.executors import LocalExecutor\n"
         "from test_executors import WAIT, rest\n"
         "if __name__ == '__main__':\n"
         "    executor = LocalExecutor(1)\n"

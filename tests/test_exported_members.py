@@ -54,7 +54,7 @@ def test_importing_the_trainer_or_asking_for_help_imports_nothing_slow() -> None
     """Neither needs torch nor mlflow, so both are there at once."""
     code = (
         "import sys\n"
-        "import trainer, trainer.data, trainer.metrics, trainer.paths\n"
+        "import trainer, trainer.data, trainer.metrics, trainer.settings.paths\n"
         "from trainer.__main__ import main\n"
         "status = main(['--help'])\n"
         "slow = {'torch', 'torchvision', 'mlflow', 'optuna', 'pandas', 'sklearn', 'sqlalchemy'}\n"

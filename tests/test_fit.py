@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 from samples import Shown
 
-from trainer.config import TrainConfig
 from trainer.data import load
 from trainer.errors import StoreError
-from trainer.fit import fit
 from trainer.metrics import EpochResult, best
-from trainer.plan import plan
-from trainer.record import COMPLETE, DIVERGED, FAILED, INTERRUPTED, RUNNING, CheckpointRule
-from trainer.store import StageStore
-from trainer.tracker import NullTracker
+from trainer.runs.fit import fit
+from trainer.settings.config import TrainConfig
+from trainer.stages.plan import plan
+from trainer.stages.store import StageStore
+from trainer.tracking.record import COMPLETE, DIVERGED, FAILED, INTERRUPTED, RUNNING, CheckpointRule
+from trainer.tracking.tracker import NullTracker
 
 Small = Callable[..., TrainConfig]
 NOWHERE = Path("/nonexistent")

@@ -16,10 +16,10 @@ from sweeps.report.reading.frames import (
     load_trials,
     read_study,
 )
-from trainer.config import TrainConfig
-from trainer.connection import connect
 from trainer.metrics import EPOCH_METRICS
-from trainer.record import COMPLETE
+from trainer.settings.config import TrainConfig
+from trainer.tracking.connection import connect
+from trainer.tracking.record import COMPLETE
 
 
 class SmallPages:

@@ -15,14 +15,14 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps.allocation.curves import DIVERGED_CONSTRAINT
-from sweeps.allocation.outlook import Outlook
+from sweeps.search.allocation.curves import DIVERGED_CONSTRAINT
+from sweeps.search.allocation.outlook import Outlook
 from sweeps.search.fresh import TRIES, FreshSampler
 from sweeps.search.repeatable import RepeatableSampler
 from sweeps.search.sampling import Search, make_sampler
 from sweeps.search.seeing import SeeingSampler
 from sweeps.space import Space
-from trainer.config import TrainConfig
+from trainer.settings.config import TrainConfig
 
 EPOCHS = 4
 FAMILY = f'optimizer = "SGD"\nlr = 0.05\n{SCHEDULES}'

@@ -8,12 +8,12 @@ import pytest
 from laws import losses, outlook_of, space_in, trial_of
 from optuna.trial import TrialState
 
-from sweeps.allocation.curves import DIVERGED_CONSTRAINT, GRANTED
-from sweeps.allocation.grants import BEGIN
-from sweeps.allocation.outlook import Outlook
+from sweeps.search.allocation.curves import DIVERGED_CONSTRAINT, GRANTED
+from sweeps.search.allocation.grants import BEGIN
+from sweeps.search.allocation.outlook import Outlook
 from sweeps.search.frugal import FrugalPruner, FrugalSampler
 from sweeps.space import Space
-from trainer.config import TrainConfig
+from trainer.settings.config import TrainConfig
 
 
 @pytest.fixture

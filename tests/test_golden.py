@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from trainer.config import TrainConfig
-from trainer.device import platform
-from trainer.plan import NUMERICS
-from trainer.stage import train_stage
-from trainer.store import StageStore
+from trainer.settings.config import TrainConfig
+from trainer.stages.plan import NUMERICS
+from trainer.stages.stage import train_stage
+from trainer.stages.store import StageStore
+from trainer.training.device import platform
 
 GOLDEN = Path(__file__).with_name("golden.json")
 RUNS: dict[str, dict[str, Any]] = {
@@ -56,7 +56,8 @@ def test_training_gives_the_numbers_it_gave_before(name: str, sample: Path, tmp_
     Another processor, or another build of torch, adds the same products in another order: its last
     bits differ, and after three epochs of steps some more of them do, but no figure that anybody
     reads. A change of the arithmetic moves the losses by more than that, or the bits on a platform
-    that is known. It makes every stored stage a lie unless `trainer.plan.NUMERICS` is raised.
+    that is known. It makes every stored stage a lie unless `NUMERICS` in `trainer.stages.plan` is
+    raised.
     """
     golden = json.loads(GOLDEN.read_text())
     assert golden["numerics"] == NUMERICS, "new NUMERICS: run `python tests/test_golden.py`"
@@ -65,7 +66,7 @@ def test_training_gives_the_numbers_it_gave_before(name: str, sample: Path, tmp_
         if known["platform"] == this_platform():
             assert got == known["runs"][name], (
                 "Training gives other bits than before. If that is meant: raise "
-                "trainer.plan.NUMERICS, then run `python tests/test_golden.py`."
+                "trainer.stages.plan.NUMERICS, then run `python tests/test_golden.py`."
             )
             return
     for one, recorded in zip(got, golden["platforms"][0]["runs"][name], strict=True):

@@ -7,9 +7,9 @@ import pytest
 from laws import SCHEDULES, outlook_of, space_in, trial_of
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps.allocation.grants import BEGIN, PromotionPruner, WholeTrials
-from sweeps.allocation.outlook import Outlook
-from sweeps.allocation.points import Point
+from sweeps.search.allocation.grants import BEGIN, PromotionPruner, WholeTrials
+from sweeps.search.allocation.outlook import Outlook
+from sweeps.search.allocation.points import Point
 
 PLACES = "optimizer = 'SGD'\nlr = { low = 1e-3, high = 1.0, grid = '1-2-5' }\nstep_size = [4, 8]"
 

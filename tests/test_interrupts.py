@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sweeps import interrupts
+from sweeps.engine import interrupts
 
 
 @pytest.fixture(autouse=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 import optuna
 import pytest
 
-from sweeps import journal
-from sweeps.journal import HealingLock, cut_torn_line, journal_storage
+from sweeps.study import journal
+from sweeps.study.journal import HealingLock, cut_torn_line, journal_storage
 
 
 def some_study(path: Path) -> optuna.Study:

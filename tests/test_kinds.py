@@ -12,12 +12,12 @@ import pytest
 from laws import OPTIMIZERS, losses
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps.allocation.curves import DIVERGED_CONSTRAINT, GRANTED
-from sweeps.allocation.grants import AllocatingPruner, WholeTrials
-from sweeps.config import SweepConfig
-from sweeps.search.kinds import Kinds
+from sweeps.search.allocation.curves import DIVERGED_CONSTRAINT, GRANTED
+from sweeps.search.allocation.grants import AllocatingPruner, WholeTrials
 from sweeps.search.pruning import make_pruner
-from trainer.config import TrainConfig
+from sweeps.settings.config import SweepConfig
+from sweeps.study.kinds import Kinds
+from trainer.settings.config import TrainConfig
 
 EPOCHS = 8
 TRIALS = 16

@@ -10,17 +10,17 @@ import pytest
 from fresh import begin
 from samples import Said
 
-from sweeps.config import Places, SweepConfig
+from sweeps.engine.known import enqueue, known_points
+from sweeps.engine.session import run_sweep
 from sweeps.errors import UnknownStudy
 from sweeps.report.compare.ranking import rank
 from sweeps.report.reading.frames import load_study
-from sweeps.search.known import enqueue, known_points
-from sweeps.session import run_sweep
-from sweeps.study import open_study
-from trainer.config import TrainConfig
+from sweeps.settings.config import Places, SweepConfig
+from sweeps.study.opening import open_study
 from trainer.errors import ConfigError
-from trainer.killpoints import VARIABLE
-from trainer.paths import Paths
+from trainer.settings.config import TrainConfig
+from trainer.settings.paths import Paths
+from trainer.stages.killpoints import VARIABLE
 
 Small = Callable[..., TrainConfig]
 SPACE = (

@@ -10,7 +10,7 @@ import optuna
 import pytest
 
 from sweeps.errors import StudyInUse
-from sweeps.lease import LEASE, Holder, Lease
+from sweeps.study.lease import LEASE, Holder, Lease
 
 
 def held_by(holder: Holder, seen: float) -> optuna.Study:

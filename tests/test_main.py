@@ -8,7 +8,7 @@ import pytest
 from fresh import begin, run_module
 
 from trainer.__main__ import main
-from trainer.connection import connect
+from trainer.tracking.connection import connect
 
 
 @pytest.fixture

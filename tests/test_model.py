@@ -6,7 +6,7 @@ from samples import network
 from torch import nn
 
 from trainer.errors import ConfigError
-from trainer.model import SIDE, build_model, check_model
+from trainer.training.model import SIDE, build_model, check_model
 
 
 def test_it_has_the_tutorials_layers_and_no_others() -> None:

@@ -14,14 +14,14 @@ import typer.main
 from studies import START, WIDE, child, frames_of, parent, tracker_in, trained
 
 import sweeps.run
-from sweeps.config import SweepConfig
 from sweeps.errors import SweepError
 from sweeps.report.__main__ import main
 from sweeps.report.next_space import NextSpace, next_space
 from sweeps.report.reading.frames import StudyFrames
+from sweeps.settings.config import SweepConfig
 from sweeps.space.file import parse_space
-from trainer.config import TrainConfig
-from trainer.record import COMPLETE
+from trainer.settings.config import TrainConfig
+from trainer.tracking.record import COMPLETE
 
 FILE = Path("next.toml")
 

@@ -10,19 +10,19 @@ import pytest
 import torch
 from torch import nn
 
-from trainer.config import TrainConfig
 from trainer.errors import ConfigError
-from trainer.optim import (
+from trainer.settings.config import TrainConfig
+from trainer.stages.plan import plan
+from trainer.stages.stage import data_of, train_stage
+from trainer.stages.store import StageStore
+from trainer.training.loop import Training
+from trainer.training.optim import (
     build_optimizer,
     check_optimizer,
     load_optimizer,
     optimizer_names,
     set_mode,
 )
-from trainer.plan import plan
-from trainer.stage import data_of, train_stage
-from trainer.store import StageStore
-from trainer.training import Training
 
 UNFIT = {"Muon", "SparseAdam"}
 

@@ -6,8 +6,8 @@ from typing import Annotated
 import pytest
 import typer
 
-from trainer import options
 from trainer.errors import ConfigError, TrainerError
+from trainer.settings import flags
 
 
 @pytest.mark.parametrize(
@@ -29,19 +29,19 @@ from trainer.errors import ConfigError, TrainerError
 )
 def test_a_setting_is_read_as_python_writes_it(word: str, settings: dict[str, object]) -> None:
     """What is no number, truth or list stays text; nothing is run."""
-    assert options.parse_settings([word]) == settings
+    assert flags.parse_settings([word]) == settings
 
 
 def test_the_last_of_two_settings_of_one_name_stands() -> None:
     """As on any command line."""
     words = ["momentum=0.5", "dampening=0", "momentum=0.9"]
-    assert options.parse_settings(words) == {"momentum": 0.9, "dampening": 0}
+    assert flags.parse_settings(words) == {"momentum": 0.9, "dampening": 0}
 
 
 def test_a_setting_without_a_value_is_an_error() -> None:
     """It names the word."""
     with pytest.raises(ConfigError, match=r"--set must be NAME=VALUE, but got 'momentum'\."):
-        options.parse_settings(["momentum"])
+        flags.parse_settings(["momentum"])
 
 
 def app_of(work: Callable[[], int | None]) -> typer.Typer:
@@ -85,7 +85,7 @@ def test_a_command_ends_with_a_status_and_at_most_one_error(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """0 done, 1 a known error in one line on stderr, 2 wrong usage, 130 interrupted."""
-    assert options.run(app_of(work), argv) == status
+    assert flags.run(app_of(work), argv) == status
     printed = capsys.readouterr()
     assert printed.out == ""
     assert said in printed.err
@@ -97,14 +97,14 @@ def test_a_command_ends_with_a_status_and_at_most_one_error(
 def test_sigterm_is_an_interrupt_as_long_as_a_command_runs() -> None:
     """Whoever ends it politely gets what Ctrl-C gets; the handler of before is back afterwards."""
     before = signal.getsignal(signal.SIGTERM)
-    assert options.run(app_of(lambda: signal.raise_signal(signal.SIGTERM)), []) == 130
+    assert flags.run(app_of(lambda: signal.raise_signal(signal.SIGTERM)), []) == 130
     assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_a_command_runs_in_any_thread() -> None:
     """Signals are the main thread's affair."""
     statuses: list[int] = []
-    thread = threading.Thread(target=lambda: statuses.append(options.run(app_of(lambda: 0), [])))
+    thread = threading.Thread(target=lambda: statuses.append(flags.run(app_of(lambda: 0), [])))
     thread.start()
     thread.join()
     assert statuses == [0]
@@ -112,7 +112,7 @@ def test_a_command_runs_in_any_thread() -> None:
 
 def test_help_is_done_and_printed(capsys: pytest.CaptureFixture[str]) -> None:
     """On stdout, so that it can be piped."""
-    assert options.run(app_of(lambda: 3), ["--help"]) == 0
+    assert flags.run(app_of(lambda: 3), ["--help"]) == 0
     printed = capsys.readouterr()
     assert "--epochs" in printed.out
     assert printed.err == ""
@@ -121,4 +121,4 @@ def test_help_is_done_and_printed(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_bug_keeps_its_traceback() -> None:
     """Only known errors become a line."""
     with pytest.raises(ZeroDivisionError):
-        options.run(app_of(raising(ZeroDivisionError())), [])
+        flags.run(app_of(raising(ZeroDivisionError())), [])

@@ -9,8 +9,8 @@ import pytest
 from laws import outlook_of, space_in, trial_of
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps.allocation.outlook import Outlook
-from sweeps.allocation.points import Point
+from sweeps.search.allocation.outlook import Outlook
+from sweeps.search.allocation.points import Point
 from sweeps.space import Space
 
 

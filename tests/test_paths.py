@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.paths import Paths
+from trainer.settings.paths import Paths
 
 
 def test_everything_lies_in_the_folder_the_process_was_started_in(

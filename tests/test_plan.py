@@ -9,10 +9,10 @@ import pytest
 import torch
 from samples import npz
 
-from trainer.config import TrainConfig
 from trainer.data import Data, load
 from trainer.errors import DataError
-from trainer.plan import Stage, digest, plan
+from trainer.settings.config import TrainConfig
+from trainer.stages.plan import Stage, digest, plan
 
 Small = Callable[..., TrainConfig]
 

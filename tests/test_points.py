@@ -13,11 +13,11 @@ from optuna.distributions import FloatDistribution
 from optuna.samplers import RandomSampler
 from optuna.trial import FixedTrial
 
-from sweeps.allocation.points import Point, Points
+from sweeps.search.allocation.points import Point, Points
 from sweeps.space import Space, open_space
-from trainer.config import TrainConfig
 from trainer.data import load
-from trainer.plan import plan
+from trainer.settings.config import TrainConfig
+from trainer.stages.plan import plan
 
 CONDITIONAL = """
 optimizer = ["SGD", "Adam"]
@@ -96,7 +96,7 @@ def drawn(points: Points, count: int) -> list[Point]:
 def test_points_share_nodes_exactly_where_their_stages_have_the_same_key(
     text: str, changes: dict[str, Any], opened: Open, sample: Path
 ) -> None:
-    """Epoch by epoch, any two points of a space, as `trainer.plan` has them."""
+    """Epoch by epoch, any two points of a space, as `trainer.stages.plan` has them."""
     fields = {"dataset": str(sample), "limit": 20, "batch_size": 10, "epochs": 3, "device": "cpu"}
     base = TrainConfig(**(fields | changes))
     data = load(base.dataset, base.split, base.limit, sample.parent)

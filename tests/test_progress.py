@@ -2,8 +2,8 @@
 
 import pytest
 
-from sweeps.progress import Progress
-from sweeps.showing import duration
+from sweeps.engine.progress import Progress
+from sweeps.report.showing import duration
 
 
 def progress(**changes: object) -> Progress:

@@ -19,13 +19,13 @@ from servers import answer, free_port
 from torch.nn import functional as F
 
 from sweeps import Places, SweepConfig, load_trials, sweep
-from sweeps.champion import promote
 from sweeps.errors import SweepError, UnknownStudy
 from sweeps.promote import main
 from sweeps.report.reading.frames import load_study
 from sweeps.report.summary import summarize
-from trainer.config import TrainConfig
-from trainer.connection import connect, read_weights
+from sweeps.winner.champion import promote
+from trainer.settings.config import TrainConfig
+from trainer.tracking.connection import connect, read_weights
 
 STUDY = "s"
 

@@ -3,12 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.config import SweepConfig
+from sweeps.engine.executors import InlineExecutor
+from sweeps.engine.purity import is_pure
 from sweeps.errors import SweepError
-from sweeps.executors import InlineExecutor
-from sweeps.purity import is_pure
-from trainer.config import TrainConfig
+from sweeps.settings.config import SweepConfig
 from trainer.errors import ConfigError
+from trainer.settings.config import TrainConfig
 
 Small = Callable[..., TrainConfig]
 

@@ -7,8 +7,8 @@ from studies import START, child, parent, tracker_in, trained
 
 from sweeps.report.reading.columns import CURVE_COLUMNS
 from sweeps.report.reading.frames import StudyFrames, load_study
-from trainer.config import TrainConfig
-from trainer.record import COMPLETE, DIVERGED, FAILED, PRUNED, RunRecord
+from trainer.settings.config import TrainConfig
+from trainer.tracking.record import COMPLETE, DIVERGED, FAILED, PRUNED, RunRecord
 
 SGD = TrainConfig(lr=0.1, optimizer_args={"momentum": 0.9, "nesterov": True}, limit=50, epochs=3)
 ADAM = TrainConfig(

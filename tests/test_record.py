@@ -7,13 +7,12 @@ import pytest
 import torch
 from samples import result
 
-from trainer.config import TrainConfig
 from trainer.data import load
 from trainer.errors import ConfigError
 from trainer.metrics import EpochResult
-from trainer.optim import optimizer_names
-from trainer.plan import Stage
-from trainer.record import (
+from trainer.settings.config import TrainConfig
+from trainer.stages.plan import Stage
+from trainer.tracking.record import (
     COMPLETE,
     DIVERGED,
     FAILED,
@@ -26,7 +25,8 @@ from trainer.record import (
     params_of,
     record_of,
 )
-from trainer.schedule import Rates
+from trainer.training.optim import optimizer_names
+from trainer.training.schedule import Rates
 
 RESULTS = (
     result(1, val_loss=2.0, val_accuracy=0.1, running_loss=9.0, lr=0.1),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from trainer.errors import ConfigError
-from trainer.references import code_digest, find, is_reference
+from trainer.settings.references import code_digest, find, is_reference
 
 
 @pytest.fixture

@@ -12,19 +12,19 @@ import pytest
 from samples import Said
 
 from sweeps import Places, SweepConfig, load_trials, sweep
-from sweeps.config import ConfirmConfig
 from sweeps.confirm import main
+from sweeps.engine.repeats import confirm
 from sweeps.errors import SweepError, UnknownStudy
-from sweeps.journal import journal_storage
-from sweeps.repeats import confirm
 from sweeps.report.compare.ranking import rank
 from sweeps.report.reading.frames import StudyFrames, load_study
-from trainer.config import TrainConfig
-from trainer.connection import connect, read_file
+from sweeps.settings.config import ConfirmConfig
+from sweeps.study.journal import journal_storage
 from trainer.errors import ConfigError
 from trainer.metrics import VAL_LOSS, best
-from trainer.stage import train_stage
-from trainer.store import StageStore
+from trainer.settings.config import TrainConfig
+from trainer.stages.stage import train_stage
+from trainer.stages.store import StageStore
+from trainer.tracking.connection import connect, read_file
 
 EPOCHS = 3
 

@@ -19,9 +19,9 @@ from sweeps.report.across import across
 from sweeps.report.publish import PAGE, conclude, publish
 from sweeps.report.reading.frames import load_study
 from sweeps.report.summary import summarize
-from trainer.config import TrainConfig
-from trainer.connection import connect
-from trainer.record import COMPLETE, DIVERGED, FAILED, PRUNED
+from trainer.settings.config import TrainConfig
+from trainer.tracking.connection import connect
+from trainer.tracking.record import COMPLETE, DIVERGED, FAILED, PRUNED
 
 
 @pytest.fixture(scope="module")

@@ -12,14 +12,14 @@ import torch
 
 from sweeps.report.reading.frames import EXPERIMENT
 from trainer.__main__ import main
-from trainer.config import TrainConfig
-from trainer.connection import connect
 from trainer.data import prepare
-from trainer.fit import fit
-from trainer.record import ENVIRONMENT_FILE
-from trainer.reproduce import NUMBERS, changes, read_run, verify
-from trainer.store import StageStore
-from trainer.tracking import MlflowTracker
+from trainer.runs.fit import fit
+from trainer.runs.reproduce import NUMBERS, changes, read_run, verify
+from trainer.settings.config import TrainConfig
+from trainer.stages.store import StageStore
+from trainer.tracking.connection import connect
+from trainer.tracking.mlflow_tracker import MlflowTracker
+from trainer.tracking.record import ENVIRONMENT_FILE
 
 
 @pytest.fixture

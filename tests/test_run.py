@@ -16,8 +16,8 @@ from processes import Ended, finish, start, sweep
 from servers import answer, free_port
 
 from sweeps.report.reading.frames import load_study
-from trainer.connection import connect, search_runs
-from trainer.killpoints import KILL_POINTS, VARIABLE
+from trainer.stages.killpoints import KILL_POINTS, VARIABLE
+from trainer.tracking.connection import connect, search_runs
 
 TRIALS = 14
 EPOCHS = 2

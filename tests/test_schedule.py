@@ -21,17 +21,17 @@ from torch.nn import functional as F
 from torch.optim import lr_scheduler
 from torch.optim.lr_scheduler import StepLR
 
-from trainer.check import check_train
-from trainer.config import TrainConfig
 from trainer.errors import ConfigError
-from trainer.optim import set_rates
-from trainer.plan import plan
-from trainer.references import find
-from trainer.schedule import replay
-from trainer.schedulers import SCHEDULERS
-from trainer.stage import data_of, train_stage
-from trainer.store import StageStore
-from trainer.training import epoch_seed
+from trainer.settings.config import TrainConfig
+from trainer.settings.references import find
+from trainer.settings.schedulers import SCHEDULERS
+from trainer.stages.plan import plan
+from trainer.stages.stage import data_of, train_stage
+from trainer.stages.store import StageStore
+from trainer.training.check import check_train
+from trainer.training.loop import epoch_seed
+from trainer.training.optim import set_rates
+from trainer.training.schedule import replay
 
 LR, EPOCHS, TRAIN, VAL, BATCH, SEED = 0.01, 4, 20, 4, 8, 3
 BATCHES = 3  # in an epoch: two of 8, one of 4

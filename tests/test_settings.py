@@ -16,11 +16,11 @@ import sweeps.report.__main__
 import sweeps.run
 import sweeps.space.__main__
 import trainer.__main__
-from sweeps.config import ConfirmConfig, SweepConfig
-from trainer import options
-from trainer.config import TrainConfig
+from sweeps.settings.config import ConfirmConfig, SweepConfig
 from trainer.errors import ConfigError
-from trainer.settings import (
+from trainer.settings import flags
+from trainer.settings.config import TrainConfig
+from trainer.settings.fields import (
     check_fields,
     one_of,
     positive,
@@ -82,7 +82,7 @@ def command_of(made: list[Extended]) -> typer.Typer:
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
     @app.command()
-    @options.takes
+    @flags.takes
     def command(config: Extended) -> int:
         made.append(config)
         return 0
@@ -105,13 +105,13 @@ def command_of(made: list[Extended]) -> typer.Typer:
 def test_a_new_field_is_a_flag(words: str, values: dict[str, Any]) -> None:
     """Nothing but the field was written, and fields of the base class are flags as well."""
     made: list[Extended] = []
-    assert options.run(command_of(made), words.split()) == 0
+    assert flags.run(command_of(made), words.split()) == 0
     assert made == [Extended(**values)]
 
 
 def test_a_new_field_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     """With its line, what stands for its value, and its default."""
-    assert options.run(command_of([]), ["--help"]) == 0
+    assert flags.run(command_of([]), ["--help"]) == 0
     printed = " ".join(capsys.readouterr().out.split())
     for words in (
         "--clip NORM Clip gradients at this norm.",
@@ -151,28 +151,28 @@ def test_a_wrong_value_on_the_command_line_is_an_error_in_one_line(
 ) -> None:
     """1 where the config refuses it, 2 where it is no value of that type or no such flag."""
     app = command_of([])
-    assert options.run(app, ["--decay", "2"]) == 1
+    assert flags.run(app, ["--decay", "2"]) == 1
     assert capsys.readouterr().err == "error: decay must be in (0, 1], but got 2.0.\n"
-    assert options.run(app, ["--decay", "much"]) == 2
-    assert options.run(app, ["--deca", "0.1"]) == 2
+    assert flags.run(app, ["--decay", "much"]) == 2
+    assert flags.run(app, ["--deca", "0.1"]) == 2
     assert "--decay" in capsys.readouterr().err.rpartition("--deca ")[2]
 
 
 def test_a_command_can_ask_what_was_given() -> None:
     """A value that is the default counts as given; fields that are left out have no flag."""
-    app, seen = typer.Typer(add_completion=False), list[options.Given]()
-    flags = options.Flags(Extended, but=["ema"], only=["decay", "ema", "lr"])
+    app, seen = typer.Typer(add_completion=False), list[flags.Given]()
+    some = flags.Flags(Extended, but=["ema"], only=["decay", "ema", "lr"])
 
     @app.command()
-    @options.takes
-    def command(given: Annotated[options.Given, flags], more: int = 0) -> int:
+    @flags.takes
+    def command(given: Annotated[flags.Given, some], more: int = 0) -> int:
         seen.append(given)
         return more
 
-    assert options.run(app, ["--decay", "0.5", "--more", "3"]) == 3
+    assert flags.run(app, ["--decay", "0.5", "--more", "3"]) == 3
     assert seen == [{"decay": 0.5}]
-    assert options.run(app, ["--ema"]) == 2
-    assert options.run(app, ["--clip", "1"]) == 2
+    assert flags.run(app, ["--ema"]) == 2
+    assert flags.run(app, ["--clip", "1"]) == 2
 
 
 @pytest.mark.parametrize("module", FLAGS, ids=lambda module: module.__name__)
@@ -195,8 +195,8 @@ def test_constructing_configs_imports_nothing_slow_and_reads_no_file() -> None:
     """A space or code that is not there is missed when the config is checked, or used."""
     code = (
         "import sys\n"
-        "from sweeps.config import SweepConfig\n"
-        "from trainer.config import TrainConfig\n"
+        "from sweeps.settings.config import SweepConfig\n"
+        "from trainer.settings.config import TrainConfig\n"
         "train = TrainConfig(model='no:where', optimizer='Adam', optimizer_args={'beta': 1})\n"
         "SweepConfig(train=train, space='none.toml', sampler='no:Where', pruner='MedianPruner')\n"
         "slow = {'torch', 'mlflow', 'optuna', 'pandas', 'numpy', 'sklearn'}\n"

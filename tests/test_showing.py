@@ -1,6 +1,6 @@
 import pytest
 
-from sweeps.showing import open_console
+from sweeps.report.showing import open_console
 
 
 def test_names_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,13 +13,13 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FixedTrial
 
-from sweeps.config import SweepConfig
+from sweeps.settings.config import SweepConfig
 from sweeps.space import SEARCHED, open_space
 from sweeps.space.__main__ import main
 from sweeps.space.declared import DeclaredSpace
 from sweeps.space.file import default_space, parse_space
-from trainer.config import TrainConfig
 from trainer.errors import ConfigError
+from trainer.settings.config import TrainConfig
 
 BASE = TrainConfig(epochs=20)
 

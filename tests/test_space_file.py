@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sweeps.space.file import line_of, parse_space
-from trainer.config import TrainConfig
 from trainer.errors import ConfigError
+from trainer.settings.config import TrainConfig
 
 BASE = TrainConfig(epochs=20)
 TWO = 'optimizer = ["SGD", "Adam"]\n'

@@ -10,12 +10,12 @@ import optuna
 import pytest
 from optuna.trial import FixedTrial
 
-from sweeps.config import SweepConfig
+from sweeps.settings.config import SweepConfig
 from sweeps.space import Space, open_space
 from sweeps.space.__main__ import main
-from trainer.config import TrainConfig
 from trainer.errors import ConfigError
-from trainer.references import code_digest
+from trainer.settings.config import TrainConfig
+from trainer.settings.references import code_digest
 
 BASE = TrainConfig(epochs=20)
 

@@ -10,15 +10,15 @@ import pytest
 import torch
 from fresh import begin
 
-from trainer.config import TrainConfig
 from trainer.data import load
 from trainer.errors import DataError, PlatformMismatch
 from trainer.metrics import EpochResult
-from trainer.model import build_model
-from trainer.plan import Stage, digest, plan
-from trainer.stage import rehearse, train_stage, worker_name
-from trainer.store import StageStore
-from trainer.training import epoch_seed
+from trainer.settings.config import TrainConfig
+from trainer.stages.plan import Stage, digest, plan
+from trainer.stages.stage import rehearse, train_stage, worker_name
+from trainer.stages.store import StageStore
+from trainer.training.loop import epoch_seed
+from trainer.training.model import build_model
 
 Small = Callable[..., TrainConfig]
 NOWHERE = Path("/nonexistent")

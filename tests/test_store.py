@@ -17,8 +17,8 @@ import torch
 from samples import result
 
 from trainer.errors import StoreError
-from trainer.plan import digest
-from trainer.store import DamagedState, StageStore
+from trainer.stages.plan import digest
+from trainer.stages.store import DamagedState, StageStore
 
 RESULT = result(3, running_loss=0.1 + 0.2, lr=1e-4 / 3)
 

@@ -6,12 +6,12 @@ from typing import Any
 import optuna
 import pytest
 
-from sweeps.config import SweepConfig
 from sweeps.errors import StudyMismatch, SweepError
-from sweeps.search.kinds import Kinds
-from sweeps.study import CREATED_AT, ID, SETTINGS, open_study
-from trainer.config import TrainConfig
-from trainer.paths import Paths
+from sweeps.settings.config import SweepConfig
+from sweeps.study.kinds import Kinds
+from sweeps.study.opening import CREATED_AT, ID, SETTINGS, open_study
+from trainer.settings.config import TrainConfig
+from trainer.settings.paths import Paths
 
 
 @pytest.fixture

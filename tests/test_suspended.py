@@ -15,21 +15,21 @@ from laws import OPTIMIZERS, losses
 from optuna.trial import FrozenTrial, TrialState
 from samples import Said, Shown, result
 
-from sweeps.allocation.curves import EPOCHS, GRANTED
-from sweeps.config import SweepConfig
-from sweeps.coordinator import Coordinator
-from sweeps.delivery import Delivery
-from sweeps.progress import Progress
+from sweeps.engine.coordinator import Coordinator
+from sweeps.engine.delivery import Delivery
+from sweeps.engine.progress import Progress
+from sweeps.search.allocation.curves import EPOCHS, GRANTED
 from sweeps.search.sequences import is_enqueued
-from sweeps.study import OpenStudy, open_study
-from sweeps.trials import CLOSED_AT, Trials
-from trainer.config import TrainConfig
+from sweeps.settings.config import SweepConfig
+from sweeps.study.opening import OpenStudy, open_study
+from sweeps.study.trials import CLOSED_AT, Trials
 from trainer.data import Data, load
 from trainer.errors import DataError
-from trainer.paths import Paths
-from trainer.plan import plan
-from trainer.record import CheckpointRule
-from trainer.store import StageStore
+from trainer.settings.config import TrainConfig
+from trainer.settings.paths import Paths
+from trainer.stages.plan import plan
+from trainer.stages.store import StageStore
+from trainer.tracking.record import CheckpointRule
 
 LENGTH = 8
 FAMILY = """

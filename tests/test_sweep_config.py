@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from sweeps.check import check_sweep
-from sweeps.config import SweepConfig, difference
-from trainer.config import TrainConfig
+from sweeps.settings.check import check_sweep
+from sweeps.settings.config import SweepConfig, difference
 from trainer.errors import ConfigError
+from trainer.settings.config import TrainConfig
 
 
 @pytest.mark.parametrize(

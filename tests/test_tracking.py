@@ -10,13 +10,14 @@ import pytest
 import torch
 from samples import result
 
-from trainer.config import TrainConfig
-from trainer.connection import connect, search_runs, without_password
 from trainer.errors import TrackingError
-from trainer.fit import fit
 from trainer.metrics import EPOCH_METRICS
-from trainer.model import build_model
-from trainer.record import (
+from trainer.runs.fit import fit
+from trainer.settings.config import TrainConfig
+from trainer.stages.store import StageStore
+from trainer.tracking.connection import connect, search_runs, without_password
+from trainer.tracking.mlflow_tracker import MlflowTracker
+from trainer.tracking.record import (
     COMPLETE,
     DIVERGED,
     FAILED,
@@ -26,9 +27,8 @@ from trainer.record import (
     CheckpointRule,
     RunRecord,
 )
-from trainer.store import StageStore
-from trainer.tracker import NullTracker, Tracker
-from trainer.tracking import MlflowTracker
+from trainer.tracking.tracker import NullTracker, Tracker
+from trainer.training.model import build_model
 
 NOWHERE = Path("/nonexistent")
 MakeTracker = Callable[[], MlflowTracker]

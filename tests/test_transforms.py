@@ -3,9 +3,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from trainer.config import TrainConfig
 from trainer.errors import ConfigError
-from trainer.transforms import Transform, statistics
+from trainer.settings.config import TrainConfig
+from trainer.training.transforms import Transform, statistics
 
 
 def images_of(count: int, side: int = 16) -> torch.Tensor:

@@ -4,8 +4,8 @@ import io
 
 from rich.console import Console
 
-from sweeps.progress import Busy, Progress
-from sweeps.view import open_view
+from sweeps.engine.progress import Busy, Progress
+from sweeps.engine.view import open_view
 
 
 def console(*, terminal: bool) -> tuple[Console, io.StringIO]:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trainer import options
-from trainer.config import TrainConfig
-from trainer.paths import Paths, Places
-from trainer.record import CHECKPOINTS_HELP, DIVERGED, CheckpointRule
+from trainer.settings import flags
+from trainer.settings.config import TrainConfig
+from trainer.settings.paths import Paths, Places
+from trainer.tracking.record import CHECKPOINTS_HELP, DIVERGED, CheckpointRule
 
 if TYPE_CHECKING:
-    from trainer.reproduce import Logged
+    from trainer.runs.reproduce import Logged
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -32,11 +32,11 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 @app.command()
-@options.takes
+@flags.takes
 def train(
     *,
-    given: Annotated[options.Given, options.Flags(TrainConfig)],
-    settings: options.Settings = None,
+    given: Annotated[flags.Given, flags.Flags(TrainConfig)],
+    settings: flags.Settings = None,
     preset: Annotated[
         str | None,
         typer.Option(help="tutorial: its first listing; explicit options override it."),
@@ -62,15 +62,15 @@ def train(
     """Train one run, a line an epoch, and log it to MLflow. What was trained before is reused."""
     from dataclasses import replace
 
-    from trainer.check import check_train
     from trainer.data import prepare
-    from trainer.device import resolve_device
     from trainer.errors import ConfigError, unknown
-    from trainer.fit import fit
     from trainer.metrics import VAL_LOSS, EpochResult, best
-    from trainer.reproduce import read_run
-    from trainer.store import StageStore
-    from trainer.tracking import MlflowTracker
+    from trainer.runs.fit import fit
+    from trainer.runs.reproduce import read_run
+    from trainer.stages.store import StageStore
+    from trainer.tracking.mlflow_tracker import MlflowTracker
+    from trainer.training.check import check_train
+    from trainer.training.device import resolve_device
 
     paths = Paths.here()
     folder = places.data or paths.data
@@ -83,7 +83,7 @@ def train(
         raise ConfigError("--verify must come with --from-run RUN_ID.")
     logged = None if from_run is None else read_run(from_run, uri)
     base = TrainConfig(**PRESETS.get(preset or "", {})) if logged is None else logged.config
-    config = base.having(given | options.parse_settings(settings or ()))
+    config = base.having(given | flags.parse_settings(settings or ()))
     check_train(config)
     config = replace(config, device=resolve_device(config.device))
     rule = CheckpointRule.parse(checkpoints)
@@ -120,7 +120,7 @@ def train(
 
 def _verify(logged: Logged, folder: Path) -> int:
     """Train the run anew, a line an epoch; 1 where a number differs."""
-    from trainer.reproduce import changes, verify
+    from trainer.runs.reproduce import changes, verify
 
     count, differing = len(logged.epochs), 0
     for compared in verify(logged, folder):
@@ -143,7 +143,7 @@ def _verify(logged: Logged, folder: Path) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; its exit status."""
-    return options.run(app, argv)
+    return flags.run(app, argv)
 
 
 if __name__ == "__main__":

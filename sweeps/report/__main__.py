@@ -12,14 +12,14 @@ from typing import Annotated, Literal
 import typer
 
 from sweeps.errors import SweepError
-from trainer import options
-from trainer.paths import Places
+from trainer.settings import flags
+from trainer.settings.paths import Places
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()
-@options.takes
+@flags.takes
 def report(
     *,
     study: Annotated[
@@ -58,7 +58,7 @@ def report(
             metavar="PATH.toml",
         ),
     ] = None,
-    places: Annotated[Places, options.Flags(Places, only=["tracking_uri"])],
+    places: Annotated[Places, flags.Flags(Places, only=["tracking_uri"])],
 ) -> int:
     """Show what a study found. It need not have ended."""
     tracking_uri = places.tracking_uri
@@ -140,7 +140,7 @@ def _print(content: bytes) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; its exit status."""
-    return options.run(app, argv)
+    return flags.run(app, argv)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from sweeps.report.figures.figures import UNITS
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.report.summary import summarize
 from trainer.metrics import OBJECTIVES
-from trainer.record import DIVERGED, FAILED
+from trainer.tracking.record import DIVERGED, FAILED
 
 
 def across(studies: Sequence[StudyFrames]) -> pd.DataFrame:

@@ -11,8 +11,8 @@ from sweeps.report.across import across
 from sweeps.report.page import across_page, to_page
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.report.render import markdown, markdown_across, render_across, render_table, to_json
+from sweeps.report.showing import open_console
 from sweeps.report.summary import summarize
-from sweeps.showing import open_console
 
 FORMATS = ("table", "markdown", "html", "csv", "parquet", "json")
 FRAMES = ("trials", "curves", "summary")

@@ -11,20 +11,20 @@ from typing import Any
 
 import pandas as pd
 
-from sweeps.config import SweepConfig
 from sweeps.errors import SweepError
 from sweeps.report.advice.advice import Advice
 from sweeps.report.compare.ranking import rank
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.report.summary import summarize
+from sweeps.settings.config import SweepConfig
 from sweeps.space import SEARCHED
 from sweeps.space.declared import DeclaredSpace
 from sweeps.space.described import Change, Described, changed, is_function, to_toml
 from sweeps.space.file import parse_space
 from sweeps.space.parameter import EPOCHS
-from trainer.config import TrainConfig
 from trainer.errors import ConfigError
-from trainer.options import Flags, parse_settings
+from trainer.settings.config import TrainConfig
+from trainer.settings.flags import Flags, parse_settings
 
 _UP_TO_EPOCHS = re.compile(r"step_size|scheduler\..+")
 _TOP = re.compile(r"study:.+:top=(\d+)")

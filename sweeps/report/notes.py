@@ -13,7 +13,7 @@ from sweeps.report.reading.frames import StudyFrames
 from sweeps.search.names import FRUGAL_PRUNER
 from sweeps.search.settling import LEAST_TRIALS, late_gain
 from trainer.metrics import OBJECTIVES
-from trainer.record import BEST, DIVERGED, FAILED, PRUNED, SUSPENDED
+from trainer.tracking.record import BEST, DIVERGED, FAILED, PRUNED, SUSPENDED
 
 _LATE = 0.25  # of the trials, by whose gain is said what as many again bring
 

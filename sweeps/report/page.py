@@ -33,7 +33,7 @@ from sweeps.report.wording import (
     winner_line,
 )
 from trainer.metrics import RUNNING_LOSS
-from trainer.record import BEST, BEST_EPOCH, COMPLETE
+from trainer.tracking.record import BEST, BEST_EPOCH, COMPLETE
 
 _HEIGHT = 420
 

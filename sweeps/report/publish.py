@@ -11,8 +11,8 @@ from sweeps.report.page import to_page
 from sweeps.report.reading.frames import StudyFrames, load_study
 from sweeps.report.render import render_table
 from sweeps.report.summary import summarize
-from trainer.connection import connect
-from trainer.paths import Paths
+from trainer.settings.paths import Paths
+from trainer.tracking.connection import connect
 
 PAGE = "report.html"
 

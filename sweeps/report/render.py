@@ -18,6 +18,7 @@ from rich.table import Table
 from sweeps.report.across import across
 from sweeps.report.advice.advice import Advice
 from sweeps.report.reading.frames import StudyFrames
+from sweeps.report.showing import duration
 from sweeps.report.summary import Summary, summarize
 from sweeps.report.wording import (
     beside,
@@ -31,7 +32,6 @@ from sweeps.report.wording import (
     tables,
     winner_line,
 )
-from sweeps.showing import duration
 
 JSON_FORMAT = 2
 """Raised with any change that a reader of the JSON would trip over."""

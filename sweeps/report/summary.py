@@ -27,7 +27,7 @@ from sweeps.report.reading.command import train_command
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.space import SEARCHED
 from trainer.metrics import EPOCH_SECONDS, OBJECTIVES
-from trainer.record import BEST, BEST_EPOCH, COMPLETE, DIVERGED, PRUNED, SUSPENDED
+from trainer.tracking.record import BEST, BEST_EPOCH, COMPLETE, DIVERGED, PRUNED, SUSPENDED
 
 __all__ = ["Summary", "summarize", "train_command"]
 

@@ -14,13 +14,13 @@ from sweeps.report.compare.ranking import STATES
 from sweeps.report.figures.as_study import LEAST_TRIALS
 from sweeps.report.notes import share
 from sweeps.report.reading.frames import StudyFrames
+from sweeps.report.showing import duration
 from sweeps.report.summary import Summary
 from sweeps.search.objectives import SECOND_OBJECTIVES
-from sweeps.showing import duration
 from sweeps.space import SEARCHED
 from trainer.metrics import TEST_ACCURACY, VAL_ACCURACY
-from trainer.record import BEST, BEST_EPOCH, COMPLETE
-from trainer.references import is_reference
+from trainer.settings.references import is_reference
+from trainer.tracking.record import BEST, BEST_EPOCH, COMPLETE
 
 
 def headlines(summary: Summary) -> Iterable[str]:

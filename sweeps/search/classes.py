@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 from optuna.exceptions import ExperimentalWarning
 
 from trainer.errors import ConfigError, unknown
-from trainer.references import find, is_reference
+from trainer.settings.references import find, is_reference
 
 T = TypeVar("T")
 

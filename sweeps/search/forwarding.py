@@ -11,7 +11,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps.allocation.points import Point
+from sweeps.search.allocation.points import Point
 from sweeps.search.sequences import is_enqueued
 
 

@@ -10,9 +10,9 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from sweeps.allocation.curves import Curves
-from sweeps.allocation.outlook import Outlook
-from sweeps.allocation.points import Point
+from sweeps.search.allocation.curves import Curves
+from sweeps.search.allocation.outlook import Outlook
+from sweeps.search.allocation.points import Point
 from sweeps.search.forwarding import PointSampler
 from sweeps.search.repeatable import RepeatableSampler
 

@@ -12,9 +12,9 @@ from optuna.samplers import RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from sweeps.allocation.grants import BEGIN, AllocatingPruner, Grant, at_least
-from sweeps.allocation.outlook import Outlook
-from sweeps.allocation.points import Point
+from sweeps.search.allocation.grants import BEGIN, AllocatingPruner, Grant, at_least
+from sweeps.search.allocation.outlook import Outlook
+from sweeps.search.allocation.points import Point
 from sweeps.search.forwarding import PointSampler
 from sweeps.search.repeatable import RepeatableSampler
 

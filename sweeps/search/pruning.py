@@ -17,7 +17,7 @@ from optuna.pruners import BasePruner, NopPruner
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial
 
-from sweeps.allocation.grants import PromotionPruner, at_least
+from sweeps.search.allocation.grants import PromotionPruner, at_least
 from sweeps.search.classes import Classes
 from sweeps.search.frugal import FrugalPruner
 from sweeps.search.names import FRUGAL_PRUNER, NO_PRUNER, PROMOTION_PRUNER

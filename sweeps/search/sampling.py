@@ -16,7 +16,7 @@ from optuna.samplers import BaseSampler, BruteForceSampler, CmaEsSampler, GPSamp
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps.allocation.outlook import Outlook
+from sweeps.search.allocation.outlook import Outlook
 from sweeps.search.classes import Classes
 from sweeps.search.frugal import FrugalSampler
 from sweeps.search.names import BRUTE_FORCE, CMAES, FRUGAL, GP, GRID, NSGAII, NSGAIII, QMC, TPE

@@ -12,7 +12,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from sweeps.allocation.curves import GRANTED
+from sweeps.search.allocation.curves import GRANTED
 from sweeps.search.forwarding import ForwardingSampler
 
 

@@ -9,14 +9,14 @@ from typing import Annotated
 import typer
 
 from sweeps.space import open_space
-from trainer import options
-from trainer.config import TrainConfig
+from trainer.settings import flags
+from trainer.settings.config import TrainConfig
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()
-@options.takes
+@flags.takes
 def show_space(
     *,
     space: Annotated[
@@ -27,7 +27,7 @@ def show_space(
             metavar="[SPACE]",
         ),
     ] = "",
-    base: Annotated[TrainConfig, options.Flags(TrainConfig, only=["epochs"])],
+    base: Annotated[TrainConfig, flags.Flags(TrainConfig, only=["epochs"])],
     show: Annotated[
         bool, typer.Option("--show", help="Print the file of the default space, to be changed.")
     ] = False,
@@ -49,7 +49,7 @@ def show_space(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; its exit status."""
-    return options.run(app, argv)
+    return flags.run(app, argv)
 
 
 if __name__ == "__main__":

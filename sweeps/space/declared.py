@@ -13,9 +13,9 @@ from sweeps.space.entries import Entries, Entry
 from sweeps.space.parameter import Parameter
 from sweeps.space.space import FIELDS
 from sweeps.space.values import shown
-from trainer.check import check_train
-from trainer.config import TrainConfig
 from trainer.errors import ConfigError, unknown
+from trainer.settings.config import TrainConfig
+from trainer.training.check import check_train
 
 MOST_POINTS = 100_000
 """Of a space that is tried point by point; more are an oversight."""

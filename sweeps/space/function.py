@@ -11,10 +11,10 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import BaseTrial, FixedTrial
 
 from sweeps.space.space import check_name
-from trainer.check import check_train
-from trainer.config import TrainConfig
 from trainer.errors import ConfigError, unknown
-from trainer.references import code_digest, find
+from trainer.settings.config import TrainConfig
+from trainer.settings.references import code_digest, find
+from trainer.training.check import check_train
 
 _TRIES = 20
 """Draws by which a function is known, as far as it can be."""

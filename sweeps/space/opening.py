@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sweeps.space.space import Space
 from trainer.errors import ConfigError
-from trainer.references import is_reference
+from trainer.settings.references import is_reference
 
 
 def open_space(text: str = "", scheduler: str = "StepLR") -> Space:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Protocol
 
-from trainer.config import TrainConfig
 from trainer.errors import ConfigError
+from trainer.settings.config import TrainConfig
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from trainer.config import DATASETS, SPLITS
 from trainer.data import cifar10, own_arrays, torchvision_sets
 from trainer.data.arrays import Arrays, Inputs, Labels, Meta, keep, open_kept
 from trainer.data.folder import find_images, read
 from trainer.data.resize import resized
 from trainer.errors import DataError, unknown
-from trainer.references import code_digest, find, is_reference
-from trainer.settings import REFERENCE
+from trainer.settings.config import DATASETS, SPLITS
+from trainer.settings.fields import REFERENCE
+from trainer.settings.references import code_digest, find, is_reference
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from trainer.data.arrays import ARRAYS, Arrays
 from trainer.errors import DataError
-from trainer.references import find
+from trainer.settings.references import find
 
 
 def read_npz(path: Path) -> Arrays:

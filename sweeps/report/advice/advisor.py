@@ -11,7 +11,7 @@ from sweeps.report.advice.space_advice import TOP, at_the_ends, diverging, fixed
 from sweeps.report.compare.ranking import OPEN, Winner, distinct
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.space.described import Described, changed, is_function
-from trainer.record import BEST, BEST_EPOCH, COMPLETE
+from trainer.tracking.record import BEST, BEST_EPOCH, COMPLETE
 
 
 def advise(

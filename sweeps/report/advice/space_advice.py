@@ -12,7 +12,7 @@ from sweeps.report.advice.proposals import below, numbers_of, rates_below, wider
 from sweeps.report.compare.ranking import Winner
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.space.described import Change, Described, choices_of, entry_of, governor_of
-from trainer.record import COMPLETE, DIVERGED
+from trainer.tracking.record import COMPLETE, DIVERGED
 
 TOP = 10
 """How many of the best results are evidence."""

@@ -24,8 +24,8 @@ from sweeps.report.compare.scale import reach
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.space.values import shown
 from trainer.metrics import OBJECTIVES
-from trainer.record import BEST, DIVERGED, FAILED, RUNNING
-from trainer.references import is_reference
+from trainer.settings.references import is_reference
+from trainer.tracking.record import BEST, DIVERGED, FAILED, RUNNING
 
 _VERDICTS = {
     confirmed.BEST_VERDICT: BEST_VALUE,

@@ -15,7 +15,7 @@ from sweeps.report.reading.command import train_command
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.search.objectives import SECOND_OBJECTIVES, SECONDS
 from trainer.metrics import EPOCH_SECONDS, OBJECTIVES, RUNNING_LOSS, TEST_ACCURACY, VAL_ACCURACY
-from trainer.record import (
+from trainer.tracking.record import (
     BEST,
     BEST_EPOCH,
     COMPLETE,

@@ -24,7 +24,7 @@ from sweeps.report.compare.scale import reach
 from sweeps.report.figures.figures import GOOD_TO_BAD, LINES, scale
 from sweeps.report.reading.frames import StudyFrames
 from trainer.metrics import OBJECTIVES
-from trainer.record import BEST
+from trainer.tracking.record import BEST
 
 EVALUATOR = "PED-ANOVA"
 """How Optuna tells the importance of parameters unless it is told otherwise."""

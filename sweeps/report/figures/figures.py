@@ -16,7 +16,7 @@ from sweeps.report.compare.scale import reach
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.search.objectives import SECONDS
 from trainer.metrics import OBJECTIVES, RUNNING_LOSS, TRAIN_LOSS, VAL_ACCURACY, VAL_LOSS
-from trainer.record import BEST, COMPLETE, DIVERGED, FAILED
+from trainer.tracking.record import BEST, COMPLETE, DIVERGED, FAILED
 
 UNITS = {
     RUNNING_LOSS: "running loss (sum over batches)",

@@ -9,7 +9,7 @@ from sweeps.report.compare.scale import reach
 from sweeps.report.figures.figures import BELOW, LINES, colours, label, scale
 from sweeps.report.reading.frames import StudyFrames
 from trainer.metrics import OBJECTIVES
-from trainer.record import BEST, COMPLETE, DIVERGED
+from trainer.tracking.record import BEST, COMPLETE, DIVERGED
 
 _DODGE = 0.04  # decades between values side by side
 _MARGIN = "y2"  # the axis of the strip beyond the scale

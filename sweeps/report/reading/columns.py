@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import fields
 
-from trainer.config import TrainConfig
 from trainer.metrics import (
     EPOCH_METRICS,
     RUNNING_LOSS,
@@ -15,7 +14,8 @@ from trainer.metrics import (
     VAL_ACCURACY,
     VAL_LOSS,
 )
-from trainer.record import BEST, BEST_EPOCH, BEST_METRICS
+from trainer.settings.config import TrainConfig
+from trainer.tracking.record import BEST, BEST_EPOCH, BEST_METRICS
 
 CONFIG_COLUMNS = {
     item.name: item.name for item in fields(TrainConfig) if not item.name.endswith("_args")

@@ -10,8 +10,8 @@ import pandas as pd
 
 from sweeps.report.reading.columns import CONFIG_COLUMNS, arguments
 from sweeps.space import SEARCHED
-from trainer.config import TrainConfig
-from trainer.options import Flags
+from trainer.settings.config import TrainConfig
+from trainer.settings.flags import Flags
 
 _ALWAYS = (*SEARCHED, "epochs")
 _FLAGS = Flags(TrainConfig)

@@ -15,10 +15,10 @@ from sweeps.errors import SweepError, UnknownStudy
 from sweeps.report.reading.database import UnknownTables, open_database
 from sweeps.report.reading.reading import read_curves, read_repeats, read_trials, trial_of
 from sweeps.report.reading.runs import Run, client_points, client_runs
-from trainer.connection import connect, read_file, search_runs, without_password
 from trainer.errors import TrackingError, unknown
-from trainer.paths import Paths
-from trainer.tags import CONFIRMS_TAG, GROUP_TAG, STUDY_TAG, TRIAL_TAG
+from trainer.settings.paths import Paths
+from trainer.tracking.connection import connect, read_file, search_runs, without_password
+from trainer.tracking.names import CONFIRMS_TAG, GROUP_TAG, STUDY_TAG, TRIAL_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

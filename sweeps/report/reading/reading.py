@@ -20,10 +20,9 @@ from sweeps.report.reading.columns import (
 )
 from sweeps.report.reading.runs import NAMES, Run
 from sweeps.space import SEARCHED
-from trainer.connection import unbounded
 from trainer.metrics import EPOCH_METRICS
-from trainer.record import BEST, RUNNING, SUSPENDED
-from trainer.tags import (
+from trainer.tracking.connection import unbounded
+from trainer.tracking.names import (
     CONFIRMS_TAG,
     EPOCH_ENDED_AT,
     EPOCH_REUSED,
@@ -33,6 +32,7 @@ from trainer.tags import (
     TRAINED_TAG,
     TRIAL_TAG,
 )
+from trainer.tracking.record import BEST, RUNNING, SUSPENDED
 
 _LARGEST = sys.float_info.max  # what MLflow keeps of an infinity
 

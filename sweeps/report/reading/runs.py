@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.connection import search_runs
 from trainer.metrics import EPOCH_METRICS
-from trainer.tags import EPOCH_ENDED_AT, EPOCH_REUSED, EPOCH_WORKER
+from trainer.tracking.connection import search_runs
+from trainer.tracking.names import EPOCH_ENDED_AT, EPOCH_REUSED, EPOCH_WORKER
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -1,1 +1,0 @@
-"""Who gets the next epochs: what a study knows, what it can expect, and what is granted."""

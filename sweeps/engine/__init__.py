@@ -1,0 +1,1 @@
+"""One start of a sweep: the coordinator, what trains for it, what it delivers and shows."""

@@ -1,0 +1,79 @@
+"""What a sweep would train, for how long and on how much disk, from timing a few batches."""
+
+from __future__ import annotations
+
+import io
+import time
+from dataclasses import replace
+
+import torch
+
+from sweeps.engine.session import ready, slots
+from sweeps.report.showing import duration
+from sweeps.search.allocation.grants import AllocatingPruner
+from sweeps.search.pruning import make_pruner
+from sweeps.settings.config import Places, SweepConfig
+from sweeps.study.kinds import Kinds
+from trainer.data import Data, prepare
+from trainer.settings.config import TrainConfig
+from trainer.settings.paths import Paths
+from trainer.stages.plan import plan
+from trainer.stages.stage import data_of
+from trainer.stages.store import BUDGET
+from trainer.training.device import hold_still, synchronize
+from trainer.training.loop import Training
+
+_WARM_UP_BATCHES = 3
+_TIMED_BATCHES = 10
+
+
+def estimate(config: SweepConfig, places: Places) -> str:
+    """A few lines for people: the most that would be trained, how long that takes, and the disk.
+
+    Raises:
+        ConfigError: it cannot be run.
+        DataError: the data set cannot be had.
+    """
+    config = ready(config)
+    train = config.train
+    folder = places.data or Paths.here().data
+    prepare(train.dataset, folder, train.image_size)
+    data = data_of(train, folder)
+    epoch_seconds, state_bytes = _measure(train, data)
+    trials = config.trials if config.grid is None else min(config.trials, len(config.grid))
+    most = trials * train.epochs
+    pruner = make_pruner(config.pruner, config.pruner_args, train.epochs)
+    if isinstance(pruner, AllocatingPruner):
+        outlook = Kinds(config, len(data.train.labels)).outlooks[0]
+        most = pruner.most(outlook, trials) or most
+    at_once = slots(config)
+    lines = [
+        f"study {config.study_name}: {trials} trials of up to {train.epochs} epochs "
+        f"on {len(data.train.labels)} images of {data.name}, validated on {len(data.val.labels)}",
+        f"one epoch: {epoch_seconds:.1f} s on one worker; {at_once} at once",
+        f"at most {most} epochs, {duration(most * epoch_seconds / at_once)}; "
+        "trials that are not trained further and shared epochs make it less",
+        f"disk: {min(most * state_bytes, BUDGET) / 1e6:.0f} MB of states at most, "
+        f"{2 * trials * state_bytes / 1e6:.0f} MB of checkpoints at most",
+    ]
+    return "\n".join(lines)
+
+
+def _measure(train: TrainConfig, data: Data) -> tuple[float, int]:
+    """Seconds of an epoch, and bytes of a state (of Adam, which keeps the most)."""
+    config = replace(
+        train, optimizer="Adam", optimizer_args={}, scheduler="none", scheduler_args={}, warmup=0
+    )
+    hold_still(config.device, config.threads, deterministic=config.deterministic)
+    training, rates = Training(config, data), plan(config, data)[1].rates
+    training.train(1, rates, most=_WARM_UP_BATCHES)
+    synchronize(config.device)
+    began = time.perf_counter()
+    training.train(1, rates, most=_TIMED_BATCHES)
+    synchronize(config.device)
+    images = len(data.train.labels)
+    timed = min(_TIMED_BATCHES * config.batch_size, images)
+    seconds = (time.perf_counter() - began) / timed * images
+    buffer = io.BytesIO()
+    torch.save(training.state(), buffer)
+    return seconds, buffer.tell()

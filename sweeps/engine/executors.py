@@ -1,0 +1,159 @@
+"""Executors: where stages are trained. One method, `submit`, and the future it gives."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.connection import wait
+from typing import Any, Protocol, TypeVar
+
+import pebble
+
+from sweeps.engine import interrupts
+from sweeps.errors import SweepError
+
+T = TypeVar("T")
+
+
+class WorkerLost(SweepError):
+    """A worker died with the task it had; the task can be submitted again."""
+
+
+class Executor(Protocol):
+    """Runs functions somewhere, `slots` of them at once."""
+
+    slots: int
+
+    def submit(self, fn: Callable[..., T], *args: Any) -> Future[T]:
+        """Run `fn(*args)`; the future raises `WorkerLost` where the worker died with it."""
+
+    def stop(self) -> None:
+        """End at once, whatever still runs."""
+
+
+class InlineExecutor:
+    """Runs each function in this process, before `submit` returns; a debugger works."""
+
+    slots = 1
+
+    def submit(self, fn: Callable[..., T], *args: Any) -> Future[T]:
+        """Run `fn(*args)` now."""
+        future: Future[T] = Future()
+        try:
+            with interrupts.allowed():
+                result = fn(*args)
+            future.set_result(result)
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def stop(self) -> None:
+        """Nothing runs."""
+
+
+class LocalExecutor:
+    """Runs functions in spawned processes of this machine, which die with this one.
+
+    The processes are started at once, so that they have imported torch when the first task comes.
+
+    Args:
+        slots: how many processes.
+        gpus: which GPUs they see, in turn, one each, as CUDA_VISIBLE_DEVICES names them.
+    """
+
+    def __init__(self, slots: int, gpus: Sequence[str] = ()) -> None:
+        self.slots = slots
+        self._gpus = [gpus[slot % len(gpus)] for slot in range(slots)] if gpus else []
+        with _interrupts_held():
+            self._pool = self._new_pool()
+
+    def submit(self, fn: Callable[..., T], *args: Any) -> Future[T]:
+        """Run `fn(*args)` in the next free worker; a pool that broke is built anew."""
+        outer: Future[T] = Future()
+        with _interrupts_held():  # workers inherit it: Ctrl-C is for the parent alone
+            try:
+                inner = self._pool.submit(fn, None, *args)
+            except (RuntimeError, BrokenProcessPool):
+                self.stop()
+                self._pool = self._new_pool()
+                inner = self._pool.submit(fn, None, *args)
+        inner.add_done_callback(lambda done: _settle(outer, done))
+        return outer
+
+    def stop(self) -> None:
+        """Kill the workers."""
+        self._pool.stop()
+        self._pool.join()
+
+    def _new_pool(self) -> pebble.ProcessPool:
+        pool = pebble.ProcessPool(
+            max_workers=self.slots,
+            initializer=_begin_worker,
+            initargs=(self._gpus, f"sweeps-{os.getpid()}-{id(self)}"),
+            context=multiprocessing.get_context("spawn"),
+        )
+        assert pool.active  # asking starts it
+        return pool
+
+
+def _settle(outer: Future[Any], inner: Future[Any]) -> None:
+    if inner.cancelled():
+        outer.cancel()
+        return
+    error = inner.exception()
+    if isinstance(error, (pebble.ProcessExpired, BrokenProcessPool)):
+        lost = WorkerLost(f"A worker died with its task: {error}.")
+        lost.__cause__ = error
+        outer.set_exception(lost)
+    elif error is not None:
+        outer.set_exception(error)
+    else:
+        outer.set_result(inner.result())
+
+
+def _begin_worker(gpus: Sequence[str], seats: str) -> None:
+    """Leave Ctrl-C to the parent, take a GPU, and end with the parent, however that ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "a worker has a parent"
+
+    def follow() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+    _take_gpu(gpus, seats)
+    import trainer.stages.stage  # noqa: F401 - slow, and what every task needs
+
+
+def _take_gpu(gpus: Sequence[str], seats: str) -> None:
+    """See only the first GPU whose seat is free.
+
+    A seat is a name that the kernel gives to one socket at a time, and frees with its process.
+    """
+    for seat, gpu in enumerate(gpus):
+        taken = socket.socket(socket.AF_UNIX)
+        try:
+            taken.bind(f"\0{seats}-{seat}")
+        except OSError:
+            taken.close()
+            continue
+        taken.detach()  # held until the process ends
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+        return
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

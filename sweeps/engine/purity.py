@@ -1,0 +1,80 @@
+"""Whether code that users bring gives an epoch the same result each time: tried before it counts.
+
+Trials share epochs because training one is a pure function. Code that draws from a clock, say, or
+depends on the order of a set, breaks that; then the trials of a study share nothing.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from sweeps.engine.executors import Executor, LocalExecutor
+from sweeps.errors import SweepError
+from sweeps.settings.config import SweepConfig
+from trainer.errors import ConfigError, TrainerError
+from trainer.settings.config import TrainConfig
+from trainer.settings.references import is_reference
+from trainer.stages.stage import rehearse
+from trainer.training.check import check_train
+
+_NAMES = ("model", "loss", "optimizer")
+
+
+def is_pure(
+    config: SweepConfig,
+    executor: Executor,
+    folder: Path,
+    another: Callable[[], Executor] | None = None,
+) -> bool:
+    """Whether the first batches give the same bits in two processes, for all that users bring.
+
+    Without such code it is known that they do, and nothing is tried.
+
+    A space that is a Python function does not say what it will bring; that is not tried.
+
+    Args:
+        config: the sweep, with the device of `config.train` resolved.
+        executor: that will train it.
+        folder: of the prepared data sets.
+        another: makes the executor whose process is the second; None: a new local one.
+
+    Raises:
+        SweepError: the code fails; with its traceback.
+    """
+    configs = list(brought(config))
+    if not configs:
+        return True
+    other = another() if another is not None else LocalExecutor(1)
+    try:
+        futures = [
+            [one.submit(partial(rehearse, train, folder)) for one in (executor, other)]
+            for train in configs
+        ]
+        return all(one.result() == two.result() for one, two in futures)
+    except TrainerError:
+        raise
+    except Exception as error:  # users' code can raise anything
+        raise SweepError(
+            "Code that was brought fails in its first batches:\n"
+            + "".join(traceback.format_exception(error)).rstrip()
+        ) from error
+    finally:
+        other.stop()
+
+
+def brought(config: SweepConfig) -> Iterator[TrainConfig]:
+    """A config for each piece of users' code, as far as the space can say which there are."""
+    if config.train.references or not config.train.deterministic:
+        yield config.train
+    for name in _NAMES:
+        for choice in config.search_space.choices(name):
+            if is_reference(choice):
+                try:
+                    train = config.train.having({name: choice})
+                    check_train(train)
+                except ConfigError:  # needs more than its name, so it is first tried in a trial
+                    continue
+                yield train

@@ -1,0 +1,261 @@
+"""Repeats: the best trials of a study trained once more from other seeds, outside its ranking.
+
+The best of many trials owes part of its value to luck. Trained again from seeds that no trial was
+chosen by, the best few show which of them is better, and how sure that is. Where a study compares
+values of a parameter, the best few of each value race: all are trained from the first two seeds,
+and the best of each value by these from the others, too.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import optuna
+
+from sweeps.engine.coordinator import Coordinator
+from sweeps.engine.delivery import Delivery
+from sweeps.engine.progress import View
+from sweeps.engine.session import drive, open_executor, resolved
+from sweeps.errors import SweepError
+from sweeps.report.compare.ranking import rank
+from sweeps.report.reading.frames import EXPERIMENT, StudyFrames, load_study
+from sweeps.search.allocation.grants import BEGIN, Grant
+from sweeps.settings.config import ConfirmConfig, Places, SweepConfig
+from sweeps.study.opening import ID, find_study
+from sweeps.study.trial import LiveTrial
+from trainer.data import Data, prepare
+from trainer.metrics import OBJECTIVES
+from trainer.settings.config import TrainConfig
+from trainer.settings.paths import Paths
+from trainer.stages.plan import plan
+from trainer.stages.stage import data_of
+from trainer.stages.store import StageStore
+from trainer.tracking.connection import connect, read_file
+from trainer.tracking.mlflow_tracker import MlflowTracker
+from trainer.tracking.names import CONFIRMS_TAG, STUDY_TAG
+from trainer.tracking.record import BEST, BEST_EPOCH, CheckpointRule, record_of
+from trainer.training.check import check_train
+
+_NO_CHECKPOINTS = CheckpointRule(best=False, last=False)
+HEAT = 2
+"""Seeds that decide who goes on; of 3 candidates of each value they choose as well as 5 do."""
+
+
+def confirm(config: ConfirmConfig, places: Places, view: View) -> bool:
+    """Train the best trials again; what is trained already is not trained another time.
+
+    Returns:
+        False where the time was up before all were trained.
+
+    Raises:
+        ConfigError: one of them cannot be trained any more.
+        UnknownStudy: there is no such study, in MLflow or in Optuna's storage.
+        SweepError: none of its trials can be confirmed, or MLflow did not take all of it.
+        StudyInUse: another process runs it.
+        KeyboardInterrupt: as it came; the same call goes on.
+    """
+    paths = Paths.here()
+    uri = places.tracking_uri or paths.tracking_uri
+    frames = load_study(config.study, uri)
+    sources = _sources(frames, config.top, uri)
+    for source in sources:
+        check_train(source.config)
+    train = sources[0].config
+    sweep = SweepConfig(
+        train=resolved(train),
+        study=frames.name,
+        objective=frames.objective,
+        pruner="none",
+        executor=config.executor,
+        workers=config.workers,
+        timeout=config.timeout,
+        checkpoints=_NO_CHECKPOINTS,
+    )
+    folder = places.data or paths.data
+    prepare(train.dataset, folder, train.image_size)
+    numbers = ", ".join(str(source.number) for source in sources)
+    best = f", of which the best of each {frames.compare} go on" if frames.compare else ""
+    view.say(f"Confirming trials {numbers} from {config.repeats} other seeds{best}.")
+    study, lease = find_study(frames.name, paths, places.storage)
+    with open_executor(sweep) as executor:
+        store = StageStore(places.stages or paths.stages)
+        after = int(frames.trials["seed"].max())
+        repeats = Repeats(
+            (frames.name, study.user_attrs[ID]),
+            sources,
+            range(after + 1, after + 1 + config.repeats),
+            data_of(train, folder),
+            frames.objective,
+        )
+        delivery = Delivery(MlflowTracker(uri, EXPERIMENT, paths.artifacts(EXPERIMENT), store))
+        coordinator = Coordinator(
+            sweep, study, lease, repeats, executor, store, folder, delivery, view
+        )
+        return drive(coordinator, executor, delivery, lease, view)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A trial that is to be repeated.
+
+    Attributes:
+        number: of the trial.
+        config: what it trained, or would have, had it not been stopped.
+        value: of the parameter whose values are compared; None: none are, and all go on.
+    """
+
+    number: int
+    config: TrainConfig
+    value: Any = None
+
+    @property
+    def entry(self) -> Any:
+        """What it runs for: of each the best one comes into the final."""
+        return self.number if self.value is None else self.value
+
+
+class Repeat(LiveTrial):
+    """A trial on its way again. Optuna never hears of it, so nothing stops it but its own end."""
+
+    def tell(self, study: optuna.Study) -> None:
+        """It has ended."""
+        self.ended_at = time.time()
+
+    def _report(self) -> None:
+        pass
+
+    def _falls_behind(self) -> bool:
+        return False
+
+
+class Repeats:
+    """Where live repeats come from; to the coordinator what `Trials` is for a sweep.
+
+    Those that were trained before are asked for again: their epochs are stored, and MLflow has
+    their runs, so that costs nothing.
+
+    Args:
+        study: its name, and its id.
+        sources: the trials.
+        seeds: each is trained from every one of these.
+        data: the data set.
+        objective: the metric they are judged by.
+    """
+
+    def __init__(
+        self,
+        study: tuple[str, str],
+        sources: Sequence[Source],
+        seeds: Sequence[int],
+        data: Data,
+        objective: str,
+    ) -> None:
+        self._name, self._id = study
+        self._sources = {source.number: source for source in sources}
+        heat, self._others = seeds[:HEAT], seeds[HEAT:]
+        self._left = [(source, seed) for seed in heat for source in sources]
+        finalists = len({source.entry for source in sources})
+        self._asked = len(self._left) + finalists * len(self._others)
+        self._begun = 0
+        self._raced: list[LiveTrial] = []
+        self._data = data
+        self._objective = objective
+
+    def asked(self) -> int:
+        """How many there are in all."""
+        return self._asked
+
+    def left(self) -> int:
+        """How many are still to be begun."""
+        return self._asked - self._begun
+
+    def next(self) -> Grant | None:
+        """The next one; between heat and final nothing until all of the heat have ended."""
+        if not self._left and self._others and all(it.ended_at for it in self._raced):
+            self._left = [(source, seed) for seed in self._others for source in self._finalists()]
+            self._others = ()
+        return BEGIN if self._left else None
+
+    def close(self) -> str:
+        """Nothing is suspended."""
+        return ""
+
+    def most_epochs(self) -> int | None:
+        """All of them."""
+        return None
+
+    def begun(self) -> Iterator[LiveTrial]:
+        """None: each is begun by being asked for."""
+        return iter(())
+
+    def ask(self) -> LiveTrial:
+        """The next one: all trials from one seed, then from the next."""
+        source, seed = self._left.pop(0)
+        self._begun += 1
+        id = f"{self._id}/{source.number}/{seed}"
+        config = replace(source.config, seed=seed)
+        if config.unshared:
+            config = replace(config, unshared=id)
+        record = record_of(
+            config,
+            self._data,
+            id=id,
+            name=f"trial {source.number} again, seed {seed}",
+            started_at=time.time(),
+            group=self._id,
+            parent=self._id,
+            tags={STUDY_TAG: self._name, CONFIRMS_TAG: str(source.number)},
+        )
+        repeat = Repeat(
+            number=source.number,
+            handle=optuna.trial.create_trial(state=optuna.trial.TrialState.RUNNING),
+            config=config,
+            label=f"{config.label} seed={seed}",
+            data=self._data,
+            stages=plan(config, self._data),
+            record=record,
+            objective=self._objective,
+            rule=_NO_CHECKPOINTS,
+            goal=config.epochs,
+        )
+        self._raced.append(repeat)
+        return repeat
+
+    def _finalists(self) -> list[Source]:
+        """The best of each value by the mean over the seeds of the heat; all where none race."""
+        sign = -1 if OBJECTIVES[self._objective] else 1
+        losses = dict.fromkeys(self._sources, 0.0)
+        for trial in self._raced:
+            losses[trial.number] += math.inf if trial.value is None else sign * trial.value
+        best: dict[Any, Source] = {}
+        for number in sorted(losses, key=lambda it: losses[it]):
+            best.setdefault(self._sources[number].entry, self._sources[number])
+        return [*best.values()]
+
+
+def _sources(frames: StudyFrames, top: int, uri: str) -> list[Source]:
+    """The best trials with their configs, as MLflow has them; of each value that is compared.
+
+    Of trials that share the epoch they were best at the first counts: they have the same weights.
+    """
+    best = rank(frames).drop_duplicates([BEST + frames.objective, BEST_EPOCH])
+    groups = best.groupby(frames.compare, sort=False) if frames.compare else best
+    best = groups.head(top)
+    if best.empty:
+        raise SweepError(
+            f"Study {frames.name!r} must have a complete or pruned trial to be confirmed, but has "
+            "none; to go on with it: python -m sweeps.run"
+        )
+    client = connect(uri)
+    return [
+        Source(
+            number=int(row["trial"]),
+            config=TrainConfig.from_json(read_file(client, row["run_id"], "config.json")),
+            value=row[frames.compare] if frames.compare else None,
+        )
+        for row in best.to_dict("records")
+    ]

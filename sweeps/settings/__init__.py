@@ -1,0 +1,1 @@
+"""`SweepConfig`, and its check as a whole."""

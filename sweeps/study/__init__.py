@@ -1,0 +1,1 @@
+"""A study and its trials, in Optuna's storage, held by one process."""

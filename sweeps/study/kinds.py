@@ -1,0 +1,114 @@
+"""The kinds of trials that a study compares: one for each value of a parameter, or a single one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState
+
+from sweeps.search.allocation.grants import BEGIN, AllocatingPruner, Grant
+from sweeps.search.allocation.outlook import START_TRIALS, Outlook
+from sweeps.search.allocation.points import Points
+from sweeps.search.forwarding import ForwardingSampler
+from sweeps.search.fresh import FreshSampler
+from sweeps.search.frugal import FrugalSampler
+from sweeps.search.repeatable import RepeatableSampler
+from sweeps.search.sampling import Search, make_sampler
+from sweeps.search.seeing import SeeingSampler
+from sweeps.settings.config import SweepConfig
+from sweeps.study.earlier import Earlier
+from trainer.metrics import OBJECTIVES
+
+_LEAST_START = 3  # trials of each kind before the model is asked
+
+
+class Kinds:
+    """What a study searches, each kind by itself: `SweepConfig.compare`.
+
+    The trials of a kind take turns with those of the others, so that each has as many. Each kind
+    has a sampler of its own, and its trials compete with their own kind for epochs, of which each
+    kind is given as many. What the model of one epoch learns, it learns from all.
+
+    Args:
+        config: the sweep.
+        images: in an epoch.
+        earlier: what samplers learn from, of a warm start.
+    """
+
+    def __init__(self, config: SweepConfig, images: int, earlier: Earlier | None = None) -> None:
+        space, base, name = config.search_space, config.train, config.compare
+        fixed = [space.params({name: it}, base) for it in space.choices(name)] if name else [{}]
+        start = START_TRIALS if len(fixed) == 1 else max(_LEAST_START, START_TRIALS // len(fixed))
+        self.outlooks = [
+            Outlook(
+                Points(space, base, images, each),
+                maximize=OBJECTIVES[config.objective],
+                seed=config.search_seed,
+                start_trials=start,
+            )
+            for each in fixed
+        ]
+        self._samplers = [_sampler(config, outlook, earlier) for outlook in self.outlooks]
+        self.sampler: BaseSampler = self._samplers[0] if len(fixed) == 1 else _Turns(self)
+
+    def of(self, trial: FrozenTrial) -> Outlook:
+        """The outlook of a trial's kind, as the turns have it."""
+        return self.outlooks[trial.number % len(self.outlooks)]
+
+    def sampler_of(self, trial: FrozenTrial) -> BaseSampler:
+        """The sampler of the same kind."""
+        return self._samplers[trial.number % len(self.outlooks)]
+
+    def next(
+        self, pruner: AllocatingPruner, trials: Sequence[FrozenTrial], left: int
+    ) -> Grant | None:
+        """What a free worker does next: something of the kind that had the fewest epochs so far."""
+        begun = [trial for trial in trials if trial.state != TrialState.WAITING]
+        kinds = len(self.outlooks)
+        total = len(begun) + left
+        grants: list[Grant] = []
+        for place in sorted(range(kinds), key=lambda it: self._spent(it, begun)):
+            mine = sum(trial.number % kinds == place for trial in begun)
+            share = len(range(place, total, kinds))
+            grant = pruner.next(self.outlooks[place], begun, max(0, share - mine))
+            if grant is not None and grant.trial is not None:
+                return grant
+            grants += [grant] if grant is not None else []
+        return BEGIN if grants and left else None
+
+    def split(self, trials: Sequence[FrozenTrial]) -> list[list[FrozenTrial]]:
+        """The trials of each kind."""
+        kinds = range(len(self.outlooks))
+        return [[it for it in trials if it.number % len(kinds) == place] for place in kinds]
+
+    def _spent(self, place: int, trials: Sequence[FrozenTrial]) -> int:
+        return self.outlooks[place].curves(trials).spent if len(self.outlooks) > 1 else 0
+
+
+class _Turns(ForwardingSampler):
+    """Leaves each trial to the sampler of its kind."""
+
+    def __init__(self, kinds: Kinds) -> None:
+        self._kinds = kinds
+
+    def sampler_of(self, trial: FrozenTrial) -> BaseSampler:
+        """That one."""
+        return self._kinds.sampler_of(trial)
+
+
+def _sampler(config: SweepConfig, outlook: Outlook, earlier: Earlier | None) -> BaseSampler:
+    """What suggests values to the trials of a kind."""
+    search = Search(
+        seed=config.search_seed,
+        conditional=config.search_space.conditional,
+        points=config.grid or (),
+        outlook=outlook,
+    )
+    sampler = make_sampler(config.sampler, config.sampler_args, search)
+    if isinstance(sampler, FrugalSampler):
+        return sampler
+    if isinstance(sampler, RepeatableSampler):
+        sampler = FreshSampler(sampler, outlook)
+    further = [*earlier.trials.values()] if earlier else []
+    return SeeingSampler(sampler, further, outlook.is_own if config.compare else None)

@@ -1,0 +1,164 @@
+"""Opening a study: find it or make it, check that it is the one that was meant, and hold it."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage
+
+from sweeps.errors import StudyMismatch, SweepError, UnknownStudy
+from sweeps.search.pruning import make_pruner
+from sweeps.settings.config import SweepConfig, difference
+from sweeps.study.earlier import Earlier, read_earlier
+from sweeps.study.journal import journal_storage
+from sweeps.study.lease import Lease
+from trainer.settings.paths import Paths
+
+ID = "id"
+SETTINGS = "settings"
+CREATED_AT = "created_at"
+SHARES = "shares"
+DATA = "data"
+LEARNS_FROM = "learns_from"
+"""User attribute of a study with a warm start: see `sweeps.study.earlier.Earlier.settled`."""
+
+
+@dataclass(frozen=True)
+class OpenStudy:
+    """A study that this process holds.
+
+    Attributes:
+        optuna: Optuna's study.
+        id: tells it from any other study, of the same name too.
+        created_at: seconds since 1970, UTC.
+        lease: to be renewed and released.
+        set_aside: the name an earlier study of this name now has, and its id.
+        earlier: what its sampler learns from, of a warm start.
+    """
+
+    optuna: optuna.Study
+    id: str
+    created_at: float
+    lease: Lease
+    set_aside: tuple[str, str] | None = None
+    earlier: Earlier | None = None
+
+    def shares(self, try_it: Callable[[], bool]) -> bool:
+        """Whether its trials share epochs; tried once, so that a later start decides no other."""
+        if SHARES not in self.optuna.user_attrs:
+            self.optuna.set_user_attr(SHARES, try_it())
+        return bool(self.optuna.user_attrs[SHARES])
+
+
+def open_study(
+    config: SweepConfig, paths: Paths, storage_url: str | None = None, data: str = ""
+) -> OpenStudy:
+    """The study `config` means, made where it is missing.
+
+    Args:
+        config: the sweep.
+        paths: say where the journal lies.
+        storage_url: a storage URL of Optuna's, in place of the journal.
+        data: digest of the data, which may be another one under the same name.
+
+    Raises:
+        StudyMismatch: a study of this name has other settings or other data.
+        StudyInUse: another process runs it.
+        UnknownStudy: there is no such study as it is to learn from.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = _storage(config.study_name, paths, storage_url)
+    exists = config.study_name in optuna.get_all_study_names(storage=storage)
+    earlier = None
+    if config.warm_start:
+        attrs = {} if config.fresh or not exists else _attributes(config.study_name, storage)
+        elsewhere = storage if storage_url else None
+        earlier = read_earlier(config, paths, elsewhere, attrs.get(LEARNS_FROM))
+    set_aside = _set_aside(config.study_name, storage) if exists and config.fresh else None
+    study = optuna.create_study(
+        study_name=config.study_name,
+        storage=storage,
+        directions=config.directions,
+        pruner=make_pruner(config.pruner, config.pruner_args, config.train.epochs),
+        load_if_exists=True,
+    )
+    _check_settings(study, config, data)
+    lease = Lease(study)
+    # one by one, each only where it is missing: a start that died in between is made whole here
+    for name, value in (
+        (SETTINGS, config.settings()),
+        (DATA, data),
+        *([(LEARNS_FROM, earlier.settled)] if earlier else []),
+        (CREATED_AT, time.time()),
+        (ID, uuid.uuid4().hex),
+    ):
+        if name not in study.user_attrs:
+            study.set_user_attr(name, value)
+    attrs = study.user_attrs
+    return OpenStudy(study, attrs[ID], attrs[CREATED_AT], lease, set_aside, earlier)
+
+
+def find_study(name: str, paths: Paths, storage_url: str | None) -> tuple[optuna.Study, Lease]:
+    """A study that was run before, held by this process.
+
+    Raises:
+        UnknownStudy: Optuna's storage has none of this name.
+        StudyInUse: another process runs it.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = _storage(name, paths, storage_url)
+    names = optuna.get_all_study_names(storage=storage)
+    if name not in names:
+        where = storage_url or paths.journal(name)
+        raise UnknownStudy(
+            f"Study {name!r} must be in Optuna's storage {where}, but is not; run this where the "
+            "study was run, or name its --storage."
+        )
+    study = optuna.load_study(study_name=name, storage=storage)
+    return study, Lease(study)
+
+
+def _attributes(name: str, storage: BaseStorage) -> dict[str, Any]:
+    return optuna.load_study(study_name=name, storage=storage).user_attrs
+
+
+def _storage(name: str, paths: Paths, url: str | None) -> BaseStorage:
+    if url is None:
+        return journal_storage(paths.journal(name))
+    try:
+        return optuna.storages.get_storage(url)
+    except Exception as error:  # of SQLAlchemy or a driver, by what the URL names
+        reason = str(error).partition("\n")[0]
+        raise SweepError(f"Optuna's storage {url} cannot be used: {reason}.") from error
+
+
+def _check_settings(study: optuna.Study, config: SweepConfig, data: str) -> None:
+    known = dict(study.user_attrs.get(SETTINGS, config.settings()))
+    now = config.settings()
+    if study.user_attrs.get(DATA, data) != data:  # of the same name: a folder may have changed
+        known, now = known | {DATA: study.user_attrs[DATA]}, now | {DATA: data}
+    if known == now:
+        return
+    raise StudyMismatch(
+        f"Study {config.study_name!r} was begun with other settings:\n  "
+        + "\n  ".join(difference(known, now))
+        + "\nGive another name with --study NAME, or --fresh to set the old study aside."
+    )
+
+
+def _set_aside(name: str, storage: BaseStorage) -> tuple[str, str]:
+    """Give the study of this name another name; that name, and the study's id."""
+    old = optuna.load_study(study_name=name, storage=storage)
+    Lease(old)  # refuses while another process runs it
+    study_id = old.user_attrs.get(ID, "")
+    aside = f"{name}~{time.strftime('%Y%m%d-%H%M%S')}"
+    optuna.copy_study(
+        from_study_name=name, from_storage=storage, to_storage=storage, to_study_name=aside
+    )
+    optuna.delete_study(study_name=name, storage=storage)
+    return aside, study_id

@@ -1,0 +1,213 @@
+"""Where live trials come from: asked for, taken up where they stood, or told but not delivered."""
+
+from __future__ import annotations
+
+import math
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import optuna
+from optuna.trial import BaseTrial, FixedTrial, FrozenTrial, TrialState
+
+from sweeps.search.allocation.curves import EPOCHS, GRANTED
+from sweeps.search.allocation.grants import AllocatingPruner, Grant, WholeTrials
+from sweeps.search.names import COMPLETE_ONLY
+from sweeps.search.sequences import is_enqueued
+from sweeps.search.settling import LEAST_TRIALS, late_gain
+from sweeps.settings.config import SweepConfig
+from sweeps.study.kinds import Kinds
+from sweeps.study.opening import OpenStudy
+from sweeps.study.trial import REASON, LiveTrial, best_told, last_reported, outcome_of, seconds_of
+from trainer.data import Data
+from trainer.errors import ConfigError, TrainerError
+from trainer.metrics import OBJECTIVES
+from trainer.stages.killpoints import passing
+from trainer.stages.plan import plan
+from trainer.tracking.names import STUDY_TAG, TRIAL_TAG
+from trainer.tracking.record import DIVERGED, FAILED, RUNNING, record_of
+
+CLOSED_AT = "closed_at"
+"""User attribute of a study: with how many trials nothing more was granted."""
+
+
+class Trials:
+    """The trials of a study.
+
+    Args:
+        config: the sweep.
+        study: held by this process.
+        data: the data set, for the keys of the stages.
+        unshared: whether each of them keeps its epochs to itself.
+    """
+
+    def __init__(
+        self, config: SweepConfig, study: OpenStudy, data: Data, *, unshared: bool = False
+    ) -> None:
+        self._config = config
+        self._study = study
+        self._data = data
+        self._unshared = unshared
+        self._space = config.search_space
+        self._kinds = Kinds(config, len(data.train.labels), study.earlier)
+        pruner = study.optuna.pruner
+        self._pruner = pruner if isinstance(pruner, AllocatingPruner) else WholeTrials()
+        study.optuna.sampler = self._kinds.sampler
+
+    def asked(self) -> int:
+        """Target number of trials, capped by the size of the grid, or where the search settled;
+        never less than the study has, some of which may have been enqueued later.
+        """
+        trials = self._study.optuna.get_trials(deepcopy=False)
+        if self._is_settled(trials):
+            return len(_begun(trials))
+        most = self._config.trials
+        if self._config.grid is not None:
+            most = min(most, len(self._config.grid) + sum(map(is_enqueued, trials)))
+        return max(most, len(trials))
+
+    def left(self) -> int:
+        """How many are still to be begun; none once the study is closed."""
+        if self._is_closed():
+            return 0
+        return self.asked() - len(_begun(self._study.optuna.get_trials(deepcopy=False)))
+
+    def next(self) -> Grant | None:
+        """What a free worker does next; None: nothing until a trial has come further."""
+        trials = self._study.optuna.get_trials(deepcopy=False)
+        if self._is_closed() or self._is_settled(trials):
+            return None
+        return self._kinds.next(self._pruner, trials, self.left())
+
+    def close(self) -> str:
+        """Store that with so many trials nothing more is granted, so that a start that finds some
+        of them ended does not decide anew. A settled study needs no mark: it settles again.
+        """
+        settled = self._is_settled(self._study.optuna.get_trials(deepcopy=False))
+        if not settled:
+            self._study.optuna.set_user_attr(CLOSED_AT, self.asked())
+        passing("study-closed")
+        if not settled:
+            return ""
+        return (
+            f"Settled: the second half of {self.asked()} trials improved "
+            f"{self._config.objective} by less than {self._config.until_settled:.1%}."
+        )
+
+    def _is_settled(self, trials: Sequence[FrozenTrial]) -> bool:
+        """Whether in each kind of trials the second half improved on the first by too little."""
+        share = self._config.until_settled
+        if share is None:
+            return False
+        maximize = OBJECTIVES[self._config.objective]
+        gains = [
+            late_gain([self._best(it) for it in kind], 0.5, maximize=maximize)
+            for kind in self._kinds.split(_begun(trials))
+            if len(kind) >= LEAST_TRIALS
+        ]
+        return len(gains) == len(self._kinds.outlooks) and max(gains) < share
+
+    def _best(self, trial: FrozenTrial) -> float:
+        value = best_told(trial, self._config.objective)
+        return math.nan if value is None or outcome_of(trial) in (DIVERGED, FAILED) else value
+
+    def _is_closed(self) -> bool:
+        return bool(self._study.optuna.user_attrs.get(CLOSED_AT) == self.asked())
+
+    def most_epochs(self) -> int | None:
+        """The most that are trained in all; None: not limited."""
+        return self._pruner.most(self._kinds.outlooks[0], self.asked())
+
+    def ask(self) -> LiveTrial:
+        """A new one, with the epochs that it is granted at first."""
+        handle = self._study.optuna.ask()
+        passing("trial-asked")
+        return self._begin(handle)
+
+    def begun(self) -> Iterator[LiveTrial]:
+        """Those that earlier starts began, in the order of their numbers."""
+        for frozen in self._study.optuna.get_trials(deepcopy=False):
+            if frozen.state == TrialState.RUNNING:
+                # Optuna gives back what was suggested before, and draws the rest as it would have
+                trial = self._begin(optuna.Trial(self._study.optuna, frozen._trial_id))
+                trial.reported = last_reported(frozen)
+                yield trial
+            elif frozen.state.is_finished():
+                yield self._told(frozen)
+
+    def _begin(self, handle: optuna.Trial) -> LiveTrial:
+        trial = self._live(handle, handle)
+        passing("trial-suggested")
+        if trial.outcome == RUNNING:
+            trial.grant(handle.user_attrs.get(GRANTED) or self._first(trial.number))
+        return trial
+
+    def _first(self, number: int) -> int:
+        """Epochs that a new trial is granted."""
+        trials = self._study.optuna.get_trials(deepcopy=False)
+        (new,) = (trial for trial in trials if trial.number == number)
+        others = [it for it in trials if it.number != number and it.state != TrialState.WAITING]
+        return self._pruner.first(self._kinds.of(new), others, new)
+
+    def _told(self, frozen: FrozenTrial) -> LiveTrial:
+        """A finished trial; its results are looked up only if its run turns out not to be whole."""
+        trial = self._live(frozen, FixedTrial(frozen.params, frozen.number))
+        trial.outcome = outcome_of(frozen)
+        trial.reason = frozen.user_attrs.get(REASON, "")
+        trial.goal = frozen.user_attrs.get(EPOCHS, 0)
+        trial.ended_at = seconds_of(frozen)
+        return trial
+
+    def _live(self, handle: optuna.Trial | FrozenTrial, suggesting: BaseTrial) -> LiveTrial:
+        id = f"{self._study.id}/{handle.number}"
+        refused = ""
+        try:
+            config = self._space.suggest(suggesting, self._config.train)
+            label = config.label
+            config = replace(config, unshared=id) if self._unshared else config
+            stages = plan(config, self._data)
+        except TrainerError as error:  # values that cannot be together, which no check found before
+            if not isinstance(error, ConfigError):
+                raise
+            refused = str(error)
+        except Exception:  # what users bring can raise anything
+            refused = traceback.format_exc()
+        if refused:
+            config, stages = self._config.train, ()
+            label = " ".join(f"{name}={value}" for name, value in suggesting.params.items())
+        assert handle.datetime_start is not None, "a trial that was asked for has a start"
+        record = record_of(
+            config,
+            self._data,
+            id=id,
+            name=f"trial {handle.number}: {label}",
+            started_at=handle.datetime_start.timestamp(),
+            group=self._study.id,
+            parent=self._study.id,
+            tags={STUDY_TAG: self._config.study_name, TRIAL_TAG: str(handle.number)},
+        )
+        if refused:  # there is no config, only what it was to have
+            params = {name: str(value) for name, value in suggesting.params.items()}
+            record = replace(record, params=params, files={})
+        trial = LiveTrial(
+            number=handle.number,
+            handle=handle,
+            config=config,
+            label=label,
+            data=self._data,
+            stages=stages,
+            record=record,
+            objective=self._config.objective,
+            second=self._config.second,
+            penalized=self._config.sampler in COMPLETE_ONLY,
+            rule=self._config.checkpoints,
+            goal=config.epochs,
+        )
+        if refused:
+            trial.decide(FAILED, refused)
+        return trial
+
+
+def _begun(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """All but the enqueued ones that wait for their turn."""
+    return [trial for trial in trials if trial.state != TrialState.WAITING]

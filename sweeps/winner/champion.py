@@ -1,0 +1,238 @@
+"""The champion: the weights of a study's winner as a registered model of MLflow."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweeps.errors import SweepError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow import MlflowClient
+
+    from sweeps.report.reading.frames import StudyFrames
+    from sweeps.settings.config import Places
+    from trainer.runs.served import Served
+
+ALIAS = "champion"
+
+_SOURCE_TAG = "sweep.run_id"
+_WEIGHTS = "checkpoints/best.pt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promotion:
+    """A trial's weights in MLflow's registry.
+
+    Attributes:
+        name: of the registered model, which is that of the study.
+        version: that has the alias now.
+        trial: whose weights they are.
+        is_new: whether they had not been logged before.
+        test_accuracy: share of the test images that are classified rightly; None where the study
+            was trained on these, or has no classes.
+    """
+
+    name: str
+    version: str
+    trial: int
+    is_new: bool
+    test_accuracy: float | None
+
+    @property
+    def uri(self) -> str:
+        """What loads it, wherever the alias goes later."""
+        return f"models:/{self.name}@{ALIAS}"
+
+    @property
+    def lines(self) -> list[str]:
+        """For people: what it is, and how to use it."""
+        done = "is now" if self.is_new else "is"
+        accuracy = self.test_accuracy
+        measured = "" if accuracy is None else f", test_accuracy {accuracy:.6g}"
+        return [
+            f"{self.uri} {done} version {self.version}: trial {self.trial}{measured}",
+            f"  mlflow.pytorch.load_model({self.uri!r})",
+            f"  mlflow models serve -m {self.uri} --env-manager local -p 5001",
+        ]
+
+
+def promote(study: str | None, places: Places, trial: int | None = None) -> Promotion:
+    """Log the best weights of a trial once, and let the alias `champion` point to them.
+
+    The model is exported by torch.export, so that it is loaded without the code that made it. It
+    takes images N x C x H x W (float32, 0 to 1) and gives scores N x classes. Where the study was
+    trained on the training images, the test images are measured, once a trial.
+
+    Args:
+        study: its name; None: the newest.
+        places: where things are kept.
+        trial: None: the winner.
+
+    Raises:
+        UnknownStudy: there is no such study.
+        SweepError: the study has no such trial, or it has no weights, or these cannot be exported.
+        TrainerError: the data set cannot be had, or MLflow cannot be read.
+    """
+    from sweeps.report.reading.frames import load_study
+    from trainer.metrics import TEST_ACCURACY
+    from trainer.settings.paths import Paths
+    from trainer.tracking.connection import connect
+
+    uri = places.tracking_uri or Paths.here().tracking_uri
+    frames = load_study(study, uri)
+    row = _row(frames, trial)
+    client = connect(uri)
+    version = _version(client, frames.name, row["run_id"])
+    is_new = version is None
+    if version is None:
+        served = _served(client, row["run_id"], places.data or Paths.here().data)
+        _check(served, frames, row)
+        _measure(client, served, row)
+        version = _log(client, served, frames, row)
+    client.set_registered_model_alias(frames.name, ALIAS, version)
+    measured = client.get_run(row["run_id"]).data.metrics.get(TEST_ACCURACY)
+    return Promotion(
+        name=frames.name,
+        version=version,
+        trial=int(row["trial"]),
+        is_new=is_new,
+        test_accuracy=measured,
+    )
+
+
+def _row(frames: StudyFrames, trial: int | None) -> pd.Series[Any]:
+    """The trial, as ranked: of others there are no best weights."""
+    from sweeps.report.compare.ranking import OPEN, rank
+    from sweeps.report.summary import summarize
+
+    ranked = rank(frames)
+    if trial is None:
+        winner = summarize(frames).winner
+        if winner is None:
+            raise SweepError(f"Study {frames.name!r} must have a winner, but has none yet.")
+        trial = winner.trial
+    chosen = ranked[ranked["trial"] == trial]
+    if chosen.empty:
+        raise SweepError(
+            f"trial must be a ranked one of study {frames.name!r}, the best of which "
+            f"are {', '.join(map(str, ranked['trial'].head(5)))}, but got {trial}."
+        )
+    row = chosen.iloc[0]
+    if row["state"] in OPEN:
+        raise SweepError(
+            f"Trial {trial} must have ended to be promoted, but is {row['state']}; "
+            f"the command that began study {frames.name!r} goes on with it."
+        )
+    return row
+
+
+def _version(client: MlflowClient, name: str, run_id: str) -> str | None:
+    """The version that these weights were logged as before."""
+    for version in client.search_model_versions(f"name='{name}'"):
+        if version.tags.get(_SOURCE_TAG) == run_id and version.status == "READY":
+            return str(version.version)
+    return None
+
+
+def _served(client: MlflowClient, run_id: str, folder: Path) -> Served:
+    from trainer.runs.served import Served
+    from trainer.settings.config import TrainConfig
+    from trainer.tracking.connection import read_file, read_weights
+
+    config = TrainConfig.from_json(read_file(client, run_id, "config.json"))
+    return Served(config, read_weights(client, run_id, _WEIGHTS), folder)
+
+
+def _check(served: Served, frames: StudyFrames, row: pd.Series[Any]) -> None:
+    """Refuse weights that do not give what was recorded of them."""
+    curves = frames.curves[frames.curves["trial"] == row["trial"]].set_index("epoch")
+    recorded = float(curves.loc[row["best_epoch"], "val_loss"])
+    loss, _ = served.validation()
+    if abs(loss - recorded) > 1e-3 * max(1.0, abs(recorded)):
+        raise SweepError(
+            f"The weights of trial {row['trial']} must give its val_loss, {recorded:.6g}, but give "
+            f"{loss:.6g}: the code or the data are no longer those that trained it, or its "
+            "optimizer keeps other weights for evaluation."
+        )
+
+
+def _measure(client: MlflowClient, served: Served, row: pd.Series[Any]) -> None:
+    """Log what the test images give, unless that was done before."""
+    from trainer.metrics import TEST_ACCURACY, TEST_LOSS
+
+    if TEST_LOSS in client.get_run(row["run_id"]).data.metrics:
+        return
+    if (measured := served.test()) is not None:
+        for name, value in zip((TEST_LOSS, TEST_ACCURACY), measured, strict=True):
+            client.log_metric(row["run_id"], name, value)
+
+
+def _log(client: MlflowClient, served: Served, frames: StudyFrames, row: pd.Series[Any]) -> str:
+    """Log the model with the trial's run, and register it; its version.
+
+    By the client alone: `mlflow.pytorch.log_model` would log to whatever MLflow's global URI and
+    experiment are.
+    """
+    from mlflow.entities import LoggedModelOutput
+    from mlflow.exceptions import MlflowException
+
+    from sweeps.report.reading.command import train_command
+    from sweeps.winner.exported import save
+
+    run = client.get_run(row["run_id"])
+    tags = _tags(frames, row)
+    model = client.create_logged_model(
+        run.info.experiment_id,
+        name="model",
+        source_run_id=run.info.run_id,
+        tags=tags,
+        params=run.data.params,
+    )
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "model")
+            try:
+                save(served.network(), served.examples(), path, model)
+            except Exception as error:  # torch.export's and MLflow's, of many kinds
+                reason = str(error).strip().partition("\n")[0]
+                raise SweepError(
+                    f"The network of trial {row['trial']} must be one that torch.export takes, "
+                    f"but: {type(error).__name__}: {reason}. Its weights are in MLflow: "
+                    f"{_WEIGHTS} of run {row['run_id']}."
+                ) from error
+            client.log_model_artifacts(model.model_id, str(path))
+        client.finalize_logged_model(model.model_id, "READY")
+    except BaseException:  # an interrupt, too, leaves no half of it
+        client.delete_logged_model(model.model_id)
+        raise
+    epoch = int(row["best_epoch"])
+    client.log_outputs(run.info.run_id, [LoggedModelOutput(model.model_id, step=epoch)])
+    with contextlib.suppress(MlflowException):  # it is there already
+        client.create_registered_model(frames.name)
+    version = client.create_model_version(
+        frames.name,
+        f"models:/{model.model_id}",
+        run_id=run.info.run_id,
+        tags=tags,
+        description=(
+            f"Trial {row['trial']} of study {frames.name}, epoch {epoch}: "
+            f"{frames.objective} {row[f'best_{frames.objective}']:.6g}. Trained by: "
+            f"{train_command(row)}"
+        ),
+        model_id=model.model_id,
+    )
+    return str(version.version)
+
+
+def _tags(frames: StudyFrames, row: pd.Series[Any]) -> dict[str, str]:
+    return {
+        _SOURCE_TAG: row["run_id"],
+        "sweep.study": frames.name,
+        "sweep.trial": str(row["trial"]),
+        "sweep.epoch": str(row["best_epoch"]),
+    }

@@ -1,0 +1,1 @@
+"""Whole runs: trained, reproduced from what was logged, served as a model."""

@@ -1,0 +1,1 @@
+"""Settings: declared fields, `TrainConfig`, paths, and command-line flags made from them."""

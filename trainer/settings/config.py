@@ -1,0 +1,187 @@
+"""`TrainConfig`: all that determines the numbers of one training run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from trainer.errors import ConfigError, unknown
+from trainer.settings.fields import check_fields, one_of, positive, setting, share, whole, words_of
+from trainer.settings.references import is_reference
+
+DATASETS = ("cifar10", "cifar100", "digits", "fashion_mnist", "mnist")
+SPLITS = ("test", "train")
+MODELS = ("tutorial",)
+LOSSES = ("cross_entropy",)
+AUGMENTATIONS = ("crop", "flip")
+INTERVALS = ("epoch", "batch")
+DEVICES = ("auto", "cpu", "cuda")
+
+_OWNERS = ("optimizer", "scheduler", "model")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Configuration of one training run.
+
+    Construction checks each field by itself, without torch and without reading files;
+    `trainer.training.check.check_train` checks the whole. `package.module:name` is a reference to
+    user code.
+
+    Raises:
+        ConfigError: a field is out of its range; it says which, what was got and what may be.
+    """
+
+    dataset: str = setting(
+        "cifar10",
+        "cifar10, cifar100, mnist, fashion_mnist, digits (needs no download), a FOLDER/ of images, "
+        "a PATH.npz, or package.module:function.",
+    )
+    split: str = setting(
+        "test",
+        "test: train on the test images as the tutorial does; train: on the training images.",
+        one_of(SPLITS),
+    )
+    limit: int | None = setting(
+        None, "Train on the first N images, validate on N/5.", whole(5), metavar="N"
+    )
+    image_size: int | None = setting(
+        None, "Bring images to N x N pixels.", whole(1), metavar="N", shown="as they are"
+    )
+    normalize: bool = setting(False, "Bring each colour to mean 0 and deviation 1.")
+    augment: str = setting(
+        "",
+        "Vary training images: crop, flip, or crop,flip.",
+        words_of(*AUGMENTATIONS),
+        shown="none",
+    )
+    model: str = setting(
+        "tutorial",
+        "tutorial, or package.module:function that gives an nn.Module.",
+        one_of(MODELS, or_reference=True),
+    )
+    model_args: Mapping[str, Any] = setting({}, "Arguments of that function by name.", flag="")
+    loss: str = setting(
+        "cross_entropy",
+        "cross_entropy, or package.module:function of (outputs, targets).",
+        one_of(LOSSES, or_reference=True),
+    )
+    optimizer: str = setting("SGD", "A class of torch.optim, or package.module:Class.")
+    optimizer_args: Mapping[str, Any] = setting({}, "Arguments of that class by name.", flag="")
+    lr: float = setting(0.01, "Learning rate.", positive)
+    scheduler: str = setting(
+        "StepLR", "A class of torch.optim.lr_scheduler, package.module:Class, or none."
+    )
+    scheduler_args: Mapping[str, Any] = setting({}, "Arguments of that class by name.", flag="")
+    scheduler_interval: str = setting(
+        "epoch", "Step the scheduler each epoch or each batch.", one_of(INTERVALS)
+    )
+    warmup: int = setting(0, "Steps of a linear warm-up before the schedule.", whole(0))
+    warmup_start: float = setting(
+        1 / 3, "Share of the rate that the warm-up begins at.", share, shown="1/3"
+    )
+    step_size: int = setting(5, "Steps between decays (StepLR).", whole(1))
+    gamma: float = setting(0.1, "Factor of each decay (StepLR).", share)
+    epochs: int = setting(20, "Passes over the data.", whole(1))
+    batch_size: int = setting(64, "Images per batch.", whole(1))
+    shuffle: bool = setting(True, "New order each epoch.")
+    seed: int = setting(0, "Of weights and data order.", whole(0, below=2**64))
+    device: str = setting("auto", "auto (a GPU where there is one), cpu or cuda.", one_of(DEVICES))
+    threads: int = setting(1, "Threads of one worker.", whole(1))
+    deterministic: bool = setting(True, "On a GPU, use only algorithms that repeat to the bit.")
+    unshared: str = setting(
+        "", "Where not empty, only runs with the same text share epochs.", flag=""
+    )
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """What of it is code that users bring and that an epoch runs."""
+        fields = (self.model, self.loss, self.optimizer)
+        return tuple(item for item in fields if is_reference(item))
+
+    @property
+    def label(self) -> str:
+        """What tells a run from others, for people."""
+        values = self.values()
+        words = [str(values["optimizer"]).rpartition(":")[2], f"lr={self.lr:g}"]
+        if self.scheduler != "StepLR":
+            words.append(self.scheduler.rpartition(":")[2])
+        given = ("warmup", "step_size", "gamma", *self.optimizer_args)
+        more = [name for name in given if values.get(name)]
+        more += [name for name in values if "." in name]
+        return " ".join([*words, *(f"{name}={_short(values[name])}" for name in more)])
+
+    def values(self) -> dict[str, Any]:
+        """All of it by name, as `having` takes it, save what has no meaning for this run."""
+        from trainer.settings.schedulers import (
+            parameters_of,  # torch is slow to import; --help needs none
+        )
+
+        inert = {"step_size", "gamma"} - parameters_of(self.scheduler).keys()
+        inert |= set() if self.unshared else {"unshared"}
+        inert |= {"scheduler_interval"} if self.scheduler == "none" and not self.warmup else set()
+        inert |= set() if self.warmup else {"warmup", "warmup_start"}
+        values = {}
+        for item in fields(self):
+            if item.name not in {*inert, "optimizer_args", "scheduler_args", "model_args"}:
+                values[item.name] = getattr(self, item.name)
+        values |= self.optimizer_args
+        for owner in ("scheduler", "model"):
+            args: Mapping[str, Any] = getattr(self, f"{owner}_args")
+            values |= {f"{owner}.{name}": value for name, value in args.items()}
+        return values
+
+    def having(self, values: Mapping[str, Any]) -> TrainConfig:
+        """The config with these values: fields by name, arguments of the optimizer by theirs.
+
+        Arguments of the scheduler and of the model are written scheduler.NAME and model.NAME.
+
+        Raises:
+            ConfigError: a name or a value that cannot be.
+        """
+        changes: dict[str, Any] = {}
+        args: dict[str, dict[str, Any]] = {}
+        known = {item.name for item in fields(self)} - {f"{owner}_args" for owner in _OWNERS}
+        for name, value in values.items():
+            owner, dot, rest = name.partition(".")
+            if name in known:
+                changes[name] = value
+            elif dot and owner in _OWNERS:
+                args.setdefault(owner, {})[rest] = value
+            else:
+                args.setdefault("optimizer", {})[name] = value
+        for owner, given in args.items():
+            changes[f"{owner}_args"] = {**getattr(self, f"{owner}_args"), **given}
+        return replace(self, **changes)
+
+    def to_json(self) -> str:
+        """The whole config, enough to train the run again; `from_json` reads it."""
+        return json.dumps(asdict(self), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> TrainConfig:
+        """Read what `to_json` wrote.
+
+        Raises:
+            ConfigError: the text is no JSON object, or has other fields than a config.
+        """
+        try:
+            values = json.loads(text)
+        except ValueError as error:
+            raise ConfigError(f"A config must be JSON, but: {error}.") from error
+        if not isinstance(values, dict):
+            raise ConfigError(f"A config must be a JSON object, but got {values!r}.")
+        known = [item.name for item in fields(cls)]
+        for name in values:
+            if name not in known:
+                raise ConfigError(unknown("field of a config", name, known))
+        return cls(**values)
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

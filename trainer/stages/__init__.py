@@ -1,0 +1,1 @@
+"""Stages: each epoch of a config, stored under the key of all that determines it."""

@@ -1,0 +1,214 @@
+"""`train_stage`: an epoch looked up in the store, and trained where it is missing."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from trainer.data import Data, load
+from trainer.errors import PlatformMismatch
+from trainer.metrics import EpochResult
+from trainer.settings.config import TrainConfig
+from trainer.stages.killpoints import passing
+from trainer.stages.plan import Stage, digest, plan
+from trainer.stages.store import DamagedState, StageStore
+from trainer.training.device import hold_still, synchronize
+from trainer.training.loop import Training
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What `train_stage` gives.
+
+    Attributes:
+        result: of the epoch asked for.
+        passed_again: epochs trained once more because their states were no longer stored.
+        notes: what a person should know, one sentence each.
+    """
+
+    result: EpochResult
+    passed_again: int = 0
+    notes: tuple[str, ...] = ()
+
+
+def train_stage(
+    config: TrainConfig,
+    epoch: int,
+    store: StageStore,
+    folder: Path,
+    *,
+    trained_for: str = "",
+    expect: str | None = None,
+    with_state: bool = False,
+) -> Trained:
+    """The result of epoch `epoch` of `config`, looked up in `store` or trained and kept there.
+
+    What is missing is trained forward from the nearest stored state before it.
+
+    Args:
+        config: with its device resolved.
+        epoch: counted from 1, at most `config.epochs`.
+        store: where stages are looked up and kept.
+        folder: of the prepared data sets.
+        trained_for: id of the run that asks; kept in the results this call makes.
+        expect: the result key the asker computed, refused where this machine has another.
+        with_state: whether the state after the epoch must be stored too when this returns.
+
+    Raises:
+        PlatformMismatch: this machine would give other numbers than `expect` promises.
+        DataError: the data is not prepared.
+        StoreError: the store cannot be written.
+    """
+    hold_still(config.device, config.threads, deterministic=config.deterministic)
+    data = data_of(config, folder)
+    stages = plan(config, data)
+    earlier: list[Trained] = []
+    while len(stages) <= epoch:  # the schedule looks at results, so it is known that far only
+        earlier.append(_have(config, stages, data, store, trained_for, with_state=False))
+        stages = plan(config, data, [trained.result.val_loss for trained in earlier])
+    stages = stages[: epoch + 1]
+    if expect is not None and expect != stages[epoch].result_key:
+        raise PlatformMismatch(
+            f"Worker {worker_name()} must be a machine like the one that asks, but it would give "
+            "other numbers (processor, GPU, torch version, data or code differ)."
+        )
+    last = _have(config, stages, data, store, trained_for, with_state=with_state)
+    return replace(
+        last,
+        passed_again=sum(trained.passed_again for trained in (*earlier, last)),
+        notes=tuple(note for trained in (*earlier, last) for note in trained.notes),
+    )
+
+
+def _have(
+    config: TrainConfig,
+    stages: Sequence[Stage],
+    data: Data,
+    store: StageStore,
+    trained_for: str,
+    *,
+    with_state: bool,
+) -> Trained:
+    """The last of the stages, looked up or trained."""
+    goal = stages[-1]
+    stored = store.result(goal.result_key)
+    if stored is not None and (not with_state or store.has_state(goal.key)):
+        return Trained(result=stored)
+
+    training = Training(config, data)
+    start, notes = _take_up(stages[1:-1], store, training)
+    passed_again = 0
+    for stage in stages[start + 1 :]:
+        result, state = _train(training, stage, data, config, trained_for)
+        recorded = store.result(stage.result_key)
+        if recorded is not None and recorded.state_digest != result.state_digest:
+            notes.append(
+                f"Epoch {stage.epoch} trained again on {result.worker} did not give the bits that "
+                f"{recorded.worker} recorded; the recorded numbers stand."
+            )
+        store.put_state(stage.key, state)
+        passing("state-written")
+        if recorded is None:
+            store.put_result(stage.result_key, result)
+            passing("result-written")
+        else:
+            result = recorded
+            passed_again += 1
+    return Trained(result=result, passed_again=passed_again, notes=tuple(notes))
+
+
+def data_of(config: TrainConfig, folder: Path) -> Data:
+    """What the config trains on, from the prepared data sets in `folder`.
+
+    Raises:
+        DataError: it is not prepared, or has too few examples.
+    """
+    return _data(config.dataset, config.split, config.limit, config.image_size, folder)
+
+
+def worker_name() -> str:
+    """This process, as people find it: host and process id."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def rehearse(config: TrainConfig, folder: Path, batches: int = 3) -> str:
+    """Train the first batches of epoch 1 and store nothing.
+
+    Returns:
+        The digest of the state after them. Code that gives another one in another process does
+        not give an epoch the same result each time.
+
+    Raises:
+        Exception: whatever the code that users bring raises.
+    """
+    hold_still(config.device, config.threads, deterministic=config.deterministic)
+    data = data_of(config, folder)
+    stage = plan(config, data)[1]
+    training = Training(config, data)
+    training.train(stage.epoch, stage.rates, most=batches)
+    val_loss, _ = training.validate()
+    return digest({"state": training.state(), "val_loss": val_loss})
+
+
+def _take_up(
+    earlier: Sequence[Stage], store: StageStore, training: Training
+) -> tuple[int, list[str]]:
+    """Load the latest stored state of `earlier`; its epoch (0: none stored) and notes."""
+    notes: list[str] = []
+    for stage in reversed(earlier):
+        try:
+            state = store.state(stage.key)
+        except DamagedState as damage:
+            notes.append(str(damage))
+            continue
+        if state is not None:
+            training.load(state)
+            return stage.epoch, notes
+    return 0, notes
+
+
+def _train(
+    training: Training,
+    stage: Stage,
+    data: Data,
+    config: TrainConfig,
+    trained_for: str,
+) -> tuple[EpochResult, dict[str, Any]]:
+    """Train and validate one epoch: its result, and the state after it."""
+    synchronize(config.device)
+    began = time.perf_counter()
+    running, mean, first = training.train(stage.epoch, stage.rates)
+    synchronize(config.device)
+    seconds = time.perf_counter() - began
+
+    val_loss, val_accuracy = training.validate()
+    state = training.state()
+    result = EpochResult(
+        epoch=stage.epoch,
+        running_loss=running,
+        train_loss=mean,
+        val_loss=val_loss,
+        val_accuracy=val_accuracy,
+        lr=float(stage.rates.scalars["lr"]),
+        epoch_seconds=seconds,
+        images_per_second=len(data.train.labels) / seconds,
+        first_batch_loss=first,
+        state_digest=digest(state),
+        trained_for=trained_for,
+        worker=worker_name(),
+        ended_at=time.time(),
+    )
+    return result, state
+
+
+@lru_cache(maxsize=2)
+def _data(
+    dataset: str, split: str, limit: int | None, image_size: int | None, folder: Path
+) -> Data:
+    return load(dataset, split, limit, folder, image_size)

@@ -1,0 +1,224 @@
+"""`RunRecord`: all there is to know of one run, as a value; trackers make their copy match it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from trainer.errors import ConfigError
+from trainer.metrics import (
+    RUNNING_LOSS,
+    VAL_ACCURACY,
+    VAL_LOSS,
+    EpochResult,
+    best,
+)
+from trainer.settings.config import TrainConfig
+from trainer.tracking.names import DIVERGED_EPOCH_TAG, DIVERGED_LR_TAG, REASON_TAG
+
+if TYPE_CHECKING:  # so that reading a report takes no torch
+    from trainer.data import Data
+    from trainer.stages.plan import Stage
+
+RUNNING = "running"
+SUSPENDED = "suspended"
+"""A trial that has trained what it was granted, and may be granted more."""
+
+COMPLETE = "complete"
+PRUNED = "pruned"
+DIVERGED = "diverged"
+FAILED = "failed"
+INTERRUPTED = "interrupted"
+
+ENVIRONMENT_FILE = "environment.json"
+"""Kept with each run: all that determines its numbers."""
+
+FINAL_STATES = (COMPLETE, PRUNED, DIVERGED, FAILED)
+
+BEST = "best_"
+BEST_EPOCH = "best_epoch"
+BEST_METRICS = (VAL_LOSS, VAL_ACCURACY, RUNNING_LOSS)
+"""Logged as `best_NAME`: the best value over the epochs of a run that did not diverge."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A stored state to be kept with the run: of which epoch, and whether only the weights."""
+
+    epoch: int
+    key: str
+    weights_only: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """One run, or the parent of a study's runs, as it stands.
+
+    Attributes:
+        id: finds the run again, in whichever process.
+        group: id of the study it belongs to (a single run: its own id).
+        parent: id of the run it is shown under.
+        name: for people.
+        state: one of the names above.
+        started_at: seconds since 1970, UTC; `ended_at` likewise, None while it runs.
+        params: as people write them.
+        tags: for searching.
+        files: texts kept with the run, by path.
+        metrics: single values, known when the run has ended.
+        dataset: name and digest of the data.
+        results: of epochs 1, 2, ... in order.
+        checkpoints: states kept with the run, by path, when it has ended.
+    """
+
+    id: str
+    group: str
+    parent: str | None = None
+    name: str
+    state: str = RUNNING
+    started_at: float
+    ended_at: float | None = None
+    params: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    dataset: tuple[str, str] | None = None
+    results: tuple[EpochResult, ...] = ()
+    checkpoints: Mapping[str, Checkpoint] = field(default_factory=dict)
+
+    def reused(self, result: EpochResult) -> bool:
+        """Whether the epoch was first trained for another run."""
+        return result.trained_for != self.id
+
+    @property
+    def reused_epochs(self) -> int:
+        """How many of the epochs were first trained for other runs."""
+        return sum(self.reused(result) for result in self.results)
+
+    def ended(
+        self,
+        state: str,
+        objective: str,
+        checkpoints: Mapping[str, Checkpoint],
+        at: float | None = None,
+        error: str = "",
+    ) -> RunRecord:
+        """The record of the run once it stopped in `state`; `error` is a failed one's traceback."""
+        metrics, tags, files = dict(self.metrics), dict(self.tags), dict(self.files)
+        if self.results and state == DIVERGED:
+            last = self.results[-1]
+            tags |= {DIVERGED_EPOCH_TAG: str(last.epoch), DIVERGED_LR_TAG: f"{last.lr:g}"}
+        if state == FAILED and error:
+            tags[REASON_TAG] = error.strip().rpartition("\n")[2]
+            files["traceback.txt"] = error
+        if self.results and state in (COMPLETE, PRUNED):
+            metrics[BEST_EPOCH] = best(self.results, objective).epoch
+            for name in dict.fromkeys((*BEST_METRICS, objective)):
+                metrics[BEST + name] = best(self.results, name).metrics()[name]
+        return replace(
+            self,
+            state=state,
+            ended_at=time.time() if at is None else at,
+            tags=tags,
+            files=files,
+            metrics=metrics,
+            checkpoints=checkpoints if state in FINAL_STATES else {},
+        )
+
+
+def record_of(
+    config: TrainConfig,
+    data: Data,
+    *,
+    id: str,
+    name: str,
+    started_at: float,
+    group: str | None = None,
+    parent: str | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> RunRecord:
+    """The record of a training run that has not trained yet."""
+    from trainer.stages.plan import environment  # needs torch
+
+    made_by = json.dumps(environment(config, data), indent=2, sort_keys=True)
+    return RunRecord(
+        id=id,
+        group=group or id,
+        parent=parent,
+        name=name,
+        started_at=started_at,
+        params=params_of(config),
+        tags=tags or {},
+        files={"config.json": config.to_json(), ENVIRONMENT_FILE: made_by},
+        dataset=(data.name, data.digest),
+    )
+
+
+def params_of(config: TrainConfig) -> dict[str, str]:
+    """Every value of the config that means something for the run, as people write it."""
+    return {name: str(value) for name, value in config.values().items()}
+
+
+CHECKPOINTS_HELP = "Checkpoints kept with a run: best, last, every:N (with commas) or none."
+
+
+@dataclass(frozen=True)
+class CheckpointRule:
+    """Which states are kept with a run.
+
+    Attributes:
+        best: the weights of the best epoch, as `checkpoints/best.pt`.
+        last: the state after the last epoch, as `checkpoints/last.pt`.
+        every: the state of every so many epochs, as `checkpoints/epoch-NNNN.pt`; 0: none.
+    """
+
+    best: bool = True
+    last: bool = True
+    every: int = 0
+
+    def __str__(self) -> str:
+        words = ["best"] * self.best + ["last"] * self.last
+        words += [f"every:{self.every}"] if self.every else []
+        return ",".join(words) or "none"
+
+    @classmethod
+    def parse(cls, text: str) -> CheckpointRule:
+        """Read "best,last", "every:N", both with a comma between, or "none".
+
+        Raises:
+            ConfigError: another word.
+        """
+        rule = cls(best=False, last=False)
+        for word in text.split(","):
+            kind, _, number = word.strip().partition(":")
+            if kind in ("best", "last") and not number:
+                rule = replace(rule, **{kind: True})
+            elif kind == "every" and number.isdigit() and int(number) > 0:
+                rule = replace(rule, every=int(number))
+            elif text != "none":
+                raise ConfigError(
+                    f"checkpoints must be 'none' or words of 'best', 'last' and 'every:N' with "
+                    f"commas between, but got {text!r}."
+                )
+        return rule
+
+    def wanted(
+        self, stages: Sequence[Stage], results: Sequence[EpochResult], objective: str, state: str
+    ) -> dict[str, Checkpoint]:
+        """The checkpoints of a run with these results, by path; no best one of a diverged run."""
+        wanted: dict[str, Checkpoint] = {}
+        if not results:
+            return wanted
+        if self.every:
+            for epoch in range(self.every, len(results) + 1, self.every):
+                path = f"checkpoints/epoch-{epoch:04}.pt"
+                wanted[path] = Checkpoint(epoch, stages[epoch].key, weights_only=False)
+        if self.best and state != DIVERGED:
+            epoch = best(results, objective).epoch
+            wanted["checkpoints/best.pt"] = Checkpoint(epoch, stages[epoch].key, weights_only=True)
+        if self.last:
+            epoch = len(results)
+            wanted["checkpoints/last.pt"] = Checkpoint(epoch, stages[epoch].key, weights_only=False)
+        return wanted

@@ -1,0 +1,1 @@
+"""Training itself: model, optimizer, learning rates, and the loop over an epoch."""

@@ -1,0 +1,36 @@
+"""Check of a whole config, which needs torch, user code and the file system."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from trainer.errors import ConfigError, unknown
+from trainer.settings.config import DATASETS, MODELS, TrainConfig
+from trainer.settings.fields import REFERENCE
+from trainer.settings.references import is_reference
+from trainer.training.model import check_model
+from trainer.training.optim import check_optimizer
+from trainer.training.schedule import check_schedule
+
+_DATASET_FORMS = (*DATASETS, "FOLDER/", "PATH.npz", REFERENCE)
+
+
+def check_train(config: TrainConfig) -> None:
+    """Check that the config can be trained; call it once, before training.
+
+    Raises:
+        ConfigError: the data set, model, optimizer or schedule does not exist, or torch refuses it.
+    """
+    _check_dataset(config.dataset)
+    check_model(config.model, config.model_args)
+    check_optimizer(config.optimizer, config.optimizer_args, dense=config.model in MODELS)
+    check_schedule(config)
+
+
+def _check_dataset(dataset: object) -> None:
+    named = dataset in DATASETS or is_reference(dataset)
+    is_path = isinstance(dataset, str) and (
+        dataset.endswith(".npz") or "/" in dataset or Path(dataset).is_dir()
+    )
+    if not (named or is_path):
+        raise ConfigError(unknown("dataset", dataset, _DATASET_FORMS))

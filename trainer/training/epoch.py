@@ -1,0 +1,136 @@
+"""The epoch: one visible loop over resident examples, and the validation after it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trainer.training.loss import Loss, total_loss
+from trainer.training.optim import needs_closure, set_mode, set_rates
+
+VALIDATION_BATCH = 500
+"""Examples per batch of validation; part of the numerics."""
+
+Batch = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resident:
+    """Examples on the device: images N x H x W x C of uint8, or other inputs of float32; labels: N.
+
+    Labels are classes (int64), or N x K targets of a regression (float32).
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    def batches(
+        self,
+        order: Tensor | None,
+        size: int,
+        transform: Callable[[Tensor], Tensor] = lambda images: images,
+    ) -> Iterator[Batch]:
+        """Pairs of inputs and labels (B).
+
+        Images become B x C x H x W (float32, 0 to 1, channels last) and go through `transform`;
+        other inputs stay as they are.
+        """
+        for start in range(0, len(self.labels), size):
+            chosen = slice(start, start + size) if order is None else order[start : start + size]
+            inputs = self.images[chosen]
+            if inputs.dtype == torch.uint8:
+                inputs = transform(inputs.permute(0, 3, 1, 2).to(torch.float32).div_(255))
+            yield inputs, self.labels[chosen]
+
+
+def train_epoch(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batches: Iterable[Batch],
+    loss: Loss,
+    rates: Sequence[Mapping[str, Any]] = (),
+) -> tuple[float, float, float]:
+    """One pass over the training data.
+
+    Args:
+        model: trained.
+        optimizer: over the model's parameters, with the epoch's rates in force.
+        batches: inputs and targets, at least one pair.
+        loss: mean over a batch.
+        rates: what is put in force before each batch, where that changes within the epoch.
+
+    Returns:
+        The sum over batches of their mean losses, the mean loss over examples, and the mean loss of
+        the first batch.
+    """
+    model.train()
+    set_mode(optimizer, "train")
+    device = next(model.parameters()).device
+    running = torch.zeros((), dtype=torch.float64, device=device)
+    total = torch.zeros_like(running)
+    first: Tensor | None = None
+    count = 0
+    evaluates_again = needs_closure(optimizer)
+    for number, (inputs, targets) in enumerate(batches):
+        if rates:
+            set_rates(optimizer, rates[number], rates[number])
+        if evaluates_again:
+            value = _step_with_closure(model, optimizer, inputs, targets, loss)
+        else:
+            optimizer.zero_grad(set_to_none=True)
+            batch_loss = loss(model(inputs), targets)
+            batch_loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            value = batch_loss.detach()
+        first = value if first is None else first
+        running += value
+        total += value * len(targets)
+        count += len(targets)
+    assert first is not None, "a data set has at least one example"
+    return running.item(), total.item() / count, first.item()
+
+
+@torch.no_grad()
+def validate(
+    model: nn.Module, optimizer: torch.optim.Optimizer, batches: Iterable[Batch], loss: Loss
+) -> tuple[float, float]:
+    """Mean loss over the examples, and the share of them classified rightly.
+
+    The share is NaN where the labels are no classes.
+    """
+    model.eval()
+    set_mode(optimizer, "eval")
+    device = next(model.parameters()).device
+    total = torch.zeros((), dtype=torch.float64, device=device)
+    right = torch.zeros((), dtype=torch.int64, device=device)
+    count, classified = 0, True
+    for inputs, labels in batches:
+        scores = model(inputs)
+        total += total_loss(loss, scores, labels)
+        classified = classified and labels.dtype == torch.int64 and scores.ndim == 2
+        if classified:
+            right += (scores.argmax(1) == labels).sum()
+        count += len(labels)
+    return total.item() / count, right.item() / count if classified else math.nan
+
+
+def _step_with_closure(
+    model: nn.Module, optimizer: torch.optim.Optimizer, inputs: Tensor, targets: Tensor, loss: Loss
+) -> Tensor:
+    """A step that evaluates the loss as often as it likes; the first of these losses."""
+    values: list[Tensor] = []
+
+    def closure() -> Tensor:
+        optimizer.zero_grad(set_to_none=True)
+        value = loss(model(inputs), targets)
+        value.backward()  # type: ignore[no-untyped-call]
+        values.append(value.detach())
+        return value
+
+    optimizer.step(closure)  # type: ignore[arg-type] # torch asks for a float and takes a tensor
+    return values[0]

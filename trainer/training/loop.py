@@ -1,0 +1,143 @@
+"""`Training`: a model, its optimizer and its data on their device, ready for the next epoch."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from trainer.data import Data, Part
+from trainer.settings.config import TrainConfig
+from trainer.training.epoch import VALIDATION_BATCH, Batch, Resident, train_epoch, validate
+from trainer.training.loss import find_loss
+from trainer.training.model import build_model
+from trainer.training.optim import build_optimizer, load_optimizer, set_rates, takes_channels_last
+from trainer.training.schedule import Rates
+from trainer.training.transforms import Normalized, Transform, statistics
+
+
+class Training:
+    """One run between two epochs.
+
+    Args:
+        config: with its device resolved.
+        data: that it trains and is validated on.
+    """
+
+    def __init__(self, config: TrainConfig, data: Data) -> None:
+        self._config = config
+        self._data = data
+        self._loss = find_loss(config.loss)
+        self._model = build_model(
+            config.model, config.model_args, config.seed, data.classes, data.channels
+        )
+        self._model.to(config.device)
+        if is_channels_last(config, data):
+            self._model.to(memory_format=torch.channels_last)
+        self._optimizer = build_optimizer(
+            config.optimizer,
+            self._model.parameters(),
+            config.lr,
+            config.optimizer_args,
+            config.device,
+        )
+        images = cast("NDArray[np.uint8]", data.train.images)  # `plan` refuses others
+        mean, std = statistics(images) if config.normalize else (None, None)
+        self._transform = Transform(
+            augment=tuple(config.augment.split(",")),
+            mean=None if mean is None else mean.to(config.device),
+            std=None if std is None else std.to(config.device),
+        )
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave, to the bit."""
+        self._model.load_state_dict(state["model"])
+        load_optimizer(self._optimizer, state["optimizer"])
+
+    def state(self) -> dict[str, Any]:
+        """What the next epoch needs."""
+        return {"model": self._model.state_dict(), "optimizer": self._optimizer.state_dict()}
+
+    def train(
+        self, epoch: int, rates: Rates, most: int | None = None
+    ) -> tuple[float, float, float]:
+        """Train one epoch, or its first `most` batches; what it gives is that of `train_epoch`.
+
+        All that is drawn comes from the config's seed and the epoch.
+
+        Args:
+            epoch: its number, from 1.
+            rates: that are put in force.
+            most: batches to end after.
+        """
+        set_rates(self._optimizer, rates.scalars, rates.moved)
+        seed = epoch_seed(self._config.seed, epoch)
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)
+        random.seed(seed)
+        batches: Iterable[Batch] = islice(self._batches(seed), most)
+        return train_epoch(self._model, self._optimizer, batches, self._loss, rates.batches)
+
+    def validate(self) -> tuple[float, float]:
+        """Mean loss over the validation data, and the share of it classified rightly."""
+        return self.measure(self._data.val)
+
+    def measure(self, part: Part) -> tuple[float, float]:
+        """The same over any part of a data set."""
+        batches = _resident(part, self._config.device).batches(
+            None, VALIDATION_BATCH, self._transform.plain
+        )
+        return validate(self._model, self._optimizer, batches, self._loss)
+
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Take the model's weights alone, to be measured or used."""
+        self._model.load_state_dict(weights)
+
+    def network(self) -> nn.Module:
+        """The model, which takes inputs as they come from data, whatever is done to them here."""
+        mean, std = self._transform.mean, self._transform.std
+        return self._model if mean is None or std is None else Normalized(self._model, mean, std)
+
+    def _batches(self, seed: int) -> Iterator[Batch]:
+        train = _resident(self._data.train, self._config.device)
+        generator = torch.Generator().manual_seed(seed)
+        order = None
+        if self._config.shuffle:
+            order = torch.randperm(len(train.labels), generator=generator).to(self._config.device)
+        return train.batches(
+            order,
+            self._config.batch_size,
+            lambda images: self._transform.train(images, generator),
+        )
+
+
+def is_channels_last(config: TrainConfig, data: Data) -> bool:
+    """Whether weights lie channels last, as images do: faster, where the optimizer can do it."""
+    return data.are_images and takes_channels_last(config.optimizer, config.optimizer_args)
+
+
+def epoch_seed(seed: int, epoch: int) -> int:
+    """The seed of all that is drawn in an epoch: 63 bits of SHA-256 of "seed epoch"."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {epoch}".encode()).digest()[:8], "big") >> 1
+
+
+_on_device: dict[tuple[str, str], Resident] = {}
+
+
+def _resident(part: Part, device: str) -> Resident:
+    """The part as tensors on the device, kept between stages; at most two parts are."""
+    name = (part.digest, device)
+    if name not in _on_device:
+        while len(_on_device) >= 2:
+            _on_device.pop(next(iter(_on_device)))
+        images = torch.from_numpy(part.images).to(device)
+        labels = torch.from_numpy(part.labels).to(device)
+        _on_device[name] = Resident(images=images, labels=labels)
+    return _on_device[name]

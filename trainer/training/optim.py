@@ -1,0 +1,195 @@
+"""Optimizers by name: made, checked before they train, told their rates, loaded to the bit."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+from trainer.errors import ConfigError, unknown
+from trainer.settings.references import find, is_reference
+
+
+def optimizer_names() -> list[str]:
+    """The classes of `torch.optim` that can be asked for by name."""
+    return sorted(
+        name
+        for name, item in vars(torch.optim).items()
+        if inspect.isclass(item)
+        and issubclass(item, torch.optim.Optimizer)
+        and item is not torch.optim.Optimizer
+    )
+
+
+def check_optimizer(name: str, args: Mapping[str, Any], *, dense: bool = True) -> None:
+    """Make it, so that what torch refuses is known before anything trains.
+
+    Args:
+        name: of a class in `torch.optim`, or a reference to another one.
+        args: its further arguments.
+        dense: take a step on a stand-in convolution too, as the networks here have them.
+
+    Raises:
+        ConfigError: no such class or argument, a value torch refuses, or an optimizer that cannot
+            train a dense model with plain steps.
+    """
+    parameters = _signature(name)
+    known = [item for item in parameters if item not in ("params", "lr")]
+    takes_any = any(item.kind == item.VAR_KEYWORD for item in parameters.values())
+    if "lr" not in parameters and not takes_any:
+        raise ConfigError(f"An optimizer must take lr, but {name} takes {', '.join(parameters)}.")
+    for arg in args:
+        if arg not in known and not takes_any:
+            raise ConfigError(unknown(f"argument of {name}", arg, known))
+    try:
+        _frozen(args)  # keys and config.json have them as JSON
+    except TypeError as error:
+        raise ConfigError(f"{name}({_words(args)}) must have plain values: {error}.") from error
+    if dense:
+        check_fits(name, args, [torch.zeros(shape) for shape in ((1, 1, 1, 1), (1,))])
+    else:
+        check_fits(name, args, [stand_in("cpu").detach()])
+
+
+def check_fits(name: str, args: Mapping[str, Any], weights: Iterable[torch.Tensor]) -> None:
+    """Take a step on copies of the weights.
+
+    Raises:
+        ConfigError: the optimizer refuses them; with its own reason.
+    """
+    try:
+        copies = [torch.nn.Parameter(weight.detach().clone()) for weight in weights]
+        _step(_construct(name, copies, 0.01, dict(args)), copies)
+    except Exception as error:  # torch refuses with ValueError, RuntimeError, TypeError, ...
+        raise ConfigError(f"{name}({_words(args)}) cannot train this model: {error}") from error
+
+
+def build_optimizer(
+    name: str, params: Iterable[torch.nn.Parameter], lr: float, args: Mapping[str, Any], device: str
+) -> torch.optim.Optimizer:
+    """The optimizer over `params`; fused where torch has that and nobody said otherwise."""
+    return _construct(name, params, lr, dict(args) | _implementation(name, _frozen(args), device))
+
+
+def takes_channels_last(name: str, args: Mapping[str, Any]) -> bool:
+    """Whether it can train weights that lie channels last; LBFGS, say, wants to view them flat."""
+    return _takes_channels_last(name, _frozen(args))
+
+
+def needs_closure(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether its `step` must be given the loss as a function to evaluate again, as LBFGS's."""
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    return closure is not None and closure.default is closure.empty
+
+
+def set_mode(optimizer: torch.optim.Optimizer, mode: str) -> None:
+    """Call the optimizer's own "train" or "eval", where it has two sets of weights (schedulefree).
+
+    Defazio et al., The Road Less Scheduled, https://arxiv.org/abs/2405.15682
+    """
+    change = getattr(optimizer, mode, None)
+    if callable(change):
+        change()
+
+
+def set_rates(
+    optimizer: torch.optim.Optimizer, scalars: Mapping[str, Any], names: Collection[str]
+) -> None:
+    """Put the scalars of these `names` in force; what an optimizer keeps for itself stays."""
+    for group in optimizer.param_groups:
+        group.update({name: scalars[name] for name in names})
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """`load_state_dict`, with each state tensor in the type it was saved in.
+
+    torch casts them to the type of the parameter, which would round them.
+    """
+    optimizer.load_state_dict(state)
+    by_index = dict(enumerate(p for group in optimizer.param_groups for p in group["params"]))
+    for index, saved in state["state"].items():
+        for name, value in saved.items():
+            loaded = optimizer.state[by_index[index]].get(name)
+            if (
+                isinstance(value, torch.Tensor)
+                and loaded is not None
+                and loaded.dtype != value.dtype
+            ):
+                optimizer.state[by_index[index]][name] = value.to(loaded.device)
+
+
+def is_plain(value: object) -> bool:
+    """Whether it is a number, a text, a truth value, nothing, or a sequence of such."""
+    if isinstance(value, (list, tuple)):
+        return all(is_plain(item) for item in value)
+    return value is None or isinstance(value, (bool, int, float, str))
+
+
+def stand_in(device: str) -> torch.nn.Parameter:
+    """A small matrix, which every optimizer takes, with a gradient of zeros."""
+    weight = torch.nn.Parameter(torch.zeros((2, 2), device=device))
+    weight.grad = torch.zeros_like(weight)
+    return weight
+
+
+def _class_of(name: str) -> Any:
+    if is_reference(name):
+        return find("optimizer", name)
+    if name not in optimizer_names():
+        raise ConfigError(unknown("optimizer", name, (*optimizer_names(), "package.module:name")))
+    return getattr(torch.optim, name)
+
+
+def _signature(name: str) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(_class_of(name)).parameters
+
+
+def _construct(
+    name: str, params: Iterable[torch.nn.Parameter], lr: float, args: dict[str, Any]
+) -> torch.optim.Optimizer:
+    args = {key: tuple(item) if isinstance(item, list) else item for key, item in args.items()}
+    optimizer: torch.optim.Optimizer = _class_of(name)(params, lr=lr, **args)
+    return optimizer
+
+
+def _step(optimizer: torch.optim.Optimizer, weights: Iterable[torch.nn.Parameter]) -> None:
+    for weight in weights:
+        weight.grad = torch.zeros_like(weight)
+    set_mode(optimizer, "train")
+    optimizer.step(lambda: 0.0)
+
+
+def _words(args: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={value!r}" for key, value in args.items())
+
+
+def _frozen(args: Mapping[str, Any]) -> str:
+    return json.dumps(dict(args), sort_keys=True)
+
+
+@lru_cache
+def _takes_channels_last(name: str, args: str) -> bool:
+    weight = torch.nn.Parameter(torch.zeros((2, 2, 2, 2)).to(memory_format=torch.channels_last))
+    try:
+        _step(_construct(name, [weight], 0.01, json.loads(args)), [weight])
+    except (RuntimeError, ValueError):
+        return False
+    return True
+
+
+@lru_cache
+def _implementation(name: str, args: str, device: str) -> dict[str, bool]:
+    """{"fused": True} where that works, {} where torch has no such thing or the user chose."""
+    given = json.loads(args)
+    if "fused" not in _signature(name) or given.keys() & {"fused", "foreach", "differentiable"}:
+        return {}
+    try:
+        weight = stand_in(device)
+        _step(_construct(name, [weight], 0.01, given | {"fused": True}), [weight])
+    except (RuntimeError, ValueError):
+        return {}
+    return {"fused": True}

@@ -1,0 +1,204 @@
+"""Schedules of the learning rate: torch's own, replayed on a stand-in optimizer.
+
+No scheduler state is ever stored. The rates of every epoch come from stepping torch's scheduler on
+a stand-in optimizer of the same class, so that they are those of a loop that steps the scheduler,
+to the last bit; a schedule that looks at results (ReduceLROnPlateau) is replayed over them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.optim.lr_scheduler import LinearLR, LRScheduler, ReduceLROnPlateau, SequentialLR
+
+from trainer.errors import ConfigError, unknown
+from trainer.settings.config import TrainConfig
+from trainer.settings.schedulers import NONE, PLATEAU, class_of, parameters_of
+from trainer.training.optim import build_optimizer, is_plain, set_mode, stand_in
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What is in force in one epoch.
+
+    Attributes:
+        scalars: every scalar of the optimizer's parameter group as the epoch begins, by name.
+        moved: names of those that the schedule has set to something else by then, and `lr`; the
+            others are the optimizer's own, which may keep what it likes there.
+        batches: for a schedule by batch, what it moves, for each batch in order; else empty.
+    """
+
+    scalars: Mapping[str, Any]
+    moved: frozenset[str] = frozenset()
+    batches: tuple[Mapping[str, Any], ...] = ()
+
+
+def check_schedule(config: TrainConfig) -> None:
+    """Construct the schedule and take a step, so that what torch refuses is known at once.
+
+    Raises:
+        ConfigError: no such scheduler or argument, or values that torch refuses.
+    """
+    known = parameters_of(config.scheduler)
+    takes_any = any(item.kind == item.VAR_KEYWORD for item in known.values())
+    allowed = [name for name in known if name not in ("step_size", "gamma", "last_epoch")]
+    for name in config.scheduler_args:
+        if name in ("step_size", "gamma"):
+            raise ConfigError(f"{name} must be given as {name}, but got scheduler.{name}.")
+        if name not in allowed and not takes_any:
+            raise ConfigError(unknown(f"argument of {config.scheduler}", name, allowed))
+    given = _given(config, batches=1)
+    for name, item in known.items():
+        needed = item.default is item.empty and item.kind not in (
+            item.VAR_KEYWORD,
+            item.VAR_POSITIONAL,
+        )
+        if needed and name not in given:
+            raise ConfigError(f"{config.scheduler} needs scheduler.{name}, but it is not given.")
+    if config.scheduler == PLATEAU:
+        if config.scheduler_interval == "batch":
+            raise ConfigError(
+                f"scheduler_interval must be 'epoch' for {PLATEAU}, which looks at the results of "
+                "epochs, but got 'batch'."
+            )
+        if config.warmup:
+            raise ConfigError(
+                f"warmup must be 0 for {PLATEAU}, which torch cannot join to another schedule, "
+                f"but got {config.warmup}."
+            )
+    replay(config, batches=1, device="cpu")
+
+
+def replay(
+    config: TrainConfig,
+    batches: int,
+    val_losses: Sequence[float] = (),
+    *,
+    device: str | None = None,
+) -> tuple[Rates, ...]:
+    """What is in force in epochs 1 to `config.epochs`, or as far as the results let it be known.
+
+    Args:
+        config: of the run.
+        batches: in an epoch.
+        val_losses: of epochs 1, 2, ..., for a schedule that looks at them.
+        device: in place of the config's, which must be resolved otherwise.
+
+    Raises:
+        ConfigError: torch refuses the values.
+    """
+    device = device or config.device
+    optimizer = build_optimizer(
+        config.optimizer,
+        [stand_in(device)],
+        float(config.lr),  # 1 and 1.0 are one rate
+        config.optimizer_args,
+        device,
+    )
+    group = optimizer.param_groups[0]
+    names = [name for name in group if name != "params" and is_plain(group[name])]
+
+    def now() -> dict[str, Any]:
+        return {name: group[name] for name in names}
+
+    fresh = now()
+    try:
+        scheduler = _build(config, optimizer, batches)
+        first = now()
+        set_mode(optimizer, "train")
+        optimizer.step(lambda: math.nan)  # a scheduler warns where the optimizer was never stepped
+        group.update(first)
+        if config.scheduler_interval == "batch":
+            every = _step_each_batch(scheduler, now, config.epochs * batches)
+        else:
+            every = _step_each_epoch(scheduler, now, config.epochs, val_losses)
+    except Exception as error:  # torch refuses with ValueError, TypeError, ZeroDivisionError, ...
+        given = ", ".join(f"{name}={it!r}" for name, it in _given(config, batches).items())
+        raise ConfigError(
+            f"{config.scheduler}({given}) cannot drive {config.optimizer}: {error}"
+        ) from error
+    return _by_epoch(fresh, every, batches if config.scheduler_interval == "batch" else 1)
+
+
+def _step_each_epoch(
+    scheduler: LRScheduler | None,
+    now: Callable[[], dict[str, Any]],
+    epochs: int,
+    val_losses: Sequence[float],
+) -> list[dict[str, Any]]:
+    """What is in force in each epoch, as far as the results let it be known."""
+    every = [now()]
+    for epoch in range(1, epochs):
+        if isinstance(scheduler, ReduceLROnPlateau):
+            if epoch > len(val_losses):
+                break
+            scheduler.step(val_losses[epoch - 1])
+        elif scheduler is not None:
+            scheduler.step()
+        every.append(now())
+    return every
+
+
+def _step_each_batch(
+    scheduler: LRScheduler | None, now: Callable[[], dict[str, Any]], steps: int
+) -> list[dict[str, Any]]:
+    """What is in force in each batch."""
+    every = [now()]
+    for _ in range(1, steps):
+        if scheduler is not None:
+            scheduler.step()
+        every.append(now())
+    return every
+
+
+def _by_epoch(
+    fresh: Mapping[str, Any], every: Sequence[Mapping[str, Any]], steps: int
+) -> tuple[Rates, ...]:
+    """What is in force in each step, of which an epoch has so many, put together by epoch."""
+    moved = {"lr"}
+    epochs = []
+    for start in range(0, len(every), steps):
+        some = every[start : start + steps]
+        moved |= {name for one in some for name, value in one.items() if value != fresh[name]}
+        each = [{name: one[name] for name in sorted(moved)} for one in some] if steps > 1 else []
+        epochs.append(Rates(some[0], frozenset(moved), tuple(each)))
+    return tuple(epochs)
+
+
+def _given(config: TrainConfig, batches: int) -> dict[str, Any]:
+    """The arguments of the scheduler: the user's, and where there are none, the run's own."""
+    known = parameters_of(config.scheduler)
+    per_epoch = batches if config.scheduler_interval == "batch" else 1
+    steps = max(1, config.epochs * per_epoch - config.warmup)
+    own: dict[str, Any] = {"step_size": config.step_size, "gamma": float(config.gamma)}
+    own |= {"CosineAnnealingLR": {"T_max": steps}}.get(config.scheduler, {})
+    if config.scheduler == "OneCycleLR":
+        own["max_lr"] = float(config.lr)
+        if not config.scheduler_args.keys() & {"total_steps", "epochs", "steps_per_epoch"}:
+            own["total_steps"] = steps
+    if config.scheduler == "CyclicLR":  # whose gamma is that of one of its modes alone
+        own = {"base_lr": float(config.lr), "gamma": float(config.gamma)}
+    return {name: value for name, value in own.items() if name in known} | dict(
+        config.scheduler_args
+    )
+
+
+def _build(
+    config: TrainConfig, optimizer: torch.optim.Optimizer, batches: int
+) -> LRScheduler | None:
+    if config.scheduler == NONE and not config.warmup:
+        return None
+    main: LRScheduler | None = None
+    if config.warmup:
+        warm_up = LinearLR(optimizer, config.warmup_start, total_iters=config.warmup)
+    if config.scheduler != NONE:
+        main = class_of(config.scheduler)(optimizer, **_given(config, batches))
+    if not config.warmup:
+        return main
+    if main is None:
+        return warm_up
+    return SequentialLR(optimizer, [warm_up, main], [config.warmup])
