@@ -6,8 +6,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sweeps.engine.library import SweepResult, sweep
     from sweeps.errors import SweepError
-    from sweeps.library import SweepResult, sweep
     from sweeps.report.reading.frames import load_curves, load_trials
     from sweeps.settings.config import Places, SweepConfig
     from trainer.settings.config import TrainConfig
@@ -27,11 +27,11 @@ _MODULES = {
     "Places": "sweeps.settings.config",
     "SweepConfig": "sweeps.settings.config",
     "SweepError": "sweeps.errors",
-    "SweepResult": "sweeps.library",
+    "SweepResult": "sweeps.engine.library",
     "TrainConfig": "trainer.settings.config",
     "load_curves": "sweeps.report.reading.frames",
     "load_trials": "sweeps.report.reading.frames",
-    "sweep": "sweeps.library",
+    "sweep": "sweeps.engine.library",
 }
 
 

@@ -8,11 +8,17 @@ import pandas as pd
 from samples import result
 
 from sweeps.report.reading.columns import CURVE_COLUMNS, REPEAT_COLUMNS, TRIAL_COLUMNS
-from sweeps.report.reading.frames import EXPERIMENT, OBJECTIVE_TAG, TRIALS_TAG, StudyFrames
+from sweeps.report.reading.frames import StudyFrames
 from trainer.metrics import EPOCH_METRICS
 from trainer.stages.store import StageStore
 from trainer.tracking.mlflow_tracker import MlflowTracker
-from trainer.tracking.names import STUDY_TAG, TRIAL_TAG
+from trainer.tracking.names import (
+    OBJECTIVE_TAG,
+    STUDIES_EXPERIMENT,
+    STUDY_TAG,
+    TRIAL_TAG,
+    TRIALS_TAG,
+)
 from trainer.tracking.record import RunRecord, params_of
 
 START = 1_760_000_000.0
@@ -30,7 +36,7 @@ def tracker_in(folder, empty_database):
     shutil.copy(empty_database, folder)
     uri = f"sqlite:///{folder / 'mlflow.db'}"
     store = StageStore(folder / "stages")
-    return uri, MlflowTracker(uri, EXPERIMENT, str(folder / "artifacts"), store)
+    return uri, MlflowTracker(uri, STUDIES_EXPERIMENT, str(folder / "artifacts"), store)
 
 
 def parent(name, id, started_at, asked=7):

@@ -19,7 +19,6 @@ import sweeps.report.__main__
 import sweeps.run
 import sweeps.space.__main__
 import trainer.__main__
-from sweeps.report.reading import frames
 from sweeps.search.objectives import SECOND_OBJECTIVES
 from sweeps.search.pruning import PRUNERS
 from sweeps.search.sampling import SAMPLERS
@@ -242,7 +241,7 @@ def test_the_readme_says_where_everything_is() -> None:
     assert paths.tracking_uri.rpartition("/")[2] in cells
 
 
-TAGS = [value for name, value in (*vars(tags).items(), *vars(frames).items()) if "_TAG" in name]
+TAGS = [value for name, value in vars(tags).items() if "_TAG" in name]
 
 
 @pytest.mark.parametrize(

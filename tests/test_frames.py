@@ -9,7 +9,6 @@ from sweeps.errors import SweepError, UnknownStudy
 from sweeps.report.reading.columns import CURVE_COLUMNS, TRIAL_COLUMNS
 from sweeps.report.reading.frames import (
     COMPARE_TAG,
-    EXPERIMENT,
     StudyFrames,
     load_curves,
     load_study,
@@ -19,6 +18,7 @@ from sweeps.report.reading.frames import (
 from trainer.metrics import EPOCH_METRICS
 from trainer.settings.config import TrainConfig
 from trainer.tracking.connection import connect
+from trainer.tracking.names import STUDIES_EXPERIMENT
 from trainer.tracking.record import COMPLETE
 
 
@@ -115,7 +115,7 @@ def test_a_store_without_studies_says_how_to_begin_one():
 
     class NoExperiment:
         def get_experiment_by_name(self, name):
-            assert name == EXPERIMENT
+            assert name == STUDIES_EXPERIMENT
 
     with pytest.raises(UnknownStudy, match=r"python -m sweeps\.run"):
         read_study(NoExperiment())

@@ -16,11 +16,12 @@ from studies import START, child, parent, tracker_in, trained
 from sweeps.errors import SweepError
 from sweeps.report.__main__ import main, write
 from sweeps.report.across import across
-from sweeps.report.publish import PAGE, conclude, publish
+from sweeps.report.publish import conclude, publish
 from sweeps.report.reading.frames import load_study
 from sweeps.report.summary import summarize
 from trainer.settings.config import TrainConfig
 from trainer.tracking.connection import connect
+from trainer.tracking.names import PAGE_FILE
 from trainer.tracking.record import COMPLETE, DIVERGED, FAILED, PRUNED
 
 
@@ -131,7 +132,7 @@ def test_the_end_of_a_sweep_shows_the_study_and_keeps_its_page(report, uri, tmp_
     shown = report("--study", "full")
     assert console.file.getvalue().startswith(shown)
     assert "report.html" in console.file.getvalue()
-    page = connect(uri).download_artifacts(load_study("full", uri).run_id, PAGE, str(tmp_path))
+    page = connect(uri).download_artifacts(load_study("full", uri).run_id, PAGE_FILE, str(tmp_path))
     assert Path(page).read_text() == report("--study", "full", "--format", "html")
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from sweeps.report.reading.frames import EXPERIMENT
 from trainer.__main__ import main
 from trainer.data import prepare
 from trainer.runs.fit import fit
@@ -19,7 +18,7 @@ from trainer.settings.config import TrainConfig
 from trainer.stages.store import StageStore
 from trainer.tracking.connection import connect
 from trainer.tracking.mlflow_tracker import MlflowTracker
-from trainer.tracking.record import ENVIRONMENT_FILE
+from trainer.tracking.names import ENVIRONMENT_FILE, STUDIES_EXPERIMENT
 
 
 @pytest.fixture
@@ -29,7 +28,9 @@ def logged(
     """Trains a run and logs it; gives MLflow's id of it."""
 
     def make(**changes: object) -> str:
-        tracker = MlflowTracker(tracking_uri, EXPERIMENT, str(tmp_path / "artifacts"), store)
+        tracker = MlflowTracker(
+            tracking_uri, STUDIES_EXPERIMENT, str(tmp_path / "artifacts"), store
+        )
         config = small(**{"limit": 20, "batch_size": 5, "epochs": 2, **changes})
         prepare(config.dataset, tmp_path, config.image_size)
         return tracker.run_id(fit(config, store, tracker, tmp_path).id)

@@ -12,6 +12,7 @@ import typer
 from trainer.settings import flags
 from trainer.settings.config import TrainConfig
 from trainer.settings.paths import Paths, Places
+from trainer.tracking.names import RUNS_EXPERIMENT
 from trainer.tracking.record import CHECKPOINTS_HELP, DIVERGED, CheckpointRule
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def train(
         return _verify(logged, folder)
     prepare(config.dataset, folder, config.image_size)
     store = StageStore(places.stages or paths.stages)
-    tracker = MlflowTracker(uri, "trainer", paths.artifacts("trainer"), store)
+    tracker = MlflowTracker(uri, RUNS_EXPERIMENT, paths.artifacts(RUNS_EXPERIMENT), store)
 
     def show(result: EpochResult) -> None:
         print(

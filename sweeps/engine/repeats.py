@@ -19,10 +19,10 @@ import optuna
 from sweeps.engine.coordinator import Coordinator
 from sweeps.engine.delivery import Delivery
 from sweeps.engine.progress import View
-from sweeps.engine.session import drive, open_executor, resolved
+from sweeps.engine.session import drive, open_executor, resolved, study_tracker
 from sweeps.errors import SweepError
 from sweeps.report.compare.ranking import rank
-from sweeps.report.reading.frames import EXPERIMENT, StudyFrames, load_study
+from sweeps.report.reading.frames import StudyFrames, load_study
 from sweeps.search.allocation.grants import BEGIN, Grant
 from sweeps.settings.config import ConfirmConfig, Places, SweepConfig
 from sweeps.study.opening import ID, find_study
@@ -35,8 +35,7 @@ from trainer.stages.plan import plan
 from trainer.stages.stage import data_of
 from trainer.stages.store import StageStore
 from trainer.tracking.connection import connect, read_file
-from trainer.tracking.mlflow_tracker import MlflowTracker
-from trainer.tracking.names import CONFIRMS_TAG, STUDY_TAG
+from trainer.tracking.names import CONFIG_FILE, CONFIRMS_TAG, STUDY_TAG
 from trainer.tracking.record import BEST, BEST_EPOCH, CheckpointRule, record_of
 from trainer.training.check import check_train
 
@@ -91,7 +90,7 @@ def confirm(config: ConfirmConfig, places: Places, view: View) -> bool:
             data_of(train, folder),
             frames.objective,
         )
-        delivery = Delivery(MlflowTracker(uri, EXPERIMENT, paths.artifacts(EXPERIMENT), store))
+        delivery = Delivery(study_tracker(uri, paths, store))
         coordinator = Coordinator(
             sweep, study, lease, repeats, executor, store, folder, delivery, view
         )
@@ -254,7 +253,7 @@ def _sources(frames: StudyFrames, top: int, uri: str) -> list[Source]:
     return [
         Source(
             number=int(row["trial"]),
-            config=TrainConfig.from_json(read_file(client, row["run_id"], "config.json")),
+            config=TrainConfig.from_json(read_file(client, row["run_id"], CONFIG_FILE)),
             value=row[frames.compare] if frames.compare else None,
         )
         for row in best.to_dict("records")

@@ -16,13 +16,6 @@ from sweeps.engine.known import enqueue, known_points
 from sweeps.engine.progress import Progress, View
 from sweeps.engine.purity import is_pure
 from sweeps.errors import SweepError
-from sweeps.report.reading.frames import (
-    COMPARE_TAG,
-    EXPERIMENT,
-    OBJECTIVE_TAG,
-    SECOND_TAG,
-    TRIALS_TAG,
-)
 from sweeps.settings.check import check_sweep
 from sweeps.settings.config import Places, SweepConfig
 from sweeps.study.lease import Lease
@@ -34,7 +27,15 @@ from trainer.settings.paths import Paths
 from trainer.stages.stage import data_of
 from trainer.stages.store import StageStore
 from trainer.tracking.mlflow_tracker import MlflowTracker
-from trainer.tracking.names import STUDY_TAG
+from trainer.tracking.names import (
+    COMPARE_TAG,
+    OBJECTIVE_TAG,
+    SECOND_TAG,
+    STUDIES_EXPERIMENT,
+    STUDY_FILE,
+    STUDY_TAG,
+    TRIALS_TAG,
+)
 from trainer.tracking.record import BEST, COMPLETE, FAILED, INTERRUPTED, RUNNING, RunRecord
 from trainer.training.device import resolve_device, visible_gpus
 
@@ -66,7 +67,7 @@ def run_sweep(config: SweepConfig, places: Places, view: View) -> bool:
                 "study share no epochs."
             )
         uri = places.tracking_uri or paths.tracking_uri
-        tracker = MlflowTracker(uri, EXPERIMENT, paths.artifacts(EXPERIMENT), store)
+        tracker = study_tracker(uri, paths, store)
         if study.set_aside is not None:
             name, group = study.set_aside
             tracker.rename_study(group, name)
@@ -149,6 +150,11 @@ def drive(
     return state == COMPLETE
 
 
+def study_tracker(uri: str, paths: Paths, store: StageStore) -> MlflowTracker:
+    """Delivers the runs of studies."""
+    return MlflowTracker(uri, STUDIES_EXPERIMENT, paths.artifacts(STUDIES_EXPERIMENT), store)
+
+
 def ready(config: SweepConfig) -> SweepConfig:
     """The config, checked, with the name of its study and the device of this machine.
 
@@ -222,7 +228,7 @@ def _parent(config: SweepConfig, study: OpenStudy, state: str, progress: Progres
             **({COMPARE_TAG: config.compare} if config.compare else {}),
             "mlflow.note.content": "\n\n".join(note),
         },
-        files={"study.json": json.dumps(about, indent=2)},
+        files={STUDY_FILE: json.dumps(about, indent=2)},
         metrics=metrics,
     )
     return record if state == RUNNING else record.ended(state, config.objective, {})

@@ -13,8 +13,7 @@ from sweeps.report.render import render_table
 from sweeps.report.summary import summarize
 from trainer.settings.paths import Paths
 from trainer.tracking.connection import connect
-
-PAGE = "report.html"
+from trainer.tracking.names import PAGE_FILE
 
 
 def conclude(study: str | None, tracking_uri: str | None, console: Console) -> None:
@@ -32,7 +31,7 @@ def publish(frames: StudyFrames, tracking_uri: str) -> str:
     """
     try:
         with tempfile.TemporaryDirectory() as folder:
-            page = Path(folder, PAGE)
+            page = Path(folder, PAGE_FILE)
             page.write_text(to_page(frames), encoding="utf-8")
             connect(tracking_uri).log_artifact(frames.run_id, str(page))
     except Exception as error:  # MLflow's, a database's, a network's, a full disk's
@@ -40,5 +39,5 @@ def publish(frames: StudyFrames, tracking_uri: str) -> str:
         return f"The page could not be put into MLflow: {type(error).__name__}: {reason}"
     return (
         "A page with figures is in MLflow, at the study's run; as a file:\n"
-        f"  python -m sweeps.report --study {frames.name} --format html -o {PAGE}"
+        f"  python -m sweeps.report --study {frames.name} --format html -o {PAGE_FILE}"
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweeps.errors import SweepError
+from trainer.tracking.names import BEST_WEIGHTS, CONFIG_FILE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 ALIAS = "champion"
 
 _SOURCE_TAG = "sweep.run_id"
-_WEIGHTS = "checkpoints/best.pt"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,8 +144,8 @@ def _served(client: MlflowClient, run_id: str, folder: Path) -> Served:
     from trainer.settings.config import TrainConfig
     from trainer.tracking.connection import read_file, read_weights
 
-    config = TrainConfig.from_json(read_file(client, run_id, "config.json"))
-    return Served(config, read_weights(client, run_id, _WEIGHTS), folder)
+    config = TrainConfig.from_json(read_file(client, run_id, CONFIG_FILE))
+    return Served(config, read_weights(client, run_id, BEST_WEIGHTS), folder)
 
 
 def _check(served: Served, frames: StudyFrames, row: pd.Series[Any]) -> None:
@@ -203,7 +203,7 @@ def _log(client: MlflowClient, served: Served, frames: StudyFrames, row: pd.Seri
                 raise SweepError(
                     f"The network of trial {row['trial']} must be one that torch.export takes, "
                     f"but: {type(error).__name__}: {reason}. Its weights are in MLflow: "
-                    f"{_WEIGHTS} of run {row['run_id']}."
+                    f"{BEST_WEIGHTS} of run {row['run_id']}."
                 ) from error
             client.log_model_artifacts(model.model_id, str(path))
         client.finalize_logged_model(model.model_id, "READY")

@@ -18,7 +18,7 @@ from trainer.stages.plan import environment
 from trainer.stages.stage import data_of, train_stage
 from trainer.stages.store import StageStore
 from trainer.tracking.connection import connect, has_run, read_file, unbounded, without_password
-from trainer.tracking.record import ENVIRONMENT_FILE
+from trainer.tracking.names import CONFIG_FILE, ENVIRONMENT_FILE
 from trainer.training.check import check_train
 
 NUMBERS = (LR, RUNNING_LOSS, TRAIN_LOSS, VAL_LOSS, VAL_ACCURACY)
@@ -70,7 +70,7 @@ def read_run(run_id: str, tracking_uri: str) -> Logged:
             "python -m sweeps.report --format csv"
         )
     try:
-        config = TrainConfig.from_json(read_file(client, run_id, "config.json"))
+        config = TrainConfig.from_json(read_file(client, run_id, CONFIG_FILE))
     except TrackingError as error:
         raise TrackingError(
             f"Run {run_id} must be one that trained, a trial's or a single one, but has no "

@@ -1,6 +1,13 @@
-"""Names under which a run's facts are found again in MLflow: its tags, and metrics of no number."""
+"""Everything that MLflow shows by name: experiments, tags, files, and metrics of bookkeeping.
+
+What writes it and what reads it back take the names from here; metrics of training are in
+`trainer.metrics`.
+"""
 
 from __future__ import annotations
+
+RUNS_EXPERIMENT, STUDIES_EXPERIMENT = "trainer", "sweeps"
+"""Experiments: of `python -m trainer`, and of all studies."""
 
 RUN_TAG = "sweep.run"
 GROUP_TAG = "sweep.group"
@@ -13,6 +20,22 @@ REUSED_TAG = "sweep.reused_epochs"
 DIVERGED_EPOCH_TAG = "sweep.diverged_epoch"
 DIVERGED_LR_TAG = "sweep.diverged_lr"
 REASON_TAG = "sweep.reason"
+
+OBJECTIVE_TAG = "sweep.objective"
+SECOND_TAG = "sweep.second_objective"
+COMPARE_TAG = "sweep.compare"
+TRIALS_TAG = "sweep.trials"
+"""Only on a study's own run: the metric its trials are judged by, what else they are judged by and
+the parameter whose values are compared, where there are such, and the target number of trials."""
+
+CONFIG_FILE, ENVIRONMENT_FILE = "config.json", "environment.json"
+"""Files of a run: its config, and all else that determined its numbers."""
+
+BEST_WEIGHTS, LAST_STATE = "checkpoints/best.pt", "checkpoints/last.pt"
+"""Files of a run: the weights of its best epoch, and the state after its last."""
+
+STUDY_FILE, PAGE_FILE = "study.json", "report.html"
+"""Files of a study's own run: its settings, and its report."""
 
 EPOCH_REUSED = "system/reused"
 EPOCH_WORKER = "system/worker"

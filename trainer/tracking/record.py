@@ -17,7 +17,15 @@ from trainer.metrics import (
     best,
 )
 from trainer.settings.config import TrainConfig
-from trainer.tracking.names import DIVERGED_EPOCH_TAG, DIVERGED_LR_TAG, REASON_TAG
+from trainer.tracking.names import (
+    BEST_WEIGHTS,
+    CONFIG_FILE,
+    DIVERGED_EPOCH_TAG,
+    DIVERGED_LR_TAG,
+    ENVIRONMENT_FILE,
+    LAST_STATE,
+    REASON_TAG,
+)
 
 if TYPE_CHECKING:  # so that reading a report takes no torch
     from trainer.data import Data
@@ -33,7 +41,6 @@ DIVERGED = "diverged"
 FAILED = "failed"
 INTERRUPTED = "interrupted"
 
-ENVIRONMENT_FILE = "environment.json"
 """Kept with each run: all that determines its numbers."""
 
 FINAL_STATES = (COMPLETE, PRUNED, DIVERGED, FAILED)
@@ -151,7 +158,7 @@ def record_of(
         started_at=started_at,
         params=params_of(config),
         tags=tags or {},
-        files={"config.json": config.to_json(), ENVIRONMENT_FILE: made_by},
+        files={CONFIG_FILE: config.to_json(), ENVIRONMENT_FILE: made_by},
         dataset=(data.name, data.digest),
     )
 
@@ -217,8 +224,8 @@ class CheckpointRule:
                 wanted[path] = Checkpoint(epoch, stages[epoch].key, weights_only=False)
         if self.best and state != DIVERGED:
             epoch = best(results, objective).epoch
-            wanted["checkpoints/best.pt"] = Checkpoint(epoch, stages[epoch].key, weights_only=True)
+            wanted[BEST_WEIGHTS] = Checkpoint(epoch, stages[epoch].key, weights_only=True)
         if self.last:
             epoch = len(results)
-            wanted["checkpoints/last.pt"] = Checkpoint(epoch, stages[epoch].key, weights_only=False)
+            wanted[LAST_STATE] = Checkpoint(epoch, stages[epoch].key, weights_only=False)
         return wanted

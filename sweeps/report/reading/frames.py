@@ -18,20 +18,21 @@ from sweeps.report.reading.runs import Run, client_points, client_runs
 from trainer.errors import TrackingError, unknown
 from trainer.settings.paths import Paths
 from trainer.tracking.connection import connect, read_file, search_runs, without_password
-from trainer.tracking.names import CONFIRMS_TAG, GROUP_TAG, STUDY_TAG, TRIAL_TAG
+from trainer.tracking.names import (
+    COMPARE_TAG,
+    CONFIRMS_TAG,
+    GROUP_TAG,
+    OBJECTIVE_TAG,
+    SECOND_TAG,
+    STUDIES_EXPERIMENT,
+    STUDY_FILE,
+    STUDY_TAG,
+    TRIAL_TAG,
+    TRIALS_TAG,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-EXPERIMENT = "sweeps"
-"""MLflow's experiment that all studies are in."""
-
-OBJECTIVE_TAG = "sweep.objective"
-SECOND_TAG = "sweep.second_objective"
-COMPARE_TAG = "sweep.compare"
-TRIALS_TAG = "sweep.trials"
-"""Only on a study's own run: the metric its trials are judged by, what else they are judged by and
-the parameter whose values are compared, where there are such, and the target number of trials."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -213,7 +214,7 @@ def _epochs(
 
 def _parents(client: MlflowClient) -> list[Any]:
     """The studies' own runs, newest first, which is MLflow's order."""
-    experiment = client.get_experiment_by_name(EXPERIMENT)
+    experiment = client.get_experiment_by_name(STUDIES_EXPERIMENT)
     if experiment is None:
         return []
     return list(search_runs(client, experiment.experiment_id, f"tags.`{TRIALS_TAG}` LIKE '%'"))
@@ -221,7 +222,7 @@ def _parents(client: MlflowClient) -> list[Any]:
 
 def _settings(client: MlflowClient, run_id: str) -> dict[str, Any]:
     try:
-        settings = json.loads(read_file(client, run_id, "study.json"))
+        settings = json.loads(read_file(client, run_id, STUDY_FILE))
     except TrackingError:  # a report can do without
         return {}
     return settings if isinstance(settings, dict) else {}
