@@ -8,7 +8,6 @@ from studies import START, child, parent, tracker_in, trained
 from sweeps.errors import SweepError, UnknownStudy
 from sweeps.report.reading.columns import CURVE_COLUMNS, TRIAL_COLUMNS
 from sweeps.report.reading.frames import (
-    COMPARE_TAG,
     StudyFrames,
     load_curves,
     load_study,
@@ -18,7 +17,7 @@ from sweeps.report.reading.frames import (
 from trainer.metrics import EPOCH_METRICS
 from trainer.settings.config import TrainConfig
 from trainer.tracking.connection import connect
-from trainer.tracking.names import STUDIES_EXPERIMENT
+from trainer.tracking.names import COMPARE_TAG, STUDIES_EXPERIMENT
 from trainer.tracking.record import COMPLETE
 
 
