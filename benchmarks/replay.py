@@ -48,6 +48,7 @@ import sweeps.study.trials
 from sweeps.engine.coordinator import Coordinator
 from sweeps.engine.progress import Progress
 from sweeps.engine.repeats import HEAT, ConfirmConfig
+from sweeps.engine.workspace import Workspace
 from sweeps.search.allocation.points import Point as PlannedPoint
 from sweeps.search.allocation.points import Points
 from sweeps.search.pruning import make_pruner
@@ -268,18 +269,14 @@ def replay(config: SweepConfig, lookup: Lookup, data: Data) -> dict[str, Any]:
     requested = Study(lookup.table, trials=config.trials, horizon=0)
     simulation = Simulation(lookup, requested, config.workers, config.search_seed)
     began = time.perf_counter()
-    coordinator: Any = Coordinator
-    coordinator = coordinator(
-        config,
-        study,
-        opened.lease,
-        Trials(config, opened, data),
-        simulation,
-        Results(),
-        Path(),
-        NoDelivery(),
-        simulation,
-    )
+    simulated: Any = {
+        "store": Results(),
+        "executor": simulation,
+        "tracker": None,
+        "delivery": NoDelivery(),
+    }
+    work = Workspace(data=data, folder=Path(), **simulated)
+    coordinator = Coordinator(config, opened, Trials(config, opened, data), work, simulation)
     coordinator.resume()
     if not coordinator.run():
         raise RuntimeError(f"The study of seed {config.search_seed} stopped before its end.")

@@ -17,6 +17,7 @@ from sweeps.engine.delivery import Delivery
 from sweeps.engine.executors import WorkerLost
 from sweeps.engine.flights import TRIES
 from sweeps.engine.progress import Progress
+from sweeps.engine.workspace import Workspace
 from sweeps.search.sequences import is_enqueued
 from sweeps.settings.config import SweepConfig
 from sweeps.study.opening import OpenStudy, open_study
@@ -108,17 +109,15 @@ class Bench:
         study = self.open()
         delivery = Delivery(shown)
         trials = Trials(self.config, study, data)
-        coordinator = Coordinator(
-            self.config,
-            study.optuna,
-            study.lease,
-            trials,
-            executor,
-            self.store,
-            self.paths.data,
-            delivery,
-            shown,
+        work = Workspace(
+            data=data,
+            folder=self.paths.data,
+            store=self.store,
+            executor=executor,
+            tracker=shown,
+            delivery=delivery,
         )
+        coordinator = Coordinator(self.config, study, trials, work, shown)
         coordinator.resume()
         try:
             return coordinator.run(), shown

@@ -140,7 +140,7 @@ def test_a_module_imported_by_a_worker_cannot_sweep(
     """A guard around another call than the one that sweeps is found out by the worker."""
     status, printed = script(
         "import multiprocessing\n"
-        "from sweeps.engine.guard import check_guard\n"
+        "from sweeps.engine.library import check_guard\n"
         "def job(): pass\n"
         "if __name__ != '__main__':\n    check_guard(True)\n"
         f"{GUARD}\n"
@@ -155,7 +155,7 @@ def test_where_no_process_imports_it_again_no_guard_is_needed(
     script: Callable[..., tuple[int, str]],
 ) -> None:
     """Trained in this process; run as a package; or no file at all."""
-    text = "from sweeps.engine.guard import check_guard\ncheck_guard({})\nprint('passed')\n"
+    text = "from sweeps.engine.library import check_guard\ncheck_guard({})\nprint('passed')\n"
     passed = (0, "passed\n")
     assert script(text.format(True))[0] == 1
     assert script(text.format(False)) == passed

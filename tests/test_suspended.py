@@ -18,6 +18,7 @@ from samples import Said, Shown, result
 from sweeps.engine.coordinator import Coordinator
 from sweeps.engine.delivery import Delivery
 from sweeps.engine.progress import Progress
+from sweeps.engine.workspace import Workspace
 from sweeps.search.allocation.curves import EPOCHS, GRANTED
 from sweeps.search.sequences import is_enqueued
 from sweeps.settings.config import SweepConfig
@@ -127,17 +128,15 @@ class Bench:
         for name, make in watch.items():
             setattr(executor, name, make(study))
         trials = Trials(self.config, study, self.data)
-        coordinator = Coordinator(
-            self.config,
-            study.optuna,
-            study.lease,
-            trials,
-            executor,
-            self.store,
-            self.paths.data,
-            delivery,
-            view,
+        work = Workspace(
+            data=self.data,
+            folder=self.paths.data,
+            store=self.store,
+            executor=executor,
+            tracker=Shown(),
+            delivery=delivery,
         )
+        coordinator = Coordinator(self.config, study, trials, work, view)
         coordinator.resume()
         try:
             assert coordinator.run()

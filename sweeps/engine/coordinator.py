@@ -8,22 +8,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Protocol
 
-import optuna
-
 from sweeps.engine import interrupts
-from sweeps.engine.delivery import Delivery
-from sweeps.engine.executors import Executor
 from sweeps.engine.flights import Flights
 from sweeps.engine.progress import Progress, View
+from sweeps.engine.workspace import Workspace
 from sweeps.report.showing import counted
 from sweeps.search.allocation.grants import Grant
 from sweeps.settings.config import SweepConfig
-from sweeps.study.lease import Lease
+from sweeps.study.opening import OpenStudy
 from sweeps.study.trial import LiveTrial
-from trainer.stages.store import StageStore
 from trainer.tracking.record import (
     FAILED,
     INTERRUPTED,
@@ -68,38 +63,29 @@ class Coordinator:
 
     Args:
         config: the sweep, with the device of `config.train` resolved.
-        study: Optuna's, which is told how trials end.
-        lease: of that study, held by this process.
+        study: that this process holds; Optuna's is told how trials end.
         trials: of that study.
-        executor: where stages are trained.
-        store: where stages are looked up and kept.
-        folder: of the prepared data sets.
-        delivery: takes the record of each trial.
+        work: what they are trained with and delivered by.
         view: shows the progress.
     """
 
     def __init__(
         self,
         config: SweepConfig,
-        study: optuna.Study,
-        lease: Lease,
+        study: OpenStudy,
         trials: TrialSource,
-        executor: Executor,
-        store: StageStore,
-        folder: Path,
-        delivery: Delivery,
+        work: Workspace,
         view: View,
     ) -> None:
         self._config = config
         self._study = study
-        self._lease = lease
         self._trials = trials
-        self._slots = executor.slots
-        self._store = store
-        self._delivery = delivery
+        self._slots = work.executor.slots
+        self._store = work.store
+        self._delivery = work.delivery
         self._view = view
         self._live: list[LiveTrial] = []
-        self._flights = Flights(executor, store, folder)
+        self._flights = Flights(work.executor, work.store, work.folder)
         self._began = time.time()
         self.progress = Progress(
             study=config.study_name,
@@ -148,7 +134,7 @@ class Coordinator:
             self._flights.wait(_LOOK_SECONDS)
             interrupts.check()
             landed = bool(self._land())
-            self._lease.renew()
+            self._study.lease.renew()
 
     def interrupted(self) -> list[RunRecord]:
         """The records of the trials that are left on their way, wherever that was."""
@@ -251,7 +237,7 @@ class Coordinator:
 
     def _tell(self, trial: LiveTrial) -> None:
         """Tell Optuna what was decided: today in the order in which trials are decided."""
-        trial.tell(self._study)
+        trial.tell(self._study.optuna)
         self._count(trial)
         self._view.say(f"{trial.title} {trial.outcome} after {_result(trial)}")
 

@@ -8,17 +8,15 @@ from dataclasses import replace
 
 import torch
 
-from sweeps.engine.session import ready, slots
+from sweeps.engine.workspace import open_data, ready, slots
 from sweeps.report.showing import duration
 from sweeps.search.allocation.grants import AllocatingPruner
 from sweeps.search.pruning import make_pruner
 from sweeps.settings.config import Places, SweepConfig
 from sweeps.study.kinds import Kinds
-from trainer.data import Data, prepare
+from trainer.data import Data
 from trainer.settings.config import TrainConfig
-from trainer.settings.paths import Paths
 from trainer.stages.plan import plan
-from trainer.stages.stage import data_of
 from trainer.stages.store import BUDGET
 from trainer.training.device import hold_still, synchronize
 from trainer.training.loop import Training
@@ -36,9 +34,7 @@ def estimate(config: SweepConfig, places: Places) -> str:
     """
     config = ready(config)
     train = config.train
-    folder = places.data or Paths.here().data
-    prepare(train.dataset, folder, train.image_size)
-    data = data_of(train, folder)
+    _, data = open_data(train, places)
     epoch_seconds, state_bytes = _measure(train, data)
     trials = config.trials if config.grid is None else min(config.trials, len(config.grid))
     most = trials * train.epochs

@@ -17,23 +17,21 @@ from typing import Any
 import optuna
 
 from sweeps.engine.coordinator import Coordinator
-from sweeps.engine.delivery import Delivery
 from sweeps.engine.progress import View
-from sweeps.engine.session import drive, open_executor, resolved, study_tracker
+from sweeps.engine.session import drive
+from sweeps.engine.workspace import open_workspace, resolved
 from sweeps.errors import SweepError
 from sweeps.report.compare.ranking import rank
 from sweeps.report.reading.frames import StudyFrames, load_study
 from sweeps.search.allocation.grants import BEGIN, Grant
 from sweeps.settings.config import ConfirmConfig, Places, SweepConfig
-from sweeps.study.opening import ID, find_study
+from sweeps.study.opening import find_study
 from sweeps.study.trial import LiveTrial
-from trainer.data import Data, prepare
+from trainer.data import Data
 from trainer.metrics import OBJECTIVES
 from trainer.settings.config import TrainConfig
 from trainer.settings.paths import Paths
 from trainer.stages.plan import plan
-from trainer.stages.stage import data_of
-from trainer.stages.store import StageStore
 from trainer.tracking.connection import connect, read_file
 from trainer.tracking.names import CONFIG_FILE, CONFIRMS_TAG, STUDY_TAG
 from trainer.tracking.record import BEST, BEST_EPOCH, CheckpointRule, record_of
@@ -57,8 +55,7 @@ def confirm(config: ConfirmConfig, places: Places, view: View) -> bool:
         StudyInUse: another process runs it.
         KeyboardInterrupt: as it came; the same call goes on.
     """
-    paths = Paths.here()
-    uri = places.tracking_uri or paths.tracking_uri
+    uri = places.tracking_uri or Paths.here().tracking_uri
     frames = load_study(config.study, uri)
     sources = _sources(frames, config.top, uri)
     for source in sources:
@@ -74,27 +71,17 @@ def confirm(config: ConfirmConfig, places: Places, view: View) -> bool:
         timeout=config.timeout,
         checkpoints=_NO_CHECKPOINTS,
     )
-    folder = places.data or paths.data
-    prepare(train.dataset, folder, train.image_size)
     numbers = ", ".join(str(source.number) for source in sources)
     best = f", of which the best of each {frames.compare} go on" if frames.compare else ""
     view.say(f"Confirming trials {numbers} from {config.repeats} other seeds{best}.")
-    study, lease = find_study(frames.name, paths, places.storage)
-    with open_executor(sweep) as executor:
-        store = StageStore(places.stages or paths.stages)
+    with (
+        find_study(frames.name, Paths.here(), places.storage) as study,
+        open_workspace(sweep, places) as work,
+    ):
         after = int(frames.trials["seed"].max())
-        repeats = Repeats(
-            (frames.name, study.user_attrs[ID]),
-            sources,
-            range(after + 1, after + 1 + config.repeats),
-            data_of(train, folder),
-            frames.objective,
-        )
-        delivery = Delivery(study_tracker(uri, paths, store))
-        coordinator = Coordinator(
-            sweep, study, lease, repeats, executor, store, folder, delivery, view
-        )
-        return drive(coordinator, executor, delivery, lease, view)
+        seeds = range(after + 1, after + 1 + config.repeats)
+        repeats = Repeats((frames.name, study.id), sources, seeds, work.data, frames.objective)
+        return drive(Coordinator(sweep, study, repeats, work, view), work, view)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,43 +1,30 @@
-"""One start of a sweep: opens all it needs, lets the coordinator work, leaves everything whole."""
+"""One start of a sweep: opens its study, lets the coordinator work, leaves everything whole."""
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable
 
 from sweeps.engine import interrupts
 from sweeps.engine.coordinator import Coordinator
-from sweeps.engine.delivery import Delivery
-from sweeps.engine.executors import Executor, InlineExecutor, LocalExecutor
 from sweeps.engine.known import enqueue, known_points
 from sweeps.engine.progress import Progress, View
 from sweeps.engine.purity import is_pure
+from sweeps.engine.workspace import Workspace, open_workspace, ready
 from sweeps.errors import SweepError
-from sweeps.settings.check import check_sweep
 from sweeps.settings.config import Places, SweepConfig
-from sweeps.study.lease import Lease
 from sweeps.study.opening import OpenStudy, open_study
 from sweeps.study.trials import Trials
-from trainer.data import prepare
-from trainer.settings.config import TrainConfig
 from trainer.settings.paths import Paths
-from trainer.stages.stage import data_of
-from trainer.stages.store import StageStore
-from trainer.tracking.mlflow_tracker import MlflowTracker
 from trainer.tracking.names import (
     COMPARE_TAG,
     OBJECTIVE_TAG,
     SECOND_TAG,
-    STUDIES_EXPERIMENT,
     STUDY_FILE,
     STUDY_TAG,
     TRIALS_TAG,
 )
 from trainer.tracking.record import BEST, COMPLETE, FAILED, INTERRUPTED, RUNNING, RunRecord
-from trainer.training.device import resolve_device, visible_gpus
 
 _DRAIN_SECONDS = 600.0
 _SHORT_DRAIN_SECONDS = 20.0  # where somebody waits for the end
@@ -51,44 +38,34 @@ def run_sweep(config: SweepConfig, places: Places, view: View) -> bool:
         TrainerError: nothing can be trained here.
         KeyboardInterrupt: as it came; all is left so that the next start goes on from here.
     """
-    paths = Paths.here()
     config = ready(config)
-    folder = places.data or paths.data
-    prepare(config.train.dataset, folder, config.train.image_size)
     points = known_points(config, places.tracking_uri)
-    with open_executor(config) as executor:
-        data = data_of(config.train, folder)
-        store = StageStore(places.stages or paths.stages)
-        study = open_study(config, paths, places.storage, data.digest)
-        unshared = not study.shares(lambda: is_pure(config, executor, folder))
+    with (
+        open_workspace(config, places) as work,
+        open_study(config, Paths.here(), places.storage, work.data.digest) as study,
+    ):
+        unshared = not study.shares(lambda: is_pure(config, work.executor, work.folder))
         if unshared:
             view.say(
                 "The code that was brought gives other bits in another process: trials of this "
                 "study share no epochs."
             )
-        uri = places.tracking_uri or paths.tracking_uri
-        tracker = study_tracker(uri, paths, store)
         if study.set_aside is not None:
             name, group = study.set_aside
-            tracker.rename_study(group, name)
+            work.tracker.rename_study(group, name)
             view.say(f"The study that was called {config.study_name} is now called {name}.")
         if study.earlier is not None:
             view.say(study.earlier.note)
         enqueued = enqueue(study.optuna, points)
-        delivery = Delivery(tracker)
-        trials = Trials(config, study, data, unshared=unshared)
+        trials = Trials(config, study, work.data, unshared=unshared)
         if enqueued and trials.asked() > config.trials:
             view.say(f"With what was enqueued the study gets {trials.asked():,} trials.")
         if config.grid is not None:
             view.say(f"The grid has {len(config.grid):,} points, for {trials.asked():,} trials.")
-        coordinator = Coordinator(
-            config, study.optuna, study.lease, trials, executor, store, folder, delivery, view
-        )
+        coordinator = Coordinator(config, study, trials, work, view)
         return drive(
             coordinator,
-            executor,
-            delivery,
-            study.lease,
+            work,
             view,
             lambda state: _parent(config, study, state, coordinator.progress),
         )
@@ -96,9 +73,7 @@ def run_sweep(config: SweepConfig, places: Places, view: View) -> bool:
 
 def drive(
     coordinator: Coordinator,
-    executor: Executor,
-    delivery: Delivery,
-    lease: Lease,
+    work: Workspace,
     view: View,
     parent: Callable[[str], RunRecord] | None = None,
 ) -> bool:
@@ -106,9 +81,7 @@ def drive(
 
     Args:
         coordinator: that has not worked yet.
-        executor: stopped at the end.
-        delivery: drained at the end.
-        lease: released at the end.
+        work: its executor is stopped at the end, and its delivery drained.
         view: is told what keeps the user waiting.
         parent: makes the record of the study's own run in a state, where that is to be delivered.
 
@@ -120,6 +93,7 @@ def drive(
         TrainerError: nothing can be trained here.
         KeyboardInterrupt: as it came.
     """
+    delivery = work.delivery
     with interrupts.held():
         try:
             if coordinator.resume() and parent is not None:
@@ -129,71 +103,22 @@ def drive(
             state = FAILED if isinstance(error, Exception) else INTERRUPTED
             raise
         finally:
-            executor.stop()
+            work.executor.stop()
             for record in coordinator.interrupted():
                 delivery.put(record)
             if parent is not None:
                 delivery.put(parent(state))
             if delivery.problem:
                 view.say(f"MLflow does not take what it is sent, waiting: {delivery.problem}")
-            try:
-                with interrupts.allowed():
-                    patience = _DRAIN_SECONDS if state == COMPLETE else _SHORT_DRAIN_SECONDS
-                    left = delivery.drain(patience)
-            finally:
-                lease.release()
+            with interrupts.allowed():
+                patience = _DRAIN_SECONDS if state == COMPLETE else _SHORT_DRAIN_SECONDS
+                left = delivery.drain(patience)
     if left:
         raise SweepError(
             f"MLflow did not take {left} runs: {delivery.problem}. Nothing is lost; "
             "the same command delivers them."
         )
     return state == COMPLETE
-
-
-def study_tracker(uri: str, paths: Paths, store: StageStore) -> MlflowTracker:
-    """Delivers the runs of studies."""
-    return MlflowTracker(uri, STUDIES_EXPERIMENT, paths.artifacts(STUDIES_EXPERIMENT), store)
-
-
-def ready(config: SweepConfig) -> SweepConfig:
-    """The config, checked, with the name of its study and the device of this machine.
-
-    Raises:
-        ConfigError: it cannot be run; the message says why.
-    """
-    check_sweep(config)
-    config = replace(config, study=config.study_name, train=resolved(config.train))
-    config.search_space.check(config.train)
-    return config
-
-
-def resolved(train: TrainConfig) -> TrainConfig:
-    """The config with the device this machine has for it."""
-    return replace(train, device=resolve_device(train.device))
-
-
-def slots(config: SweepConfig) -> int:
-    """How many stages the sweep trains at once on this machine."""
-    if config.executor == "inline":
-        return 1
-    if config.workers:
-        return config.workers
-    if config.train.device == "cuda":
-        return len(visible_gpus())
-    return max(1, len(os.sched_getaffinity(0)) // config.train.threads)
-
-
-@contextmanager
-def open_executor(config: SweepConfig) -> Iterator[Executor]:
-    """What trains the stages, for as long as they are trained."""
-    executor: Executor = InlineExecutor()
-    if config.executor == "local":
-        gpus = visible_gpus() if config.train.device == "cuda" else []
-        executor = LocalExecutor(slots(config), gpus)
-    try:
-        yield executor
-    finally:
-        executor.stop()
 
 
 def _parent(config: SweepConfig, study: OpenStudy, state: str, progress: Progress) -> RunRecord:

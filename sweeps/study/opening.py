@@ -30,7 +30,7 @@ LEARNS_FROM = "learns_from"
 
 @dataclass(frozen=True)
 class OpenStudy:
-    """A study that this process holds.
+    """A study that this process holds; as a context it is let go at the end.
 
     Attributes:
         optuna: Optuna's study.
@@ -47,6 +47,13 @@ class OpenStudy:
     lease: Lease
     set_aside: tuple[str, str] | None = None
     earlier: Earlier | None = None
+
+    def __enter__(self) -> OpenStudy:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Let the next process have the study, however this one ends with it."""
+        self.lease.release()
 
     def shares(self, try_it: Callable[[], bool]) -> bool:
         """Whether its trials share epochs; tried once, so that a later start decides no other."""
@@ -103,7 +110,7 @@ def open_study(
     return OpenStudy(study, attrs[ID], attrs[CREATED_AT], lease, set_aside, earlier)
 
 
-def find_study(name: str, paths: Paths, storage_url: str | None) -> tuple[optuna.Study, Lease]:
+def find_study(name: str, paths: Paths, storage_url: str | None) -> OpenStudy:
     """A study that was run before, held by this process.
 
     Raises:
@@ -120,7 +127,8 @@ def find_study(name: str, paths: Paths, storage_url: str | None) -> tuple[optuna
             "study was run, or name its --storage."
         )
     study = optuna.load_study(study_name=name, storage=storage)
-    return study, Lease(study)
+    attrs = study.user_attrs
+    return OpenStudy(study, attrs[ID], attrs[CREATED_AT], Lease(study))
 
 
 def _attributes(name: str, storage: BaseStorage) -> dict[str, Any]:

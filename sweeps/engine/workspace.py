@@ -1,0 +1,117 @@
+"""What each start opens: the data, the store of stages, the workers, and the way to MLflow."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sweeps.engine.delivery import Delivery
+from sweeps.engine.executors import Executor, InlineExecutor, LocalExecutor
+from sweeps.settings.check import check_sweep
+from sweeps.settings.config import Places, SweepConfig
+from trainer.data import Data, prepare
+from trainer.settings.config import TrainConfig
+from trainer.settings.paths import Paths
+from trainer.stages.stage import data_of
+from trainer.stages.store import StageStore
+from trainer.tracking.mlflow_tracker import MlflowTracker
+from trainer.tracking.names import STUDIES_EXPERIMENT
+from trainer.training.device import resolve_device, visible_gpus
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workspace:
+    """What trials are trained with and delivered by.
+
+    Attributes:
+        data: the data set.
+        folder: where data sets are prepared.
+        store: of stages.
+        executor: trains stages.
+        tracker: writes the runs of studies to MLflow; used by the delivery's thread.
+        delivery: takes the records of runs to the tracker.
+    """
+
+    data: Data
+    folder: Path
+    store: StageStore
+    executor: Executor
+    tracker: MlflowTracker
+    delivery: Delivery
+
+
+@contextmanager
+def open_workspace(config: SweepConfig, places: Places) -> Iterator[Workspace]:
+    """Prepare the data, start the workers, and stop them at the end.
+
+    Args:
+        config: with its device resolved; see `ready`.
+        places: where things are kept.
+
+    Raises:
+        DataError: the data set cannot be had.
+        TrackingError: MLflow's store cannot be used.
+    """
+    paths = Paths.here()
+    folder, data = open_data(config.train, places)
+    executor: Executor = InlineExecutor()
+    if config.executor == "local":
+        gpus = visible_gpus() if config.train.device == "cuda" else []
+        executor = LocalExecutor(slots(config), gpus)
+    try:
+        store = StageStore(places.stages or paths.stages)
+        uri = places.tracking_uri or paths.tracking_uri
+        artifacts = paths.artifacts(STUDIES_EXPERIMENT)
+        tracker = MlflowTracker(uri, STUDIES_EXPERIMENT, artifacts, store)
+        yield Workspace(
+            data=data,
+            folder=folder,
+            store=store,
+            executor=executor,
+            tracker=tracker,
+            delivery=Delivery(tracker),
+        )
+    finally:
+        executor.stop()
+
+
+def open_data(train: TrainConfig, places: Places) -> tuple[Path, Data]:
+    """The folder of data sets, and the one of this config, prepared there.
+
+    Raises:
+        DataError: it cannot be had.
+    """
+    folder = places.data or Paths.here().data
+    prepare(train.dataset, folder, train.image_size)
+    return folder, data_of(train, folder)
+
+
+def ready(config: SweepConfig) -> SweepConfig:
+    """The config, checked, with the name of its study and the device of this machine.
+
+    Raises:
+        ConfigError: it cannot be run; the message says why.
+    """
+    check_sweep(config)
+    config = replace(config, study=config.study_name, train=resolved(config.train))
+    config.search_space.check(config.train)
+    return config
+
+
+def resolved(train: TrainConfig) -> TrainConfig:
+    """The config with the device this machine has for it."""
+    return replace(train, device=resolve_device(train.device))
+
+
+def slots(config: SweepConfig) -> int:
+    """How many stages the sweep trains at once on this machine."""
+    if config.executor == "inline":
+        return 1
+    if config.workers:
+        return config.workers
+    if config.train.device == "cuda":
+        return len(visible_gpus())
+    return max(1, len(os.sched_getaffinity(0)) // config.train.threads)
