@@ -80,7 +80,7 @@ def test_the_handler_of_before_decides_what_a_signal_does() -> None:
 def test_a_signal_that_python_does_not_handle_stays_as_it_was() -> None:
     """SIGTERM ends a program that says nothing of it."""
     code = (
-        "import os, signal; from sweeps import interrupts\n"
+        "import os, signal; from sweeps.engine import interrupts\n"
         "with interrupts.held(): os.kill(os.getpid(), signal.SIGTERM)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGTERM
