@@ -9,7 +9,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constrain
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help sweep test lint types check install clean
+.PHONY: help sweep test lint types check wheel install clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,17 @@ types: $(VENV)/.installed-test ## Check types
 	$(BIN)/mypy
 
 check: lint types test ## All three: lint, types, test
+
+wheel: $(VENV)/.installed-test ## Build dist/*.whl, and try it outside of this folder
+	rm -rf build dist
+	$(BIN)/python -m pip wheel --disable-pip-version-check --quiet --no-deps --wheel-dir dist .
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --target dist/installed dist/*.whl
+	mkdir dist/tried
+	cd dist/tried && export PYTHONPATH=../installed && \
+	../../$(BIN)/python -c 'import sweeps; assert "installed" in sweeps.__file__' && \
+	../installed/bin/sweeps space --show >space.toml && \
+	../../$(BIN)/python ../installed/bin/sweeps run --dataset digits --space space.toml --trials 2 --epochs 1 >sweep.txt && \
+	../../$(BIN)/python ../installed/bin/sweeps report --format html -o report.html
 
 install: $(VENV)/.installed-test ## Make .venv with everything in it, test tools too
 

@@ -197,14 +197,19 @@ def parse_settings(words: Sequence[str], flag: str = "--set") -> dict[str, Any]:
     return settings
 
 
-def run(app: typer.Typer, argv: Sequence[str] | None) -> int:
+def run(app: typer.Typer, argv: Sequence[str] | None, program: str | None = None) -> int:
     """Run a command; its exit status: 0 done, 1 a known error, 2 wrong usage, 130 interrupted.
 
     SIGTERM interrupts it as Ctrl-C does, so that it leaves as much whole.
+
+    Args:
+        app: with the command.
+        argv: its words; None: those of the process.
+        program: how it was called, for `--help`; None: as Python was.
     """
     try:
         with _sigterm_interrupts():
-            status = app(args=argv, standalone_mode=False)
+            status = app(args=argv, prog_name=program, standalone_mode=False)
     except typer.TyperException as error:  # wrong usage
         error.show()  # type: ignore[attr-defined] # typer does not type what it inherits
         return error.exit_code

@@ -1,0 +1,40 @@
+"""`sweeps COMMAND`, or `python -m sweeps COMMAND`: all commands under one name."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from trainer.errors import unknown
+from trainer.settings import flags
+
+COMMANDS = {
+    "run": ("sweeps.run", "search, or continue a search"),
+    "report": ("sweeps.report.__main__", "show what a study found"),
+    "confirm": ("sweeps.confirm", "train the best trials again from other seeds"),
+    "promote": ("sweeps.promote", "register the weights of a trial as a model"),
+    "space": ("sweeps.space.__main__", "show or check a search space"),
+    "train": ("trainer.__main__", "train one run"),
+}
+"""Module of each command, and what it does."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command that the first word names; its exit status, 2 if there is no such command."""
+    name, *rest = argv if argv is not None else sys.argv[1:] or ["--help"]
+    if name in ("--help", "-h"):
+        print("Usage: sweeps COMMAND [OPTIONS]\n\nCommands:")
+        for each, (_, gist) in COMMANDS.items():
+            print(f"  {each:<9}{gist}")
+        print("\nsweeps COMMAND --help lists the options of one.")
+        return 0
+    if name not in COMMANDS:
+        print(f"error: {unknown('command', name, COMMANDS)}", file=sys.stderr)
+        return 2
+    module, _ = COMMANDS[name]
+    return flags.run(importlib.import_module(module).app, rest, f"sweeps {name}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
