@@ -100,3 +100,13 @@ def test_noise_is_unknown_unless_two_trials_share_three_seeds():
     assert seed_noise(repeated([1.0, 2.0, 3.0, 4.0])) is None
     assert seed_noise(repeated([1.0, 2.0], [2.0, 4.0])) is None
     assert seed_noise(repeated([1.0, 2.0, 3.0], [2.0, 4.0, math.nan])) is None
+
+
+def test_what_lost_a_race_comes_after_what_went_on():
+    """Two lucky seeds do not beat five; nor is the winner said to have too few."""
+    repeats = repeated([1.0] * 5, [0.9, 0.9], [1.2] * 5)
+    frame = compare(repeats, "val_loss")
+    assert frame["trial"].tolist() == [0, 2, 1]
+    assert frame["verdict"].tolist() == [BEST_VERDICT, WORSE, TOO_FEW]
+    few = compare(repeated([1.0, 1.0], [0.9, 0.9]), "val_loss")
+    assert few["trial"].tolist() == [1, 0]

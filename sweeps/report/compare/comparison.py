@@ -129,7 +129,6 @@ def _best_trials(
 ) -> pd.DataFrame:
     """The best configuration of each value, by value."""
     again = compare(frames.repeats, frames.objective)
-    again = pd.concat([again[again["seeds"] >= LEAST_SEEDS], again[again["seeds"] < LEAST_SEEDS]])
     ended = frames.trials[frames.trials["state"] != RUNNING]
     last = ended.groupby(ended["trial"].map(names))["trial"].max()
     name, chosen = BEST + frames.objective, {}

@@ -30,7 +30,8 @@ def compare(repeats: pd.DataFrame, objective: str) -> pd.DataFrame:
         it has none from, having diverged or failed), mean, std (of one run; missing for one seed),
         difference (mean of the trial's values minus the best one's from the same seeds), low and
         high (its 95 % interval; missing for fewer than `LEAST_SEEDS`), verdict (one of the above).
-        A trial that diverged from some seed comes after all that never did.
+        A trial that diverged from some seed comes after all that never did, and one with too few
+        seeds, as it lost a race, after all that have enough.
     """
     values = repeats.pivot(index="seed", columns="trial", values="value")
     ended = repeats[repeats["state"] != "complete"]
@@ -45,9 +46,10 @@ def compare(repeats: pd.DataFrame, objective: str) -> pd.DataFrame:
     frame["diverged"] = frame["diverged"].fillna(0).astype("int64")
     frame = frame[frame["seeds"] + frame["diverged"] > 0].rename_axis("trial").reset_index()
     frame["unstable"] = frame["diverged"] > 0
-    order = ["unstable", "mean", "trial"]
-    frame = frame.sort_values(order, ascending=[True, not OBJECTIVES[objective], True])
-    frame = frame.drop(columns="unstable").reset_index(drop=True)
+    frame["few"] = frame["seeds"] + frame["diverged"] < LEAST_SEEDS
+    order = ["few", "unstable", "mean", "trial"]
+    frame = frame.sort_values(order, ascending=[True, True, not OBJECTIVES[objective], True])
+    frame = frame.drop(columns=["few", "unstable"]).reset_index(drop=True)
     best, *others = frame["trial"] if len(frame) else [None]
     rows = [(0.0, np.nan, np.nan, BEST_VERDICT)] if len(frame) else []
     rows += [_against(values[best], values[other]) for other in others]
