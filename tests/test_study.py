@@ -1,5 +1,6 @@
 """A study is found or made, is the one that was meant, and is held by one process."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from sweeps.errors import StudyMismatch, SweepError
 from sweeps.settings.config import SweepConfig
 from sweeps.study.kinds import Kinds
+from sweeps.study.lease import LEASE
 from sweeps.study.opening import CREATED_AT, ID, SETTINGS, open_study
 from trainer.settings.config import TrainConfig
 from trainer.settings.paths import Paths
@@ -71,6 +73,14 @@ def test_the_seed_of_the_weights_leaves_the_proposals_as_they_are(paths: Paths) 
 
     assert proposals(0, seed=0) == proposals(0, seed=1)
     assert proposals(0, seed=0) != proposals(1, seed=0)
+
+
+def test_a_study_is_let_go_however_a_start_ends(paths: Paths) -> None:
+    """Another process need not wait until one whose start failed has ended."""
+    with pytest.raises(RuntimeError), open_study(SweepConfig(), paths) as opened:
+        assert opened.optuna.user_attrs[LEASE]["pid"] == os.getpid()
+        raise RuntimeError("MLflow cannot be reached")
+    assert opened.optuna.user_attrs[LEASE] is None
 
 
 def test_a_study_of_before_the_search_had_a_seed_is_another_one(paths: Paths) -> None:
