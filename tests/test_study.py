@@ -77,9 +77,15 @@ def test_the_seed_of_the_weights_leaves_the_proposals_as_they_are(paths: Paths) 
 
 def test_a_study_is_let_go_however_a_start_ends(paths: Paths) -> None:
     """Another process need not wait until one whose start failed has ended."""
-    with pytest.raises(RuntimeError), open_study(SweepConfig(), paths) as opened:
-        assert opened.optuna.user_attrs[LEASE]["pid"] == os.getpid()
-        raise RuntimeError("MLflow cannot be reached")
+    opened = open_study(SweepConfig(), paths)
+
+    def start() -> None:
+        with opened:
+            assert opened.optuna.user_attrs[LEASE]["pid"] == os.getpid()
+            raise RuntimeError("MLflow cannot be reached")
+
+    with pytest.raises(RuntimeError):
+        start()
     assert opened.optuna.user_attrs[LEASE] is None
 
 
