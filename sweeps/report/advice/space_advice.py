@@ -160,8 +160,9 @@ def fixed(
     for name, share in idle.items():
         where, _ = entry_of(space, name, winner.params)
         yield Advice(
-            seen=f"{name} explains {share:.1%} of what tells the best tenth of {len(complete)} "
-            "complete trials from the others (PED-ANOVA).",
+            seen=f"{name} hardly matters, so that it need not be searched: it explains {share:.1%} "
+            f"of what tells the best tenth of {len(complete)} complete trials from the others "
+            "(PED-ANOVA).",
             evidence=evidence_of(complete),
             changes=(Change(name, winner.params[name], where),),
         )
