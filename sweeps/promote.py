@@ -20,7 +20,8 @@ def command(
     *,
     chosen: Annotated[ConfirmConfig, flags.Flags(ConfirmConfig, only=["study"])],
     trial: Annotated[
-        int | None, typer.Option(help="Its number.", show_default="the winner", metavar="N")
+        int | None,
+        typer.Option(help="Number of the trial.", show_default="the winner", metavar="N"),
     ] = None,
     places: Annotated[Places, flags.Flags(Places, only=["tracking_uri", "data"])],
 ) -> int:

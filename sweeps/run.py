@@ -27,8 +27,8 @@ def sweep(
     confirm: Annotated[
         int,
         typer.Option(
-            help="Then train the best K trials again from other seeds, to tell luck from merit; "
-            "with --compare the best K of each value, 3 if not given.",
+            help="After the search, train the best K trials again from other seeds; with --compare "
+            "the best K of each value, 3 by default.",
             metavar="K",
         ),
     ] = 0,
@@ -42,7 +42,10 @@ def sweep(
         ),
     ] = True,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be trained, and how long that takes.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Only estimate epochs, time and disk, from a few timed batches."
+        ),
     ] = False,
 ) -> int:
     """Search for the best optimizer, lr, step_size and gamma, or what --space names.

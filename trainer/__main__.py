@@ -53,8 +53,7 @@ def train(
         bool,
         typer.Option(
             "--verify",
-            help="Train it anew, log nothing, and say of each epoch whether it is the same to the "
-            "bit.",
+            help="Train the run again without logging, and compare each epoch bit by bit.",
         ),
     ] = False,
     checkpoints: Annotated[str, typer.Option(help=CHECKPOINTS_HELP)] = "best,last",

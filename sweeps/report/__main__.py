@@ -54,7 +54,7 @@ def report(
         Path | None,
         typer.Option(
             "--next",
-            help="Write the space to search next, with all that is advised, and say how to.",
+            help="Write the advised search space to a file, and print the command that searches it.",
             metavar="PATH.toml",
         ),
     ] = None,

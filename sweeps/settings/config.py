@@ -74,13 +74,17 @@ class Execution:
     """How epochs are executed on this machine; results do not depend on it."""
 
     workers: int = setting(
-        0, "Epochs trained at once.", whole(0), shown="auto: cores / threads", parse=parse_workers
+        0,
+        "Epochs trained in parallel.",
+        whole(0),
+        shown="auto: cores / threads",
+        parse=parse_workers,
     )
     executor: str = setting(
         "local", "local: worker processes; inline: this one, for a debugger.", one_of(EXECUTORS)
     )
     timeout: float | None = setting(
-        None, "Begin no epoch after so many seconds.", positive, metavar="SECONDS"
+        None, "Start no new epoch after this many seconds.", positive, metavar="SECONDS"
     )
 
     def __post_init__(self) -> None:
@@ -116,7 +120,9 @@ class SweepConfig(Execution):
     """
 
     train: TrainConfig = field(default_factory=TrainConfig)
-    trials: int = setting(50, "Trials the study is to have in all, however they ended.", whole(1))
+    trials: int = setting(
+        50, "Target number of trials of the study, whatever their outcome.", whole(1)
+    )
     study: str = setting("", "Name of the study.", _is_file_name, shown="made from the settings")
     space: str = setting(
         "",
@@ -135,7 +141,7 @@ class SweepConfig(Execution):
         "What suggests values: FrugalSampler, a class of optuna.samplers, or "
         "package.module:Class. FrugalSampler: learns from every epoch, and suggests what is "
         "expected to gain most for each; TPESampler: learns from all trials, fits any space; "
-        "RandomSampler: the yardstick for the others; GridSampler: "
+        "RandomSampler: a baseline for the others; GridSampler: "
         "every point of a small space once; QMCSampler: spread more evenly than random; "
         "GPSampler: for few, long trials, needs up to seconds to suggest one; CmaEsSampler: "
         "for many trials and numbers only, as it draws optimizers at random; NSGAIISampler: "
@@ -164,7 +170,7 @@ class SweepConfig(Execution):
     )
     search_seed: int = setting(
         0,
-        "Of the sampler: other trials, from the same weights and data order.",
+        "Seed of the sampler; another one gives other trials from the same weights and data.",
         whole(0, below=2**32),
     )
     compare: str = setting(

@@ -48,12 +48,14 @@ class TrainConfig:
         None, "Train on the first N images, validate on N/5.", whole(5), metavar="N"
     )
     image_size: int | None = setting(
-        None, "Bring images to N x N pixels.", whole(1), metavar="N", shown="as they are"
+        None, "Resize images to N x N pixels.", whole(1), metavar="N", shown="as they are"
     )
-    normalize: bool = setting(False, "Bring each colour to mean 0 and deviation 1.")
+    normalize: bool = setting(
+        False, "Normalize each channel to mean 0 and deviation 1 of the training images."
+    )
     augment: str = setting(
         "",
-        "Vary training images: crop, flip, or crop,flip.",
+        "Augment training images: crop, flip, or crop,flip.",
         words_of(*AUGMENTATIONS),
         shown="none",
     )
@@ -80,17 +82,19 @@ class TrainConfig:
     )
     warmup: int = setting(0, "Steps of a linear warm-up before the schedule.", whole(0))
     warmup_start: float = setting(
-        1 / 3, "Share of the rate that the warm-up begins at.", share, shown="1/3"
+        1 / 3, "Fraction of the learning rate at the start of the warm-up.", share, shown="1/3"
     )
     step_size: int = setting(5, "Steps between decays (StepLR).", whole(1))
     gamma: float = setting(0.1, "Factor of each decay (StepLR).", share)
     epochs: int = setting(20, "Passes over the data.", whole(1))
     batch_size: int = setting(64, "Images per batch.", whole(1))
-    shuffle: bool = setting(True, "New order each epoch.")
-    seed: int = setting(0, "Of weights and data order.", whole(0, below=2**64))
+    shuffle: bool = setting(True, "Shuffle the training images each epoch.")
+    seed: int = setting(
+        0, "Seed of weights, data order, augmentation and dropout.", whole(0, below=2**64)
+    )
     device: str = setting("auto", "auto (a GPU where there is one), cpu or cuda.", one_of(DEVICES))
-    threads: int = setting(1, "Threads of one worker.", whole(1))
-    deterministic: bool = setting(True, "On a GPU, use only algorithms that repeat to the bit.")
+    threads: int = setting(1, "CPU threads per worker.", whole(1))
+    deterministic: bool = setting(True, "On a GPU, use only bitwise deterministic algorithms.")
     unshared: str = setting(
         "", "Where not empty, only runs with the same text share epochs.", flag=""
     )
