@@ -54,7 +54,7 @@ def report(
         Path | None,
         typer.Option(
             "--next",
-            help="Write the advised search space to a file, and print the command that searches it.",
+            help="Write the advised search space to a file, and print the command to search it.",
             metavar="PATH.toml",
         ),
     ] = None,
