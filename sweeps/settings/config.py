@@ -33,8 +33,6 @@ EXECUTORS = ("local", "inline")
 
 _SHARE_OF_COMPARED = 0.5  # of all epochs, where values are compared: see benchmarks/RESULTS.md
 
-_SHARE_OF_COMPARED = 0.5  # of all epochs, where values are compared: see benchmarks/RESULTS.md
-
 
 def parse_workers(text: str) -> int:
     """How many workers: "auto" is 0.

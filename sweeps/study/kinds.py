@@ -64,14 +64,14 @@ class Kinds:
         self, pruner: AllocatingPruner, trials: Sequence[FrozenTrial], left: int
     ) -> Grant | None:
         """What a free worker does next: something of the kind that had the fewest epochs so far."""
-        begun = [trial for trial in trials if trial.state != TrialState.WAITING]
+        trials = begun(trials)
         kinds = len(self.outlooks)
-        total = len(begun) + left
+        split, total = self.split(trials), len(trials) + left
         grants: list[Grant] = []
-        for place in sorted(range(kinds), key=lambda it: self._spent(it, begun)):
-            mine = sum(trial.number % kinds == place for trial in begun)
+        for place in sorted(range(kinds), key=lambda it: self._spent(it, trials)):
+            mine = len(split[place])
             share = len(range(place, total, kinds))
-            grant = pruner.next(self.outlooks[place], begun, max(0, share - mine))
+            grant = pruner.next(self.outlooks[place], trials, max(0, share - mine))
             if grant is not None and grant.trial is not None:
                 return grant
             grants += [grant] if grant is not None else []
@@ -84,6 +84,11 @@ class Kinds:
 
     def _spent(self, place: int, trials: Sequence[FrozenTrial]) -> int:
         return self.outlooks[place].curves(trials).spent if len(self.outlooks) > 1 else 0
+
+
+def begun(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """All but the enqueued ones that wait for their turn."""
+    return [trial for trial in trials if trial.state != TrialState.WAITING]
 
 
 class _Turns(ForwardingSampler):

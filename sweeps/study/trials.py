@@ -16,7 +16,7 @@ from sweeps.search.names import COMPLETE_ONLY
 from sweeps.search.sequences import is_enqueued
 from sweeps.search.settling import LEAST_TRIALS, late_gain
 from sweeps.settings.config import SweepConfig
-from sweeps.study.kinds import Kinds
+from sweeps.study.kinds import Kinds, begun
 from sweeps.study.opening import OpenStudy
 from sweeps.study.trial import REASON, LiveTrial, best_told, last_reported, outcome_of, seconds_of
 from trainer.data import Data
@@ -60,7 +60,7 @@ class Trials:
         """
         trials = self._study.optuna.get_trials(deepcopy=False)
         if self._is_settled(trials):
-            return len(_begun(trials))
+            return len(begun(trials))
         most = self._config.trials
         if self._config.grid is not None:
             most = min(most, len(self._config.grid) + sum(map(is_enqueued, trials)))
@@ -70,7 +70,7 @@ class Trials:
         """How many are still to be begun; none once the study is closed."""
         if self._is_closed():
             return 0
-        return self.asked() - len(_begun(self._study.optuna.get_trials(deepcopy=False)))
+        return self.asked() - len(begun(self._study.optuna.get_trials(deepcopy=False)))
 
     def next(self) -> Grant | None:
         """What a free worker does next; None: nothing until a trial has come further."""
@@ -102,7 +102,7 @@ class Trials:
         maximize = OBJECTIVES[self._config.objective]
         gains = [
             late_gain([self._best(it) for it in kind], 0.5, maximize=maximize)
-            for kind in self._kinds.split(_begun(trials))
+            for kind in self._kinds.split(begun(trials))
             if len(kind) >= LEAST_TRIALS
         ]
         return len(gains) == len(self._kinds.outlooks) and max(gains) < share
@@ -146,7 +146,7 @@ class Trials:
         """Epochs that a new trial is granted."""
         trials = self._study.optuna.get_trials(deepcopy=False)
         (new,) = (trial for trial in trials if trial.number == number)
-        others = [it for it in trials if it.number != number and it.state != TrialState.WAITING]
+        others = [it for it in begun(trials) if it.number != number]
         return self._pruner.first(self._kinds.of(new), others, new)
 
     def _told(self, frozen: FrozenTrial) -> LiveTrial:
@@ -206,8 +206,3 @@ class Trials:
         if refused:
             trial.decide(FAILED, refused)
         return trial
-
-
-def _begun(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """All but the enqueued ones that wait for their turn."""
-    return [trial for trial in trials if trial.state != TrialState.WAITING]
