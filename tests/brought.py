@@ -2,6 +2,7 @@
 
 import random
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -81,6 +82,65 @@ class Restless(nn.Module):
 def restless(num_classes: int, in_channels: int) -> nn.Module:
     """See `Restless`."""
     return Restless(num_classes, in_channels)
+
+
+class Counting(nn.Module):
+    """A network that anneals its noise by a counter which nobody stores."""
+
+    def __init__(self, num_classes: int, in_channels: int) -> None:
+        super().__init__()
+        self.inner = tiny(num_classes, in_channels)
+        self.steps = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Its scores, larger with each step."""
+        self.steps += self.training
+        return self.inner(images) * (1 + self.steps / 10)
+
+
+def counting(num_classes: int, in_channels: int) -> nn.Module:
+    """See `Counting`."""
+    return Counting(num_classes, in_channels)
+
+
+class Forgetful(nn.Module):
+    """A network with a running mean that is no part of its state."""
+
+    def __init__(self, num_classes: int, in_channels: int) -> None:
+        super().__init__()
+        self.inner = tiny(num_classes, in_channels)
+        self.register_buffer("mean", torch.zeros(()), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Its scores, shifted by the running mean."""
+        if self.training:
+            self.mean = 0.9 * self.mean + 0.1 * images.mean()
+        return self.inner(images - self.mean)
+
+
+def forgetful(num_classes: int, in_channels: int) -> nn.Module:
+    """See `Forgetful`."""
+    return Forgetful(num_classes, in_channels)
+
+
+_made: list[int] = []
+
+
+def remembering(num_classes: int, in_channels: int) -> nn.Module:
+    """Dropout by how many networks this process made before."""
+    _made.append(1)
+    return nn.Sequential(nn.Dropout(1 - 1 / (1 + len(_made))), tiny(num_classes, in_channels))
+
+
+class Numbered(torch.optim.SGD):
+    """An optimizer that keeps a number of numpy's."""
+
+    def step(self, closure=None):
+        """A step, counted."""
+        super().step()
+        for group in self.param_groups:
+            for weight in group["params"]:
+                self.state[weight]["count"] = np.float64(1)
 
 
 def broken(outputs: Tensor, targets: Tensor) -> Tensor:

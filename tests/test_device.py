@@ -29,6 +29,33 @@ def test_what_determines_the_bits_is_plain_text() -> None:
     assert facts["cpu"] == torch.backends.cpu.get_cpu_capability()
 
 
+def test_the_processor_and_what_overrules_its_kernels_determine_the_bits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """oneDNN and MKL give other bits when told to use another instruction set."""
+    before = platform("cpu")
+    assert before["processor"] not in ("", "unknown")
+    for name in ("ONEDNN_MAX_CPU_ISA", "MKL_CBWR"):
+        monkeypatch.setenv(name, "COMPATIBLE")
+        assert platform("cpu") == before | {name: "COMPATIBLE"}
+        monkeypatch.delenv(name)
+
+
+def test_what_user_code_set_for_the_whole_process_is_set_back() -> None:
+    """An epoch does not depend on what the process did before."""
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")
+    torch.set_grad_enabled(False)
+    torch.set_float32_matmul_precision("medium")
+    try:
+        hold_still("cpu", 1)
+        assert (torch.rand(1).dtype, torch.rand(1).device.type) == (torch.float32, "cpu")
+        assert torch.is_grad_enabled()
+        assert torch.get_float32_matmul_precision() == "highest"
+    finally:
+        hold_still("cpu", 1)
+
+
 def test_a_process_that_is_held_still_has_the_threads_it_was_given() -> None:
     """The number of threads decides in which order sums are added."""
     for threads in (2, 1):

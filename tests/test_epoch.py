@@ -235,6 +235,17 @@ def test_without_an_order_the_images_come_as_they_lie() -> None:
     assert torch.equal(data.images, before)
 
 
+@pytest.mark.parametrize("order", [None, torch.arange(5)])
+def test_a_model_that_works_in_place_changes_no_later_epoch(order: torch.Tensor | None) -> None:
+    """Each batch is its own, of inputs that are no images too."""
+    data = Resident(images=torch.ones(5, 3), labels=torch.zeros(5, 1))
+    for inputs, targets in data.batches(order, 2):
+        inputs.sub_(2)
+        targets.add_(1)
+    assert torch.equal(data.images, torch.ones(5, 3))
+    assert torch.equal(data.labels, torch.zeros(5, 1))
+
+
 def test_an_epoch_steps_once_a_batch_in_training_mode() -> None:
     """Three batches of five images; the first loss is that of the untouched model."""
     model = Guess()

@@ -74,6 +74,24 @@ def test_the_first_epoch_alone_can_show_that_a_run_diverged() -> None:
     assert not has_diverged([result(train_loss=23.9)])
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "diverged"),
+    [
+        (1e-5, 0.5, False),  # fine-tuning by single images: the first one was known already
+        (1e-5, 9.9, False),
+        (1e-5, 10.1, True),
+        (-2.0, -1.9, False),  # a likelihood
+        (-2.0, -30.0, False),
+        (-2.0, 1e6, True),
+    ],
+)
+def test_a_first_loss_below_1_does_not_set_the_scale(
+    first: float, last: float, diverged: bool
+) -> None:
+    """Ten times next to nothing is next to nothing, and ten times less than nothing is less."""
+    assert has_diverged([result(first_batch_loss=first, train_loss=last)]) is diverged
+
+
 @pytest.mark.parametrize(("objective", "epoch"), [(VAL_LOSS, 2), (VAL_ACCURACY, 3)])
 def test_the_best_epoch_is_the_earliest_with_the_best_value(objective: str, epoch: int) -> None:
     """Losses are best when low, accuracy when high."""

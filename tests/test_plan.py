@@ -50,6 +50,19 @@ def test_the_same_config_has_the_same_keys(small: Small) -> None:
     assert keys(small(lr=1)) == keys(small(lr=1.0))
 
 
+def test_saying_what_is_the_default_anyway_changes_no_key(small: Small) -> None:
+    """It is the same run; only an argument that says another thing makes it another."""
+    plain = keys(small(optimizer="Adam"))
+    for args in (
+        {"betas": [0.9, 0.999]},
+        {"betas": (0.9, 0.999), "weight_decay": 0},
+        {"amsgrad": False, "fused": None, "foreach": None},
+    ):
+        assert keys(small(optimizer="Adam", optimizer_args=args)) == plain
+    assert keys(small(optimizer="Adam", optimizer_args={"foreach": False})) != plain
+    assert keys(small(optimizer_args={"momentum": 0.0})) == keys(small())
+
+
 @pytest.mark.parametrize("gammas", [(0.1, 0.1), (0.1, 0.9), (1 / 3, 0.5)])
 def test_step_sizes_of_5_and_10_share_their_first_five_epochs(
     small: Small, gammas: tuple[float, float]

@@ -1,29 +1,30 @@
+import importlib
 import importlib.metadata
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from trainer.errors import ConfigError
-from trainer.settings.references import code_digest, find, is_reference
+from trainer.settings.references import code_digest, find, import_changed, is_reference
 
 
 @pytest.fixture
 def users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder that users import from."""
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # which is as old as a second
     before = set(sys.modules)
-    code_digest.cache_clear()
     yield tmp_path
-    code_digest.cache_clear()
     for name in set(sys.modules) - before:
         del sys.modules[name]
 
 
 def digest_anew(reference: str) -> str:
     """As another process would have it."""
-    code_digest.cache_clear()
+    import_changed([reference])
     return code_digest(reference)
 
 
@@ -98,3 +99,60 @@ def test_installed_code_is_known_by_its_version() -> None:
     version = importlib.metadata.version("torch")
     assert digest_anew("torch.nn.functional:mse_loss") == f"torch=={version}"
     assert digest_anew("timm.models.resnet:resnet18").startswith("timm==")
+
+
+def test_what_a_module_imports_counts_as_far_as_it_is_not_installed(users: Path) -> None:
+    """Wherever in the file it does so, and what that imports in turn; of what is installed its
+    version.
+    """
+    (users / "my_net.py").write_text("def make():\n    from my_layers.conv import x\n")
+    (users / "my_layers").mkdir()
+    (users / "my_layers" / "__init__.py").write_text("")
+    (users / "my_layers" / "conv.py").write_text("import my_maths\nimport numpy, json, trainer\n")
+    (users / "my_maths.py").write_text("x = 1\nimport my_net\n")
+    first = digest_anew("my_net:make")
+    (users / "unrelated.py").write_text("x = 1\n")
+    (users / "my_layers" / ".#conv.py").symlink_to("nobody@nowhere.1")  # an editor's lock
+    assert digest_anew("my_net:make") == first
+    (users / "my_maths.py").write_text("x = 2\nimport my_net\n")
+    second = digest_anew("my_net:make")
+    assert second != first
+    (users / "my_layers" / "conv.py").write_text("import my_maths\nimport json, trainer\n")
+    assert digest_anew("my_net:make") != second
+
+
+def test_in_one_process_the_digest_is_that_of_the_code_in_memory(users: Path) -> None:
+    """Where work begins, both are brought up to date, with what the module imports."""
+    (users / "edited_piece.py").write_text("from edited_helper import x\n")
+    (users / "edited_helper.py").write_text("x = 1\n")
+    reference = "edited_piece:x"
+    first = code_digest(reference)
+    assert find("model", reference) == 1
+    (users / "edited_helper.py").write_text("x = 2\n")
+    assert (code_digest(reference), find("model", reference)) == (first, 1)
+    import_changed([reference])
+    assert code_digest(reference) != first
+    assert find("model", reference) == 2
+    module = sys.modules["edited_piece"]
+    import_changed([reference])
+    assert find("model", reference) == 2
+    assert sys.modules["edited_piece"] is module
+
+
+def test_what_was_imported_and_edited_before_anybody_asked_is_imported_anew(users: Path) -> None:
+    """As in a notebook whose first cell imports the module."""
+    (users / "early_piece.py").write_text("x = 1\n")
+    importlib.import_module("early_piece")
+    (users / "early_piece.py").write_text("x = 2\n")
+    import_changed(["early_piece:x"])
+    assert find("model", "early_piece:x") == 2
+
+
+def test_what_an_import_sets_for_the_whole_process_is_set_back(users: Path) -> None:
+    """Another trial in the same process is none of its business."""
+    (users / "rude_piece.py").write_text(
+        "import os, torch\ntorch.set_default_dtype(torch.float64)\nos.chdir('/')\nx = 1\n"
+    )
+    before = Path.cwd()
+    assert find("model", "rude_piece:x") == 1
+    assert (Path.cwd(), torch.get_default_dtype()) == (before, torch.float32)

@@ -15,7 +15,7 @@ from trainer.errors import DataError, PlatformMismatch
 from trainer.metrics import EpochResult
 from trainer.settings.config import TrainConfig
 from trainer.stages.plan import Stage, digest, plan
-from trainer.stages.stage import rehearse, train_stage, worker_name
+from trainer.stages.stage import train_stage, worker_name
 from trainer.stages.store import StageStore
 from trainer.training.loop import epoch_seed
 from trainer.training.model import build_model
@@ -321,19 +321,3 @@ def test_what_users_bring_is_part_of_the_key(small: Small) -> None:
     ]
     keys = {stages(small(**change))[1].key for change in changes}
     assert len(keys) == len(changes)
-
-
-def test_a_rehearsal_repeats_and_stores_nothing(small: Small, store: StageStore) -> None:
-    """Its digest is that of the run, not of the process or of what was drawn before."""
-    config = small(model="brought:noisy")
-    first = rehearse(config, NOWHERE)
-    torch.rand(5)
-    assert rehearse(config, NOWHERE) == first
-    assert rehearse(replace(config, seed=1), NOWHERE) != first
-    assert not list(Path(store.url).rglob("*"))
-
-
-def test_code_that_is_not_pure_shows_in_a_rehearsal(small: Small) -> None:
-    """It gives another digest the next time."""
-    config = small(model="brought:restless")
-    assert rehearse(config, NOWHERE) != rehearse(config, NOWHERE)

@@ -92,7 +92,7 @@ def train(
             raise ConfigError("--verify must have the run's own config; leave other options away.")
         return _verify(logged, folder)
     prepare(config.dataset, folder, config.image_size)
-    store = StageStore(places.stages or paths.stages)
+    store = StageStore(places.stages or paths.stages, places.state_bytes)
     tracker = MlflowTracker(uri, RUNS_EXPERIMENT, paths.artifacts(RUNS_EXPERIMENT), store)
 
     def show(result: EpochResult) -> None:

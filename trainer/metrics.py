@@ -32,7 +32,11 @@ OBJECTIVES = {RUNNING_LOSS: False, TRAIN_LOSS: False, VAL_LOSS: False, VAL_ACCUR
 """Metrics a run can be judged by, and whether more is better."""
 
 EXPLODED = 10.0
-"""A run has diverged when an epoch's mean loss is above this many times its very first batch's."""
+"""A run has diverged when an epoch's mean loss is above this many times its very first batch's.
+
+A first loss below 1, as of weights that fit that batch already, or of a loss that can be negative,
+says nothing of the scale; it counts as 1.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +99,7 @@ def has_diverged(results: Sequence[EpochResult]) -> bool:
     last = results[-1]
     if not (math.isfinite(last.train_loss) and math.isfinite(last.val_loss)):
         return True
-    return last.train_loss > EXPLODED * results[0].first_batch_loss
+    return last.train_loss > EXPLODED * max(1.0, results[0].first_batch_loss)
 
 
 def best(results: Sequence[EpochResult], objective: str) -> EpochResult:

@@ -12,12 +12,12 @@ from sweeps.engine.workspace import open_data, ready, slots
 from sweeps.report.showing import duration
 from sweeps.search.allocation.grants import AllocatingPruner
 from sweeps.search.pruning import make_pruner
+from sweeps.settings.check import check_objectives
 from sweeps.settings.config import Places, SweepConfig
 from sweeps.study.kinds import Kinds
 from trainer.data import Data
 from trainer.settings.config import TrainConfig
 from trainer.stages.plan import plan
-from trainer.stages.store import BUDGET
 from trainer.training.device import hold_still, synchronize
 from trainer.training.loop import Training
 
@@ -35,6 +35,7 @@ def estimate(config: SweepConfig, places: Places) -> str:
     config = ready(config)
     train = config.train
     _, data = open_data(train, places)
+    check_objectives(config, data)
     epoch_seconds, state_bytes = _measure(train, data)
     trials = config.trials if config.grid is None else min(config.trials, len(config.grid))
     most = trials * train.epochs
@@ -49,7 +50,7 @@ def estimate(config: SweepConfig, places: Places) -> str:
         f"one epoch: {epoch_seconds:.1f} s on one worker; {at_once} at once",
         f"at most {most} epochs, {duration(most * epoch_seconds / at_once)}; "
         "trials that are not trained further and shared epochs make it less",
-        f"disk: {min(most * state_bytes, BUDGET) / 1e6:.0f} MB of states at most, "
+        f"disk: {min(most * state_bytes, places.state_bytes) / 1e6:.0f} MB of states at most, "
         f"{2 * trials * state_bytes / 1e6:.0f} MB of checkpoints at most",
     ]
     return "\n".join(lines)

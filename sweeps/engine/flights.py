@@ -95,6 +95,7 @@ class Flights:
             del self._flights[key]
             error = flight.future.exception()
             if error is None:
+                flight.trial.retrain(flight.future.result().passed_again)
                 for note in flight.future.result().notes:
                     say(note)
             elif isinstance(error, WorkerLost):

@@ -17,7 +17,7 @@ from sweeps.settings.config import SweepConfig
 from trainer.errors import ConfigError, TrainerError
 from trainer.settings.config import TrainConfig
 from trainer.settings.references import is_reference
-from trainer.stages.stage import rehearse
+from trainer.stages.rehearsal import check_resumes, rehearse
 from trainer.training.check import check_train
 
 _NAMES = ("model", "loss", "optimizer")
@@ -43,6 +43,7 @@ def is_pure(
 
     Raises:
         SweepError: the code fails; with its traceback.
+        ConfigError: it keeps something between epochs that is not in a state.
     """
     configs = list(brought(config))
     if not configs:
@@ -53,7 +54,7 @@ def is_pure(
             [one.submit(partial(rehearse, train, folder)) for one in (executor, other)]
             for train in configs
         ]
-        return all(one.result() == two.result() for one, two in futures)
+        rehearsals = [[future.result() for future in pair] for pair in futures]
     except TrainerError:
         raise
     except Exception as error:  # users' code can raise anything
@@ -63,6 +64,11 @@ def is_pure(
         ) from error
     finally:
         other.stop()
+    for train, (one, two) in zip(configs, rehearsals, strict=True):
+        if not (one.repeats and one == two):
+            return False
+        check_resumes(train, one)
+    return True
 
 
 def brought(config: SweepConfig) -> Iterator[TrainConfig]:

@@ -59,6 +59,7 @@ def confirm(config: ConfirmConfig, places: Places, view: View) -> bool:
     frames = load_study(config.study, uri)
     sources = _sources(frames, config.top, uri)
     for source in sources:
+        renew(source.config)
         check_train(source.config)
     train = sources[0].config
     sweep = SweepConfig(

@@ -10,12 +10,13 @@ from pathlib import Path
 
 from sweeps.engine.delivery import Delivery
 from sweeps.engine.executors import Executor, InlineExecutor, LocalExecutor
-from sweeps.settings.check import check_sweep
+from sweeps.settings.check import check_objectives, check_sweep
 from sweeps.settings.config import Places, SweepConfig
 from trainer.data import Data, prepare
 from trainer.settings.config import TrainConfig
 from trainer.settings.paths import Paths
-from trainer.stages.stage import data_of
+from trainer.settings.references import import_changed, is_reference
+from trainer.stages.stage import data_of, renew
 from trainer.stages.store import StageStore
 from trainer.tracking.mlflow_tracker import MlflowTracker
 from trainer.tracking.names import STUDIES_EXPERIMENT
@@ -57,12 +58,13 @@ def open_workspace(config: SweepConfig, places: Places) -> Iterator[Workspace]:
     """
     paths = Paths.here()
     folder, data = open_data(config.train, places)
+    check_objectives(config, data)
     executor: Executor = InlineExecutor()
     if config.executor == "local":
         gpus = visible_gpus() if config.train.device == "cuda" else []
         executor = LocalExecutor(slots(config), gpus)
     try:
-        store = StageStore(places.stages or paths.stages)
+        store = StageStore(places.stages or paths.stages, places.state_bytes)
         uri = places.tracking_uri or paths.tracking_uri
         artifacts = paths.artifacts(STUDIES_EXPERIMENT)
         tracker = MlflowTracker(uri, STUDIES_EXPERIMENT, artifacts, store)
@@ -95,6 +97,9 @@ def ready(config: SweepConfig) -> SweepConfig:
     Raises:
         ConfigError: it cannot be run; the message says why.
     """
+    if is_reference(config.space):
+        import_changed([config.space])
+    renew(config.train, config.references)
     check_sweep(config)
     config = replace(config, study=config.study_name, train=resolved(config.train))
     config.search_space.check(config.train)

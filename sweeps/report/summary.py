@@ -64,6 +64,7 @@ class Summary:
         epochs: how many were asked of the trainer, over all trials.
         trained_epochs: how many of those were trained.
         reused_epochs: how many of those had been trained for another trial or study.
+        retrained_epochs: how many were trained once more, as their states were removed.
         spared_epochs: how many more there would be, were each trial trained to its end.
         reused_seconds: of training, that the reused ones first took.
         spared_seconds: of training, that those would have taken, each as long as its trial's others
@@ -94,6 +95,7 @@ class Summary:
     epochs: int
     trained_epochs: int
     reused_epochs: int
+    retrained_epochs: int
     spared_epochs: int
     reused_seconds: float
     spared_seconds: float
@@ -143,6 +145,7 @@ def summarize(frames: StudyFrames) -> Summary:
         epochs=len(curves),
         trained_epochs=len(curves) - reused,
         reused_epochs=reused,
+        retrained_epochs=int(trials["retrained_epochs"].sum()),
         spared_epochs=int(spared.sum()),
         reused_seconds=float(curves.loc[curves["reused"], EPOCH_SECONDS].sum()),
         spared_seconds=float((spared * curves.groupby("trial")[EPOCH_SECONDS].mean()).sum()),

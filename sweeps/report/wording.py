@@ -40,6 +40,11 @@ def headlines(summary: Summary) -> Iterable[str]:
             f"training) not trained further, {summary.reused_epochs} "
             f"({duration(summary.reused_seconds)}) reused"
         )
+    if summary.retrained_epochs:
+        yield (
+            f"trained again: {summary.retrained_epochs} epochs whose states had been removed "
+            "(a larger --state-budget keeps them)"
+        )
     if summary.seconds is not None:
         yield f"wall time: {duration(summary.seconds)}"
 

@@ -13,7 +13,9 @@ from sweeps.search.names import (
 from sweeps.search.pruning import least_epochs, make_pruner
 from sweeps.search.sampling import Search, make_sampler
 from sweeps.settings.config import SweepConfig
+from trainer.data import Data
 from trainer.errors import ConfigError, unknown
+from trainer.metrics import RUNNING_LOSS, TRAIN_LOSS, VAL_ACCURACY, VAL_LOSS
 from trainer.settings.references import is_reference
 from trainer.training.check import check_train
 
@@ -29,6 +31,19 @@ def check_sweep(config: SweepConfig) -> None:
     if config.warm_start == config.study_name:
         raise ConfigError(
             f"A study must learn from another one, but {config.warm_start!r} is itself."
+        )
+
+
+def check_objectives(config: SweepConfig, data: Data) -> None:
+    """Check that the data has what the objectives measure.
+
+    Raises:
+        ConfigError: accuracy of targets that are no classes.
+    """
+    if VAL_ACCURACY in config.objectives and not data.is_classification:
+        raise ConfigError(
+            f"With targets in place of classes, as {data.name} has, objective must be "
+            f"{VAL_LOSS}, {TRAIN_LOSS} or {RUNNING_LOSS}, but got {VAL_ACCURACY!r}."
         )
 
 

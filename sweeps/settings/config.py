@@ -27,9 +27,12 @@ from trainer.errors import ConfigError, unknown
 from trainer.metrics import OBJECTIVES, VAL_LOSS
 from trainer.settings.config import TrainConfig
 from trainer.settings.fields import check_fields, one_of, positive, setting, share, whole
+from trainer.settings.references import code_digest, is_reference
 from trainer.tracking.record import CHECKPOINTS_HELP, CheckpointRule
 
 EXECUTORS = ("local", "inline")
+
+_BROUGHT = ("model", "loss", "optimizer", "scheduler")  # what a space may name code for
 
 _SHARE_OF_COMPARED = 0.5  # of all epochs, where values are compared: see benchmarks/RESULTS.md
 
@@ -224,7 +227,7 @@ class SweepConfig(Execution):
                 f"{','.join(self.objectives)}."
             )
 
-    @cached_property
+    @property
     def study_name(self) -> str:
         """`study` if given, else a name derived from the settings; deriving it reads the space."""
         return self.study or _name(self)
@@ -254,6 +257,13 @@ class SweepConfig(Execution):
             return None  # of a function, where only its draws show what is left
         return self.search_space.points(self.train)
 
+    @property
+    def references(self) -> list[str]:
+        """Code that users bring, as far as the space can say what it will bring."""
+        chosen = [it for name in _BROUGHT for it in self.search_space.choices(name)]
+        named = (self.train.scheduler, self.sampler, self.pruner, *self.train.references, *chosen)
+        return sorted({it for it in named if is_reference(it)})
+
     def settings(self) -> dict[str, Any]:
         """What makes two sweeps the same study: all that decides its trials, as JSON values."""
         train: dict[str, Any] = json.loads(self.train.to_json())
@@ -269,7 +279,12 @@ class SweepConfig(Execution):
             "space": self.search_space.describe(self.train),
             **({"compare": self.compare} if self.compare else {}),
             **({"warm_start": self.warm_start} if self.warm_start else {}),
+            **({"code": code} if (code := self._code()) else {}),
         }
+
+    def _code(self) -> dict[str, str]:
+        """The state of each piece of code that users bring; of a space's function, see there."""
+        return {reference: code_digest(reference)[:16] for reference in self.references}
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -30,6 +30,7 @@ from trainer.tracking.record import (
 )
 
 REUSED = "reused_epochs"
+RETRAINED = "retrained_epochs"
 REASON = "reason"
 
 
@@ -143,11 +144,21 @@ class LiveTrial:
         if has_diverged(self.record.results):
             self.decide(DIVERGED)
             return
+        if math.isnan(result.metrics()[self.objective]):
+            self.decide(FAILED, f"{self.objective} of epoch {self.epochs} is not a number.")
+            return
         self._report()
         if self.epochs == self.config.epochs:
             self.decide(COMPLETE)
         elif self._falls_behind():
             self.decide(PRUNED)
+
+    def retrain(self, epochs: int) -> None:
+        """Count epochs that were trained once more, as their states were removed."""
+        total = self.record.retrained_epochs + epochs
+        self.record = replace(self.record, retrained_epochs=total)
+        if epochs and isinstance(self.handle, optuna.Trial) and self.ended_at is None:
+            self.handle.set_user_attr(RETRAINED, total)
 
     def _report(self) -> None:
         """Let Optuna know the epoch's value; of two objectives it takes none."""

@@ -18,7 +18,15 @@ from sweeps.search.settling import LEAST_TRIALS, late_gain
 from sweeps.settings.config import SweepConfig
 from sweeps.study.kinds import Kinds, begun
 from sweeps.study.opening import OpenStudy
-from sweeps.study.trial import REASON, LiveTrial, best_told, last_reported, outcome_of, seconds_of
+from sweeps.study.trial import (
+    REASON,
+    RETRAINED,
+    LiveTrial,
+    best_told,
+    last_reported,
+    outcome_of,
+    seconds_of,
+)
 from trainer.data import Data
 from trainer.errors import ConfigError, TrainerError
 from trainer.metrics import OBJECTIVES
@@ -186,6 +194,7 @@ class Trials:
             parent=self._study.id,
             tags={STUDY_TAG: self._config.study_name, TRIAL_TAG: str(handle.number)},
         )
+        record = replace(record, retrained_epochs=handle.user_attrs.get(RETRAINED, 0))
         if refused:  # there is no config, only what it was to have
             params = {name: str(value) for name, value in suggesting.params.items()}
             record = replace(record, params=params, files={})

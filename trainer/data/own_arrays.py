@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from trainer.data.arrays import ARRAYS, Arrays
 from trainer.errors import DataError
-from trainer.settings.references import find
+from trainer.settings.references import find, undisturbed
 
 
 def read_npz(path: Path) -> Arrays:
@@ -40,7 +40,8 @@ def call(reference: str) -> Arrays:
     """
     make = find("dataset", reference)
     try:
-        given = make()
+        with undisturbed():
+            given = make()
     except Exception as error:  # a user's function can raise anything
         raise DataError(
             f"{reference}() must give arrays by name, but: {type(error).__name__}: {error}."

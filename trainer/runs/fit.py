@@ -12,7 +12,8 @@ from pathlib import Path
 from trainer.metrics import VAL_LOSS, EpochResult, has_diverged
 from trainer.settings.config import TrainConfig
 from trainer.stages.plan import extended, plan
-from trainer.stages.stage import data_of, train_stage
+from trainer.stages.rehearsal import check_resumes, rehearse
+from trainer.stages.stage import data_of, renew, train_stage
 from trainer.stages.store import StageStore
 from trainer.tracking.record import (
     COMPLETE,
@@ -51,7 +52,10 @@ def fit(
         ConfigError: the config cannot be trained.
         TrainerError: the run could not go on; the tracker shows it as failed.
     """
+    renew(config)
     check_train(config)
+    if config.references:
+        check_resumes(config, rehearse(config, folder))
     data = data_of(config, folder)
     stages = plan(config, data)
     record = record_of(
@@ -65,8 +69,13 @@ def fit(
     try:
         tracker.sync(record)
         for epoch in range(1, config.epochs + 1):
-            result = train_stage(config, epoch, store, folder, trained_for=record.id).result
-            record = replace(record, results=(*record.results, result))
+            trained = train_stage(config, epoch, store, folder, trained_for=record.id)
+            result = trained.result
+            record = replace(
+                record,
+                results=(*record.results, result),
+                retrained_epochs=record.retrained_epochs + trained.passed_again,
+            )
             stages = extended(stages, config, data, record.results)
             tracker.sync(record)
             each_epoch(result)

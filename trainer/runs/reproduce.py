@@ -15,7 +15,7 @@ from trainer.errors import ConfigError, TrackingError
 from trainer.metrics import LR, RUNNING_LOSS, TRAIN_LOSS, VAL_ACCURACY, VAL_LOSS
 from trainer.settings.config import TrainConfig
 from trainer.stages.plan import environment
-from trainer.stages.stage import data_of, train_stage
+from trainer.stages.stage import data_of, renew, train_stage
 from trainer.stages.store import StageStore
 from trainer.tracking.connection import connect, has_run, read_file, unbounded, without_password
 from trainer.tracking.names import CONFIG_FILE, ENVIRONMENT_FILE
@@ -106,6 +106,7 @@ def verify(logged: Logged, folder: Path) -> Iterator[Compared]:
     """
     if not logged.epochs:
         raise ConfigError(f"Run {logged.run_id} must have epochs to be verified, but has none.")
+    renew(logged.config)
     check_train(logged.config)
     prepare(logged.config.dataset, folder, logged.config.image_size)
     with tempfile.TemporaryDirectory() as stages:

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainer.settings.fields import setting
+from trainer.settings.fields import positive, setting
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,18 @@ class Places:
     stages: str | None = setting(
         None, "Folder or URL of the stage store.", metavar="DIR", shown="./mlruns/stages"
     )
+    state_budget: float = setting(
+        2.0,
+        "Gigabytes of states that the stage store keeps; beyond that the longest unused are "
+        "removed, and trained again where they are needed.",
+        positive,
+        metavar="GB",
+    )
     data: Path | None = setting(
         None, "Folder of the data sets.", flag="--data-dir", metavar="DIR", shown="./dataset"
     )
+
+    @property
+    def state_bytes(self) -> int:
+        """The budget of states, in bytes."""
+        return int(self.state_budget * 1e9)

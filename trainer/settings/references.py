@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib
 import importlib.metadata
+import importlib.util
+import os
 import sys
-import sysconfig
-from functools import lru_cache
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +42,8 @@ def find(what: str, reference: str) -> Any:
             "name the file instead of __main__."
         )
     try:
-        module = importlib.import_module(module_name)
+        with undisturbed():
+            module = importlib.import_module(module_name)
     except Exception as error:  # a user's module can raise anything
         raise ConfigError(
             f"{what} {reference!r} must be importable from {Path.cwd()}, but: "
@@ -49,27 +55,138 @@ def find(what: str, reference: str) -> Any:
     return getattr(module, name)
 
 
-@lru_cache
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Afterwards, set back what user code may change for the whole process.
+
+    That is the working folder, and torch's default type, default device and gradient mode.
+    """
+    folder = Path.cwd()
+    try:
+        yield
+    finally:
+        os.chdir(folder)
+        if torch := sys.modules.get("torch"):
+            torch.set_default_dtype(torch.float32)
+            torch.set_default_device(None)
+            torch.set_grad_enabled(True)
+
+
 def code_digest(reference: str) -> str:
     """What tells the code behind a reference from an earlier state of it.
 
-    Of an installed distribution its name and version, else SHA-256 over every Python file of the
-    module's top-level package. What that package imports from elsewhere is not in it.
+    Of an installed distribution its name and version. Else SHA-256 over every Python file of the
+    module's top-level package and of all others that these import and that are not installed, and
+    over the versions of what is. Within a process it stays what it is until `import_changed`, as
+    imported code does.
+
+    Raises:
+        ConfigError: there is no such module.
     """
     top = reference.partition(":")[0].partition(".")[0]
-    module = importlib.import_module(top)
-    file = Path(module.__file__) if module.__file__ else None
-    installed = [Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")]
-    if file is not None and any(file.is_relative_to(folder) for folder in installed):
-        for name in importlib.metadata.packages_distributions().get(top, []):
-            return f"{name}=={importlib.metadata.version(name)}"
-    if file is None and not hasattr(module, "__path__"):  # built into Python
+    if top not in _digests:
+        if importlib.util.find_spec(top) is None:
+            find("code", reference)
+        _digests[top] = _digest(top)
+    return _digests[top]
+
+
+def import_changed(references: Iterable[str]) -> None:
+    """Forget user modules whose files have changed, so that they are imported as they are now.
+
+    To be called where work begins: a process, as a notebook's, may have imported them long ago.
+    """
+    for top in {reference.partition(":")[0].partition(".")[0] for reference in references}:
+        followed = _follow(top)
+        if top in _digests:
+            is_stale = _digest(top) != _digests.pop(top)
+        else:
+            files = (path for files in followed.values() for path in files)
+            is_stale = any(path.stat().st_mtime > _BEGAN for path in files)
+        if is_stale:
+            tops = {name for name, files in followed.items() if files}
+            for name in [name for name in sys.modules if name.partition(".")[0] in tops]:
+                del sys.modules[name]
+            importlib.invalidate_caches()
+
+
+_BEGAN = time.time()
+_digests: dict[str, str] = {}
+_OURS = ("sweeps", "trainer")  # what of them determines numbers has a version of its own
+
+
+def _digest(top: str) -> str:
+    if top in sys.stdlib_module_names:
         return f"python=={sys.version}"
-    roots = [Path(folder) for folder in getattr(module, "__path__", [])]
-    files = sorted(path for root in roots for path in root.rglob("*.py"))
-    files = files or ([file] if file else [])
+    followed = _follow(top)
+    if not followed.get(top):
+        return _version(top)
     total = hashlib.sha256()
-    for path in files:
-        root = next((root for root in roots if path.is_relative_to(root)), path.parent)
-        total.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes() + b"\0")
+    for name, files in sorted(followed.items()):
+        if not files:
+            total.update(f"{_version(name)}\0".encode())
+        for path in files:
+            where = path.relative_to(files[0].parent) if len(files) > 1 else path.name
+            total.update(f"{name}\0{where}\0".encode() + path.read_bytes() + b"\0")
     return total.hexdigest()
+
+
+def _follow(top: str) -> dict[str, list[Path]]:
+    """The Python files of this package and of each that it imports; none of an installed one."""
+    followed: dict[str, list[Path]] = {}
+    waiting = [top]
+    while waiting:
+        name = waiting.pop()
+        if name in followed or name in sys.stdlib_module_names or name in _OURS:
+            continue
+        files = _local_files(name)
+        if files is None:
+            continue
+        followed[name] = files
+        waiting += [it for path in files for it in _imports(path)]
+    return followed
+
+
+def _local_files(top: str) -> list[Path] | None:
+    """All of a package, in order of their paths; none where installed; None: there is none."""
+    try:
+        spec = importlib.util.find_spec(top)
+    except ValueError:  # a module that was made by hand
+        spec = None
+    if spec is None:
+        return None
+    roots = [Path(folder) for folder in spec.submodule_search_locations or []]
+    origin = [Path(spec.origin)] if spec.origin and not roots else []
+    if any(_INSTALLED & set(path.parts) for path in (*roots, *origin)):
+        return []
+    inside = (path for root in roots for path in sorted(root.rglob("*.py")))
+    return [*origin, *(path for path in inside if path.is_file())]  # an editor's lock is no file
+
+
+_INSTALLED = {"site-packages", "dist-packages"}
+
+
+def _imports(path: Path) -> set[str]:
+    """Top-level packages that a file imports, anywhere in it."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):  # whoever imports it will be told
+        return set()
+    names = set[str]()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {item.name.partition(".")[0] for item in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+_distributions = cache(importlib.metadata.packages_distributions)
+
+
+def _version(top: str) -> str:
+    """The distributions that an installed package is of, with their versions."""
+    names = sorted(set(_distributions().get(top, [top])))
+    with suppress(importlib.metadata.PackageNotFoundError):
+        return ",".join(f"{name}=={importlib.metadata.version(name)}" for name in names)
+    return top

@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import Any
 
 import torch
+from torch import nn
 
 from trainer.data import Data
 from trainer.errors import DataError
@@ -25,7 +26,7 @@ from trainer.settings.references import code_digest
 from trainer.training.device import platform
 from trainer.training.loop import is_channels_last
 from trainer.training.model import SIDE, build_model
-from trainer.training.optim import check_fits
+from trainer.training.optim import check_fits, without_defaults
 from trainer.training.schedule import Rates, replay
 
 NUMERICS = 1
@@ -113,18 +114,25 @@ def environment(config: TrainConfig, data: Data) -> dict[str, Any]:
 
 
 def _constants(config: TrainConfig, data: Data) -> dict[str, Any]:
-    model = (config.model, json.dumps(dict(config.model_args), sort_keys=True), config.seed)
-    shape = (data.classes, data.channels)
+    code = {reference: code_digest(reference) for reference in config.references}
+    model = _Model(
+        config.model,
+        json.dumps(dict(config.model_args), sort_keys=True),
+        config.seed,
+        data.classes,
+        data.channels,
+        code=json.dumps(code),
+    )
     if config.model not in MODELS:
-        _check_fits(*model, *shape, config.optimizer, json.dumps(dict(config.optimizer_args)))
+        _check_fits(model, config.optimizer, json.dumps(dict(config.optimizer_args)))
     facts = {
         "numerics": NUMERICS,
         "train": data.train.digest,
         "shuffle": config.shuffle,
         "model": config.model,
-        "initial": _initial_digest(*model, *shape),
+        "initial": _initial_digest(model),
         "optimizer": config.optimizer,
-        "optimizer_args": dict(config.optimizer_args),
+        "optimizer_args": without_defaults(config.optimizer, config.optimizer_args),
         "loss": config.loss,
         "batch_size": config.batch_size,
         "seed": config.seed,
@@ -137,7 +145,7 @@ def _constants(config: TrainConfig, data: Data) -> dict[str, Any]:
     # these stand in the key only where they say something: what was stored before them stays found
     added = {
         "model_args": dict(config.model_args),
-        "code": {reference: code_digest(reference) for reference in config.references},
+        "code": code,
         "normalize": config.normalize,
         "augment": config.augment,
         "nondeterministic": not config.deterministic,
@@ -146,23 +154,31 @@ def _constants(config: TrainConfig, data: Data) -> dict[str, Any]:
     return facts | {name: value for name, value in added.items() if value}
 
 
-@lru_cache(maxsize=64)
-def _initial_digest(model: str, args: str, seed: int, classes: int, channels: int) -> str:
-    return digest(build_model(model, json.loads(args), seed, classes, channels).state_dict())
+@dataclass(frozen=True)
+class _Model:
+    """What determines initial weights; of code that users bring, the state it is in."""
+
+    name: str
+    args: str
+    seed: int
+    classes: int
+    channels: int
+    code: str
+
+    def build(self) -> nn.Module:
+        """It, with its initial weights."""
+        args = json.loads(self.args)
+        return build_model(self.name, args, self.seed, self.classes, self.channels)
 
 
 @lru_cache(maxsize=64)
-def _check_fits(
-    model: str,
-    args: str,
-    seed: int,
-    classes: int,
-    channels: int,
-    optimizer: str,
-    optimizer_args: str,
-) -> None:
-    weights = build_model(model, json.loads(args), seed, classes, channels).parameters()
-    check_fits(optimizer, json.loads(optimizer_args), weights)
+def _initial_digest(model: _Model) -> str:
+    return digest(model.build().state_dict())
+
+
+@lru_cache(maxsize=64)
+def _check_fits(model: _Model, optimizer: str, optimizer_args: str) -> None:
+    check_fits(optimizer, json.loads(optimizer_args), model.build().parameters())
 
 
 def _hash(value: Any) -> str:

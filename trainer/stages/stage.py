@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +15,7 @@ from trainer.data import Data, load
 from trainer.errors import PlatformMismatch
 from trainer.metrics import EpochResult
 from trainer.settings.config import TrainConfig
+from trainer.settings.references import import_changed, is_reference
 from trainer.stages.killpoints import passing
 from trainer.stages.plan import Stage, digest, plan
 from trainer.stages.store import DamagedState, StageStore
@@ -132,28 +133,23 @@ def data_of(config: TrainConfig, folder: Path) -> Data:
     return _data(config.dataset, config.split, config.limit, config.image_size, folder)
 
 
+def renew(config: TrainConfig, references: Iterable[str] = ()) -> None:
+    """Forget code and data as they were when this process last used them.
+
+    To be called where work begins; in a notebook both may have changed since.
+
+    Args:
+        config: that is to be trained.
+        references: of further code.
+    """
+    everything = (*config.references, config.scheduler, config.dataset, *references)
+    import_changed(filter(is_reference, everything))
+    _data.cache_clear()
+
+
 def worker_name() -> str:
     """This process, as people find it: host and process id."""
     return f"{socket.gethostname()}:{os.getpid()}"
-
-
-def rehearse(config: TrainConfig, folder: Path, batches: int = 3) -> str:
-    """Train the first batches of epoch 1 and store nothing.
-
-    Returns:
-        The digest of the state after them. Code that gives another one in another process does
-        not give an epoch the same result each time.
-
-    Raises:
-        Exception: whatever the code that users bring raises.
-    """
-    hold_still(config.device, config.threads, deterministic=config.deterministic)
-    data = data_of(config, folder)
-    stage = plan(config, data)[1]
-    training = Training(config, data)
-    training.train(stage.epoch, stage.rates, most=batches)
-    val_loss, _ = training.validate()
-    return digest({"state": training.state(), "val_loss": val_loss})
 
 
 def _take_up(

@@ -78,24 +78,19 @@ class StageStore:
         blob = self._read(path)
         if blob is None:
             return None
-        checksum, payload = blob[:_CHECKSUM_BYTES], blob[_CHECKSUM_BYTES:]
-        if hashlib.sha256(payload).digest() != checksum:
+        checksum, content = blob[:_CHECKSUM_BYTES], blob[_CHECKSUM_BYTES:]
+        if hashlib.sha256(content).digest() != checksum:
             self._remove(path)
             raise DamagedState(f"The stored state {path} was damaged and is trained again.")
         if self._local:
             with suppress(OSError):  # another process may have evicted it meanwhile
                 os.utime(path)  # eviction takes the oldest unused first
-        state: dict[str, Any] = torch.load(
-            io.BytesIO(payload), map_location="cpu", weights_only=True
-        )
-        return state
+        return unpacked(content)
 
     def put_state(self, key: str, state: dict[str, Any]) -> None:
         """Keep `state` until the budget needs its room."""
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        payload = buffer.getvalue()
-        self._write(self._state_path(key), hashlib.sha256(payload).digest() + payload)
+        content = packed(state)
+        self._write(self._state_path(key), hashlib.sha256(content).digest() + content)
 
     def evict(self, keep: Collection[str]) -> int:
         """Remove the states unused for longest until they fit the budget, but none of `keep`.
@@ -154,6 +149,25 @@ class StageStore:
     def _remove(self, path: str) -> None:
         with suppress(FileNotFoundError):
             self._fs.rm_file(path)
+
+
+def packed(state: dict[str, Any]) -> bytes:
+    """A state as it is stored, without its checksum."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def unpacked(content: bytes) -> dict[str, Any]:
+    """The state, on the CPU.
+
+    Raises:
+        pickle.UnpicklingError: it has other things than tensors, numbers and texts.
+    """
+    state: dict[str, Any] = torch.load(
+        io.BytesIO(content), map_location="cpu", weights_only=True
+    )
+    return state
 
 
 def _modified(entry: dict[str, Any]) -> float:

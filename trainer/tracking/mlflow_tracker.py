@@ -20,6 +20,7 @@ from trainer.tracking.names import (
     EPOCH_REUSED,
     EPOCH_WORKER,
     GROUP_TAG,
+    RETRAINED_TAG,
     REUSED_TAG,
     RUN_TAG,
     STATE_TAG,
@@ -260,6 +261,8 @@ def _tags(record: RunRecord) -> dict[str, str]:
     if record.results:
         tags[TRAINED_TAG] = str(len(record.results) - record.reused_epochs)
         tags[REUSED_TAG] = str(record.reused_epochs)
+    if record.retrained_epochs:
+        tags[RETRAINED_TAG] = str(record.retrained_epochs)
     return tags
 
 

@@ -77,6 +77,7 @@ class RunRecord:
         metrics: single values, known when the run has ended.
         dataset: name and digest of the data.
         results: of epochs 1, 2, ... in order.
+        retrained_epochs: how many were trained once more for it, as their states were removed.
         checkpoints: states kept with the run, by path, when it has ended.
     """
 
@@ -93,6 +94,7 @@ class RunRecord:
     metrics: Mapping[str, float] = field(default_factory=dict)
     dataset: tuple[str, str] | None = None
     results: tuple[EpochResult, ...] = ()
+    retrained_epochs: int = 0
     checkpoints: Mapping[str, Checkpoint] = field(default_factory=dict)
 
     def reused(self, result: EpochResult) -> bool:

@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import os
 import platform as machine
+import re
+from functools import cache
+from pathlib import Path
 
 import torch
 
 from trainer.errors import ConfigError
+
+_KERNEL_VARIABLES = (
+    "DNNL_DEFAULT_FPMATH_MODE",
+    "DNNL_MAX_CPU_ISA",
+    "MKL_CBWR",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "NVIDIA_TF32_OVERRIDE",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "ONEDNN_MAX_CPU_ISA",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+)
 
 
 def resolve_device(name: str) -> str:
@@ -33,22 +47,35 @@ def visible_gpus() -> list[str]:
 
 
 def platform(device: str) -> dict[str, str]:
-    """What of this machine determines the bits that training gives on `device`."""
+    """What of this machine and its environment determines the bits that training gives on `device`.
+
+    Libraries choose their kernels by the processor, and some environment variables overrule them.
+    """
     facts = {"torch": torch.__version__, "machine": machine.machine()}
+    facts |= {name: os.environ[name] for name in _KERNEL_VARIABLES if name in os.environ}
     if device == "cuda":
         return facts | {
             "gpu": torch.cuda.get_device_name(),
             "cuda": str(torch.version.cuda),
             "cudnn": str(torch.backends.cudnn.version()),  # type: ignore[no-untyped-call]
         }
-    return facts | {"cpu": torch.backends.cpu.get_cpu_capability()}
+    return facts | {"cpu": torch.backends.cpu.get_cpu_capability(), "processor": _processor()}
 
 
 def hold_still(device: str, threads: int, *, deterministic: bool = True) -> None:
-    """Make this process give the same bits each time: thread count, and on a GPU its algorithms."""
+    """Make this process give the same bits each time: set all of torch's that user code may change.
+
+    These are torch's defaults, but for the number of threads, and on a GPU its algorithms.
+    """
     torch.set_num_threads(threads)
+    torch.set_default_dtype(torch.float32)
+    torch.set_default_device(None)
+    torch.set_grad_enabled(True)
+    torch.set_flush_denormal(False)
+    torch.set_float32_matmul_precision("highest")
     if device == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+        torch.backends.cudnn.allow_tf32 = True
         torch.use_deterministic_algorithms(deterministic)
         # filling memory is slow, and nothing reads it unfilled; torch declares no such attribute
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
@@ -59,3 +86,11 @@ def synchronize(device: str) -> None:
     """Wait until the device has done all it was given, so that a clock can be read."""
     if device == "cuda":
         torch.cuda.synchronize()
+
+
+@cache
+def _processor() -> str:
+    """Its name, as Linux has it, or else Python."""
+    cpuinfo = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*: (.*)", cpuinfo.read_text() if cpuinfo.exists() else "")
+    return found[1] if found else machine.processor() or "unknown"

@@ -42,10 +42,12 @@ class Resident:
         """
         for start in range(0, len(self.labels), size):
             chosen = slice(start, start + size) if order is None else order[start : start + size]
-            inputs = self.images[chosen]
+            inputs, labels = self.images[chosen], self.labels[chosen]
+            if order is None:  # slices are views, and a model or loss may change them in place
+                inputs, labels = inputs.clone(), labels.clone()
             if inputs.dtype == torch.uint8:
                 inputs = transform(inputs.permute(0, 3, 1, 2).to(torch.float32).div_(255))
-            yield inputs, self.labels[chosen]
+            yield inputs, labels
 
 
 def train_epoch(

@@ -85,16 +85,18 @@ class Training:
         batches: Iterable[Batch] = islice(self._batches(seed), most)
         return train_epoch(self._model, self._optimizer, batches, self._loss, rates.batches)
 
-    def validate(self) -> tuple[float, float]:
-        """Mean loss over the validation data, and the share of it classified rightly."""
-        return self.measure(self._data.val)
+    def validate(self, most: int | None = None) -> tuple[float, float]:
+        """Mean loss over the validation data, or its first `most` batches, and the share of it
+        classified rightly.
+        """
+        return self.measure(self._data.val, most)
 
-    def measure(self, part: Part) -> tuple[float, float]:
+    def measure(self, part: Part, most: int | None = None) -> tuple[float, float]:
         """The same over any part of a data set."""
         batches = _resident(part, self._config.device).batches(
             None, VALIDATION_BATCH, self._transform.plain
         )
-        return validate(self._model, self._optimizer, batches, self._loss)
+        return validate(self._model, self._optimizer, islice(batches, most), self._loss)
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Take the model's weights alone, to be measured or used."""

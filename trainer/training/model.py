@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from trainer.errors import ConfigError
-from trainer.settings.references import find, is_reference
+from trainer.settings.references import find, is_reference, undisturbed
 
 SIDE = 32
 """Height and width, in pixels, of the images the tutorial's network takes."""
@@ -88,7 +88,8 @@ def _users(name: str, args: Mapping[str, Any], classes: int, channels: int) -> n
     make = find("model", name)
     try:
         given, by_name = _call(make, args, classes, channels)
-        model = make(*given, **by_name)
+        with undisturbed():
+            model = make(*given, **by_name)
     except Exception as error:  # a user's function can raise anything
         raise ConfigError(
             f"model {name!r} must give a network for {classes} classes and {channels} channels, "

@@ -37,7 +37,7 @@ def check_optimizer(name: str, args: Mapping[str, Any], *, dense: bool = True) -
         ConfigError: no such class or argument, a value torch refuses, or an optimizer that cannot
             train a dense model with plain steps.
     """
-    parameters = _signature(name)
+    parameters = _signature(_class_of(name))
     known = [item for item in parameters if item not in ("params", "lr")]
     takes_any = any(item.kind == item.VAR_KEYWORD for item in parameters.values())
     if "lr" not in parameters and not takes_any:
@@ -63,7 +63,7 @@ def check_fits(name: str, args: Mapping[str, Any], weights: Iterable[torch.Tenso
     """
     try:
         copies = [torch.nn.Parameter(weight.detach().clone()) for weight in weights]
-        _step(_construct(name, copies, 0.01, dict(args)), copies)
+        _step(_construct(_class_of(name), copies, 0.01, args), copies)
     except Exception as error:  # torch refuses with ValueError, RuntimeError, TypeError, ...
         raise ConfigError(f"{name}({_words(args)}) cannot train this model: {error}") from error
 
@@ -72,12 +72,23 @@ def build_optimizer(
     name: str, params: Iterable[torch.nn.Parameter], lr: float, args: Mapping[str, Any], device: str
 ) -> torch.optim.Optimizer:
     """The optimizer over `params`; fused where torch has that and nobody said otherwise."""
-    return _construct(name, params, lr, dict(args) | _implementation(name, _frozen(args), device))
+    make, args = _class_of(name), without_defaults(name, args)
+    return _construct(make, params, lr, args | _implementation(make, _frozen(args), device))
+
+
+def without_defaults(name: str, args: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that are not what the class takes anyway, so that saying so changes nothing."""
+    defaults = {key: item.default for key, item in _signature(_class_of(name)).items()}
+    return {
+        key: value
+        for key, value in args.items()
+        if not (is_plain(defaults.get(key, _signature)) and _tuples(value) == defaults[key])
+    }
 
 
 def takes_channels_last(name: str, args: Mapping[str, Any]) -> bool:
     """Whether it can train weights that lie channels last; LBFGS, say, wants to view them flat."""
-    return _takes_channels_last(name, _frozen(args))
+    return _takes_channels_last(_class_of(name), _frozen(args))
 
 
 def needs_closure(optimizer: torch.optim.Optimizer) -> bool:
@@ -144,16 +155,21 @@ def _class_of(name: str) -> Any:
     return getattr(torch.optim, name)
 
 
-def _signature(name: str) -> Mapping[str, inspect.Parameter]:
-    return inspect.signature(_class_of(name)).parameters
+def _signature(make: Any) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(make).parameters
 
 
 def _construct(
-    name: str, params: Iterable[torch.nn.Parameter], lr: float, args: dict[str, Any]
+    make: Any, params: Iterable[torch.nn.Parameter], lr: float, args: Mapping[str, Any]
 ) -> torch.optim.Optimizer:
-    args = {key: tuple(item) if isinstance(item, list) else item for key, item in args.items()}
-    optimizer: torch.optim.Optimizer = _class_of(name)(params, lr=lr, **args)
+    args = {key: _tuples(item) for key, item in args.items()}
+    optimizer: torch.optim.Optimizer = make(params, lr=lr, **args)
     return optimizer
+
+
+def _tuples(value: Any) -> Any:
+    """As torch wants it where JSON and TOML have lists."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _step(optimizer: torch.optim.Optimizer, weights: Iterable[torch.nn.Parameter]) -> None:
@@ -172,24 +188,24 @@ def _frozen(args: Mapping[str, Any]) -> str:
 
 
 @lru_cache
-def _takes_channels_last(name: str, args: str) -> bool:
+def _takes_channels_last(make: Any, args: str) -> bool:
     weight = torch.nn.Parameter(torch.zeros((2, 2, 2, 2)).to(memory_format=torch.channels_last))
     try:
-        _step(_construct(name, [weight], 0.01, json.loads(args)), [weight])
+        _step(_construct(make, [weight], 0.01, json.loads(args)), [weight])
     except (RuntimeError, ValueError):
         return False
     return True
 
 
 @lru_cache
-def _implementation(name: str, args: str, device: str) -> dict[str, bool]:
+def _implementation(make: Any, args: str, device: str) -> dict[str, bool]:
     """{"fused": True} where that works, {} where torch has no such thing or the user chose."""
     given = json.loads(args)
-    if "fused" not in _signature(name) or given.keys() & {"fused", "foreach", "differentiable"}:
+    if "fused" not in _signature(make) or given.keys() & {"fused", "foreach", "differentiable"}:
         return {}
     try:
         weight = stand_in(device)
-        _step(_construct(name, [weight], 0.01, given | {"fused": True}), [weight])
+        _step(_construct(make, [weight], 0.01, given | {"fused": True}), [weight])
     except (RuntimeError, ValueError):
         return {}
     return {"fused": True}

@@ -36,6 +36,7 @@ TRIAL_COLUMNS = {
     "epochs": "Int64",
     "trained_epochs": "Int64",
     "reused_epochs": "Int64",
+    "retrained_epochs": "Int64",
     "seconds": "float64",
     "started_at": _TIME,
     "run_id": "str",

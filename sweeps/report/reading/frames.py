@@ -96,6 +96,7 @@ def load_trials(study: str | None = None, tracking_uri: str | None = None) -> pd
         epochs: how many were logged; Int64.
         trained_epochs, reused_epochs: how many of those were first trained for this trial, and for
             another run; Int64.
+        retrained_epochs: how many were trained once more, as their states were removed; Int64.
         seconds: from its start to its end, pauses between included; NaN until it ends; float64.
         started_at: when; datetime64[us, UTC].
         run_id: MLflow's; str.

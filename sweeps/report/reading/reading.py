@@ -27,6 +27,7 @@ from trainer.tracking.names import (
     EPOCH_ENDED_AT,
     EPOCH_REUSED,
     EPOCH_WORKER,
+    RETRAINED_TAG,
     REUSED_TAG,
     STATE_TAG,
     TRAINED_TAG,
@@ -77,6 +78,7 @@ def read_trials(runs: Sequence[Run], curves: pd.DataFrame) -> pd.DataFrame:
         | {
             "trial": trial_of(run),
             "state": run.tags[STATE_TAG],
+            "retrained_epochs": int(run.tags.get(RETRAINED_TAG, 0)),
             "seconds": _seconds(run),
             "started_at": pd.Timestamp(run.started_at, unit="ms", tz="UTC"),
             "run_id": run.id,

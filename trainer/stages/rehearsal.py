@@ -1,0 +1,119 @@
+"""A rehearsal: whether code that users bring can be trained epoch by epoch at all."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from trainer.data import Data
+from trainer.errors import ConfigError
+from trainer.settings.config import TrainConfig
+from trainer.stages.plan import digest, plan
+from trainer.stages.stage import data_of
+from trainer.stages.store import packed, unpacked
+from trainer.training.device import hold_still
+from trainer.training.loop import Training
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What the first batches of epochs 1 and 2 gave.
+
+    Attributes:
+        straight: digests of states and validation after each, in one go.
+        stopped: the same, where epoch 2 went on from the state that epoch 1 would have stored.
+    """
+
+    straight: tuple[str, ...]
+    stopped: tuple[str, ...]
+
+    @property
+    def repeats(self) -> bool:
+        """Whether epoch 1 gave the same a second time."""
+        return self.straight[0] == self.stopped[0]
+
+    @property
+    def resumes(self) -> bool:
+        """Whether all that epoch 2 depends on is in the state."""
+        return self.straight == self.stopped
+
+
+def rehearse(config: TrainConfig, folder: Path, batches: int = 3) -> Rehearsal:
+    """Train and validate the first batches of epochs 1 and 2, and store nothing.
+
+    Args:
+        config: with its device resolved.
+        folder: of the prepared data sets.
+        batches: of an epoch.
+
+    Raises:
+        ConfigError: the state cannot be stored.
+        Exception: whatever the code that users bring raises.
+    """
+    hold_still(config.device, config.threads, deterministic=config.deterministic)
+    data = data_of(config, folder)
+    return Rehearsal(
+        straight=_trained(config, data, batches, stop=False),
+        stopped=_trained(config, data, batches, stop=True),
+    )
+
+
+def check_resumes(config: TrainConfig, rehearsal: Rehearsal) -> None:
+    """Refuse code that would give other numbers epoch by epoch than in one go.
+
+    Raises:
+        ConfigError: epoch 1 repeats, but epoch 2 needs what is not in the state.
+    """
+    if rehearsal.repeats and not rehearsal.resumes:
+        raise ConfigError(
+            f"All that an epoch leaves to the next must be in state_dict(), but "
+            f"{' and '.join(config.references)} keep more: epoch 2 gave other numbers after its "
+            "state was stored and loaded. In a model use register_buffer(..., persistent=True), "
+            "in an optimizer self.state or its param_groups."
+        )
+
+
+def _trained(config: TrainConfig, data: Data, batches: int, *, stop: bool) -> tuple[str, ...]:
+    """Digests after each of two epochs; `stop`: a new training takes up what the first left."""
+    stages = plan(config, data)  # refuses what cannot be trained
+    training = Training(config, data)
+    digests: list[str] = []
+    val_losses: list[float] = []
+    for epoch in range(1, min(2, config.epochs) + 1):
+        stage = stages[epoch]
+        training.train(stage.epoch, stage.rates, most=batches)
+        val_loss, _ = training.validate(most=batches)
+        val_losses.append(val_loss)
+        stages = plan(config, data, val_losses)
+        digests.append(digest({"state": training.state(), "val_loss": val_loss}))
+        if stop:
+            try:
+                state = unpacked(packed(training.state()))
+            except pickle.UnpicklingError as error:
+                what = next(_foreign(training.state()), "something else")
+                raise ConfigError(
+                    f"What {' and '.join(config.references)} keep in state_dict() must be tensors "
+                    f"and Python's numbers and texts, but there is {what}."
+                ) from error
+            training = Training(config, data)
+            training.load(state)
+    return tuple(digests)
+
+
+def _foreign(value: object, where: str = "") -> Iterator[str]:
+    """What torch would not load, each as "place (type)"."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _foreign(item, f"{where}.{name}" if where else str(name))
+    elif isinstance(value, (list, tuple)):
+        for number, item in enumerate(value):
+            yield from _foreign(item, f"{where}.{number}")
+    elif not isinstance(value, torch.Tensor) and type(value) not in _PLAIN:
+        yield f"{where} ({type(value).__module__}.{type(value).__qualname__})"
+
+
+_PLAIN = (bool, int, float, str, bytes, type(None))
