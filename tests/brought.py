@@ -34,6 +34,11 @@ def matrices(num_classes: int) -> nn.Module:
     )
 
 
+def flat(num_classes: int) -> nn.Module:
+    """One layer over all of an image of 4 x 4 pixels."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(48, num_classes))
+
+
 def ready() -> nn.Module:
     """For 10 classes and 3 channels, whatever the data has."""
     return tiny(10, 3)

@@ -8,9 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 from optuna.trial import TrialState
+from samples import npz
 
 from sweeps.engine.coordinator import Coordinator
 from sweeps.engine.delivery import Delivery
@@ -29,7 +31,7 @@ from trainer.settings.config import TrainConfig
 from trainer.settings.paths import Paths
 from trainer.stages.store import StageStore
 from trainer.tracking.names import TRIAL_TAG
-from trainer.tracking.record import RunRecord
+from trainer.tracking.record import FAILED, RunRecord
 
 
 class Shown:
@@ -141,6 +143,18 @@ def bench(tmp_path: Path, sample: Path, store: StageStore) -> Iterator[Callable[
         return Bench(config, Paths(tmp_path), store)
 
     return make
+
+
+def regression(folder: Path) -> TrainConfig:
+    """Two epochs of a network that is to give two numbers for an image."""
+    targets = {"train_labels": np.ones((40, 2)), "test_labels": np.ones((20, 2))}
+    return TrainConfig(
+        dataset=npz(folder / "targets.npz", **targets),
+        model="brought:flat",
+        loss="torch.nn.functional:mse_loss",
+        epochs=2,
+        device="cpu",
+    )
 
 
 def times(count: int, error: Exception) -> Callable[[TrainConfig, int], Exception | None]:
@@ -267,6 +281,40 @@ def test_a_small_budget_evicts_no_state_that_a_live_trial_stands_on(
     assert done
     assert len(executor.submitted) == len(set(executor.submitted))
     assert len(shown.lines) == len(made.trials())
+
+
+def test_epochs_that_are_trained_once_more_are_counted_apart(
+    bench: Callable[..., Bench], store: StageStore
+) -> None:
+    """Where another process removes states, an epoch is trained from the start; later starts know.
+
+    Such an epoch has the result that stands, so it counts as reused or trained, whatever it was.
+    """
+
+    def evict(config: TrainConfig, epoch: int) -> None:
+        StageStore(store.url, budget=0).evict(keep=())
+
+    made = bench(trials=1)
+    _, shown = made.run(FaultyExecutor(fault=evict))
+    (record,) = shown.records.values()
+    assert len(record.results) == 2
+    assert (record.reused_epochs, record.retrained_epochs) == (0, 1)
+    _, again = made.run(FaultyExecutor(), Shown())
+    assert again.records == shown.records
+
+
+def test_an_objective_that_is_no_number_fails_the_trial_in_optuna_and_in_mlflow(
+    bench: Callable[..., Bench], tmp_path: Path
+) -> None:
+    """Both say so, and later starts do; a regression has no accuracy, say."""
+    made = bench(trials=1, objective="val_accuracy", train=regression(tmp_path))
+    _, shown = made.run(FaultyExecutor())
+    (trial,) = made.trials()
+    (record,) = shown.records.values()
+    assert (trial.state, record.state) == (TrialState.FAIL, FAILED)
+    assert trial.user_attrs["reason"] == "val_accuracy of epoch 1 is not a number."
+    _, again = made.run(FaultyExecutor(), Shown())
+    assert again.records == shown.records
 
 
 def test_the_progress_adds_up(bench: Callable[..., Bench]) -> None:

@@ -37,7 +37,7 @@ TRAINED = {
     "--augment", "--batch-size", "--checkpoints", "--dataset", "--deterministic", "--device",
     "--epochs", "--image-size", "--limit", "--loss", "--model", "--no-deterministic",
     "--no-shuffle", "--normalize", "--scheduler", "--scheduler-interval", "--seed", "--set",
-    "--shuffle", "--split", "--stages", "--threads", "--warmup", "--warmup-start",
+    "--shuffle", "--split", "--stages", "--state-budget", "--threads", "--warmup", "--warmup-start",
 } | STORED  # fmt: skip
 EXECUTED = {"--executor", "--timeout", "--workers", "--storage", "--repeats"}
 FLAGS = {
@@ -51,7 +51,7 @@ FLAGS = {
         "--objective", "--promote", "--pruner", "--pruner-arg", "--sampler", "--sampler-arg",
         "--search-seed", "--space", "--study", "--trials", "--warm-start",
     },
-    sweeps.confirm: EXECUTED | STORED | {"--stages", "--study", "--top"},
+    sweeps.confirm: EXECUTED | STORED | {"--stages", "--state-budget", "--study", "--top"},
     sweeps.promote: STORED | {"--study", "--trial"},
     sweeps.report.__main__: {
         "--format", "--frame", "--next", "--out", "--study", "--tracking-uri", "-o",

@@ -14,6 +14,7 @@ from sweeps.study.lease import LEASE
 from sweeps.study.opening import CREATED_AT, ID, SETTINGS, open_study
 from trainer.settings.config import TrainConfig
 from trainer.settings.paths import Paths
+from trainer.settings.references import import_changed
 
 
 @pytest.fixture
@@ -57,6 +58,31 @@ def test_other_settings_are_refused_with_their_difference(paths: Paths) -> None:
         open_study(other, paths)
     for words in ("pruner: FrugalPruner -> none", "epochs: 20 -> 5", "--study NAME", "--fresh"):
         assert words in str(caught.value)
+
+
+def test_a_study_whose_code_was_edited_is_refused(
+    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Old and new results are not to be ranked in one table; without a name it is another study."""
+    monkeypatch.syspath_prepend(tmp_path)
+    code, space = tmp_path / "edited_net.py", tmp_path / "space.toml"
+    space.write_text('lr = 0.1\nmodel = ["tutorial", "edited_net:make"]\n')
+    code.write_text("import edited_layers\n")
+    (tmp_path / "edited_layers.py").write_text("x = 1\n")
+
+    def config(**changes: Any) -> SweepConfig:
+        made = SweepConfig(space=str(space), **changes)
+        import_changed(made.references)
+        return made
+
+    open_study(config(study="mine"), paths)
+    name = config().study_name
+    open_study(config(study="mine"), paths)
+    assert config().study_name == name
+    (tmp_path / "edited_layers.py").write_text("x = 2\n")
+    assert config().study_name != name
+    with pytest.raises(StudyMismatch, match=r"code: .*edited_net:make"):
+        open_study(config(study="mine"), paths)
 
 
 def test_the_seed_of_the_weights_leaves_the_proposals_as_they_are(paths: Paths) -> None:

@@ -4,10 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from samples import npz
 
-from sweeps.settings.check import check_sweep
+from sweeps.settings.check import check_objectives, check_sweep
 from sweeps.settings.config import SweepConfig, difference
+from trainer.data import load
 from trainer.errors import ConfigError
 from trainer.settings.config import TrainConfig
 
@@ -185,3 +188,13 @@ def test_a_study_on_a_folder_is_named_for_it() -> None:
         assert SweepConfig(train=TrainConfig(dataset=dataset)).study_name.startswith(
             "photos-test-e20-"
         )
+
+
+def test_accuracy_is_no_objective_where_there_are_no_classes(tmp_path: Path) -> None:
+    """That is said before a trial is begun, whichever of two objectives it is."""
+    targets = {"train_labels": np.ones((40, 2)), "test_labels": np.ones((20, 2))}
+    data = load(npz(tmp_path / "a.npz", **targets), "test", None, tmp_path)
+    for names in ({"objective": "val_accuracy"}, {"second": "val_accuracy"}):
+        with pytest.raises(ConfigError, match="objective must be val_loss, train_loss or running_"):
+            check_objectives(SweepConfig(**names), data)
+    check_objectives(SweepConfig(second="seconds"), data)

@@ -32,6 +32,7 @@ from trainer.metrics import OBJECTIVES
 from trainer.settings.config import TrainConfig
 from trainer.settings.paths import Paths
 from trainer.stages.plan import plan
+from trainer.stages.stage import renew
 from trainer.tracking.connection import connect, read_file
 from trainer.tracking.names import CONFIG_FILE, CONFIRMS_TAG, STUDY_TAG
 from trainer.tracking.record import BEST, BEST_EPOCH, CheckpointRule, record_of

@@ -155,10 +155,11 @@ class LiveTrial:
 
     def retrain(self, epochs: int) -> None:
         """Count epochs that were trained once more, as their states were removed."""
-        total = self.record.retrained_epochs + epochs
-        self.record = replace(self.record, retrained_epochs=total)
-        if epochs and isinstance(self.handle, optuna.Trial) and self.ended_at is None:
-            self.handle.set_user_attr(RETRAINED, total)
+        if epochs and self.ended_at is None:
+            total = self.record.retrained_epochs + epochs
+            self.record = replace(self.record, retrained_epochs=total)
+            if isinstance(self.handle, optuna.Trial):
+                self.handle.set_user_attr(RETRAINED, total)
 
     def _report(self) -> None:
         """Let Optuna know the epoch's value; of two objectives it takes none."""

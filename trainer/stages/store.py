@@ -164,9 +164,7 @@ def unpacked(content: bytes) -> dict[str, Any]:
     Raises:
         pickle.UnpicklingError: it has other things than tensors, numbers and texts.
     """
-    state: dict[str, Any] = torch.load(
-        io.BytesIO(content), map_location="cpu", weights_only=True
-    )
+    state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     return state
 
 
