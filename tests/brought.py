@@ -72,6 +72,17 @@ class Halving(torch.optim.Optimizer):
                 weight.add_(weight.grad, alpha=-group["lr"] * group["factor"])
 
 
+class Heads(torch.optim.SGD):
+    """A user's optimizer: vectors have a rate and a momentum of their own."""
+
+    def __init__(self, params, lr: float = 0.1, momentum: float = 0.5) -> None:
+        weights = list(params)
+        vectors = [weight for weight in weights if weight.ndim == 1]
+        others = [weight for weight in weights if weight.ndim > 1]
+        groups = [{"params": others}, {"params": vectors, "lr": 3 * lr, "momentum": 0.9}]
+        super().__init__(groups, lr=lr, momentum=momentum)
+
+
 class Restless(nn.Module):
     """A network that draws from a source that nobody seeded."""
 

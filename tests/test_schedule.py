@@ -59,7 +59,12 @@ DENSE = [
     *("RAdam", "RMSprop", "Rprop", "SGD"),
 ]
 ARGS: dict[str, dict[str, Any]] = {"LBFGS": {"max_iter": 4}}
-BROUGHT = ["schedulefree:AdamWScheduleFree", "pytorch_optimizer:Lion", "brought:Halving"]
+BROUGHT = [
+    "schedulefree:AdamWScheduleFree",
+    "pytorch_optimizer:Lion",
+    "brought:Halving",
+    "brought:Heads",
+]
 CYCLES_MOMENTUM = ("CyclicLR", "OneCycleLR")
 
 
@@ -198,7 +203,9 @@ def test_every_optimizer_under_every_schedule_equals_a_plain_torch_loop(
     schedule: str, interval: str, sample: Path, tmp_path: Path
 ) -> None:
     """Bit for bit: losses, rates and weights. Run, this file compares all pairs."""
-    some = ["SGD", "AdamW"] + (["LBFGS", BROUGHT[0]] if interval == "epoch" else [])
+    some = ["SGD", "AdamW", "brought:Heads"] + (
+        ["LBFGS", BROUGHT[0]] if interval == "epoch" else []
+    )
     every = (schedule, interval) in (("StepLR", "epoch"), ("ReduceLROnPlateau", "epoch"))
     for optimizer in [*DENSE, *BROUGHT] if every else some:
         assert equals_plain_loop(sample, optimizer, schedule, interval, tmp_path), optimizer
@@ -296,7 +303,7 @@ def test_setting_rates_leaves_what_the_schedule_does_not_move() -> None:
     weights = [torch.nn.Parameter(torch.zeros(1))]
     optimizer = torch.optim.SGD(weights, lr=0.1, momentum=0.9)
     optimizer.param_groups[0]["own"] = "kept"
-    set_rates(optimizer, {"lr": 0.5, "momentum": 0.0, "own": "lost"}, {"lr"})
+    set_rates(optimizer, [{"lr": 0.5}])
     group = optimizer.param_groups[0]
     assert (group["lr"], group["momentum"], group["own"]) == (0.5, 0.9, "kept")
 

@@ -22,11 +22,11 @@ from trainer.data import Data
 from trainer.errors import DataError
 from trainer.metrics import EpochResult
 from trainer.settings.config import MODELS, TrainConfig
-from trainer.settings.references import code_digest
+from trainer.settings.references import code_digest, is_reference
 from trainer.training.device import platform
 from trainer.training.loop import is_channels_last
 from trainer.training.model import SIDE, build_model
-from trainer.training.optim import check_fits, without_defaults
+from trainer.training.optim import build_optimizer, check_fits, plain_scalars, without_defaults
 from trainer.training.schedule import Rates, replay
 
 NUMERICS = 1
@@ -76,11 +76,12 @@ def plan(config: TrainConfig, data: Data, val_losses: Sequence[float] = ()) -> t
             f"{data.name} are {data.train.images.dtype}."
         )
     batches = -(-len(data.train.labels) // config.batch_size)
+    groups = _groups_of(config, data)
     key = _hash(_constants(config, data))
     result_key = _hash([key, data.val.digest])
     stages = [Stage(epoch=0, rates=Rates(scalars={}), key=key, result_key=result_key)]
-    for epoch, rates in enumerate(replay(config, batches, val_losses), start=1):
-        key = _hash([key, rates.scalars, *([rates.batches] if rates.batches else [])])
+    for epoch, rates in enumerate(replay(config, batches, val_losses, groups=groups), start=1):
+        key = _hash([key, *rates.facts()])
         result_key = _hash([key, data.val.digest])
         stages.append(Stage(epoch=epoch, rates=rates, key=key, result_key=result_key))
     return tuple(stages)
@@ -115,14 +116,7 @@ def environment(config: TrainConfig, data: Data) -> dict[str, Any]:
 
 def _constants(config: TrainConfig, data: Data) -> dict[str, Any]:
     code = {reference: code_digest(reference) for reference in config.references}
-    model = _Model(
-        config.model,
-        json.dumps(dict(config.model_args), sort_keys=True),
-        config.seed,
-        data.classes,
-        data.channels,
-        code=json.dumps(code),
-    )
+    model = _Model.of(config, data)
     if config.model not in MODELS:
         _check_fits(model, config.optimizer, json.dumps(dict(config.optimizer_args)))
     facts = {
@@ -154,6 +148,23 @@ def _constants(config: TrainConfig, data: Data) -> dict[str, Any]:
     return facts | {name: value for name, value in added.items() if value}
 
 
+def _groups_of(config: TrainConfig, data: Data) -> tuple[Mapping[str, Any], ...]:
+    """The scalars of each parameter group that a user's optimizer makes, where it makes several."""
+    if not is_reference(config.optimizer):
+        return ()
+    args = json.dumps(dict(config.optimizer_args))
+    return _groups(_Model.of(config, data), config.optimizer, args, float(config.lr))
+
+
+@lru_cache(maxsize=64)
+def _groups(
+    model: _Model, optimizer: str, optimizer_args: str, lr: float
+) -> tuple[Mapping[str, Any], ...]:
+    weights = model.build().parameters()
+    groups = build_optimizer(optimizer, weights, lr, json.loads(optimizer_args), "cpu").param_groups
+    return tuple(map(plain_scalars, groups)) if len(groups) > 1 else ()
+
+
 @dataclass(frozen=True)
 class _Model:
     """What determines initial weights; of code that users bring, the state it is in."""
@@ -164,6 +175,18 @@ class _Model:
     classes: int
     channels: int
     code: str
+
+    @classmethod
+    def of(cls, config: TrainConfig, data: Data) -> _Model:
+        """That of a config, with its data."""
+        return cls(
+            config.model,
+            json.dumps(dict(config.model_args), sort_keys=True),
+            config.seed,
+            data.classes,
+            data.channels,
+            code=json.dumps([code_digest(reference) for reference in config.references]),
+        )
 
     def build(self) -> nn.Module:
         """It, with its initial weights."""

@@ -55,7 +55,7 @@ def train_epoch(
     optimizer: torch.optim.Optimizer,
     batches: Iterable[Batch],
     loss: Loss,
-    rates: Sequence[Mapping[str, Any]] = (),
+    rates: Sequence[Sequence[Mapping[str, Any]]] = (),
 ) -> tuple[float, float, float]:
     """One pass over the training data.
 
@@ -64,7 +64,8 @@ def train_epoch(
         optimizer: over the model's parameters, with the epoch's rates in force.
         batches: inputs and targets, at least one pair.
         loss: mean over a batch.
-        rates: what is put in force before each batch, where that changes within the epoch.
+        rates: what is put in force before each batch, by parameter group, where that changes within
+            the epoch.
 
     Returns:
         The sum over batches of their mean losses, the mean loss over examples, and the mean loss of
@@ -80,7 +81,7 @@ def train_epoch(
     evaluates_again = needs_closure(optimizer)
     for number, (inputs, targets) in enumerate(batches):
         if rates:
-            set_rates(optimizer, rates[number], rates[number])
+            set_rates(optimizer, rates[number])
         if evaluates_again:
             value = _step_with_closure(model, optimizer, inputs, targets, loss)
         else:

@@ -77,13 +77,13 @@ class Training:
             rates: that are put in force.
             most: batches to end after.
         """
-        set_rates(self._optimizer, rates.scalars, rates.moved)
+        set_rates(self._optimizer, rates.begin())
         seed = epoch_seed(self._config.seed, epoch)
         torch.manual_seed(seed)
         np.random.seed(seed % 2**32)
         random.seed(seed)
         batches: Iterable[Batch] = islice(self._batches(seed), most)
-        return train_epoch(self._model, self._optimizer, batches, self._loss, rates.batches)
+        return train_epoch(self._model, self._optimizer, batches, self._loss, rates.each_batch())
 
     def validate(self, most: int | None = None) -> tuple[float, float]:
         """Mean loss over the validation data, or its first `most` batches, and the share of it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -107,12 +107,15 @@ def set_mode(optimizer: torch.optim.Optimizer, mode: str) -> None:
         change()
 
 
-def set_rates(
-    optimizer: torch.optim.Optimizer, scalars: Mapping[str, Any], names: Collection[str]
-) -> None:
-    """Put the scalars of these `names` in force; what an optimizer keeps for itself stays."""
-    for group in optimizer.param_groups:
-        group.update({name: scalars[name] for name in names})
+def set_rates(optimizer: torch.optim.Optimizer, scalars: Sequence[Mapping[str, Any]]) -> None:
+    """Put the scalars of each group in force; what an optimizer keeps for itself there stays."""
+    for group, own in zip(optimizer.param_groups, scalars, strict=True):
+        group.update(own)
+
+
+def plain_scalars(group: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a parameter group is a number, a text, and the like, by name."""
+    return {name: it for name, it in group.items() if name != "params" and is_plain(it)}
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:

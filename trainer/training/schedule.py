@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import LinearLR, LRScheduler, ReduceLROnPlateau, S
 from trainer.errors import ConfigError, unknown
 from trainer.settings.config import TrainConfig
 from trainer.settings.schedulers import NONE, PLATEAU, class_of, parameters_of
-from trainer.training.optim import build_optimizer, is_plain, set_mode, stand_in
+from trainer.training.optim import build_optimizer, plain_scalars, set_mode, stand_in
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,31 @@ class Rates:
         moved: names of those that the schedule has set to something else by then, and `lr`; the
             others are the optimizer's own, which may keep what it likes there.
         batches: for a schedule by batch, what it moves, for each batch in order; else empty.
+        further: the same for each parameter group after the first, where the optimizer makes such.
     """
 
     scalars: Mapping[str, Any]
     moved: frozenset[str] = frozenset()
     batches: tuple[Mapping[str, Any], ...] = ()
+    further: tuple[Rates, ...] = ()
+
+    @property
+    def groups(self) -> tuple[Rates, ...]:
+        """Of each parameter group in order."""
+        return (self, *self.further)
+
+    def begin(self) -> list[dict[str, Any]]:
+        """What is put in force as the epoch begins, by group."""
+        return [{name: it.scalars[name] for name in it.moved} for it in self.groups]
+
+    def each_batch(self) -> list[tuple[Mapping[str, Any], ...]]:
+        """What is put in force before each batch, by group; empty where nothing is."""
+        return list(zip(*(it.batches for it in self.groups), strict=True))
+
+    def facts(self) -> list[Any]:
+        """All of it, as JSON values."""
+        own = [self.scalars, *([self.batches] if self.batches else [])]
+        return [*own, *(it.facts() for it in self.further)]
 
 
 def check_schedule(config: TrainConfig) -> None:
@@ -78,6 +98,7 @@ def replay(
     batches: int,
     val_losses: Sequence[float] = (),
     *,
+    groups: Sequence[Mapping[str, Any]] = (),
     device: str | None = None,
 ) -> tuple[Rates, ...]:
     """What is in force in epochs 1 to `config.epochs`, or as far as the results let it be known.
@@ -86,6 +107,7 @@ def replay(
         config: of the run.
         batches: in an epoch.
         val_losses: of epochs 1, 2, ..., for a schedule that looks at them.
+        groups: the scalars of each parameter group, of an optimizer that makes several.
         device: in place of the config's, which must be resolved otherwise.
 
     Raises:
@@ -99,19 +121,24 @@ def replay(
         config.optimizer_args,
         device,
     )
-    group = optimizer.param_groups[0]
-    names = [name for name in group if name != "params" and is_plain(group[name])]
+    if groups:
+        first_group = optimizer.param_groups[0]
+        optimizer.param_groups = [
+            {**first_group, **scalars, "params": [stand_in(device)]} for scalars in groups
+        ]
+    fresh = [plain_scalars(group) for group in optimizer.param_groups]
 
-    def now() -> dict[str, Any]:
-        return {name: group[name] for name in names}
+    def now() -> list[dict[str, Any]]:
+        every = zip(optimizer.param_groups, fresh, strict=True)
+        return [{name: group[name] for name in names} for group, names in every]
 
-    fresh = now()
     try:
         scheduler = _build(config, optimizer, batches)
         first = now()
         set_mode(optimizer, "train")
         optimizer.step(lambda: math.nan)  # a scheduler warns where the optimizer was never stepped
-        group.update(first)
+        for group, scalars in zip(optimizer.param_groups, first, strict=True):
+            group.update(scalars)
         if config.scheduler_interval == "batch":
             every = _step_each_batch(scheduler, now, config.epochs * batches)
         else:
@@ -121,16 +148,21 @@ def replay(
         raise ConfigError(
             f"{config.scheduler}({given}) cannot drive {config.optimizer}: {error}"
         ) from error
-    return _by_epoch(fresh, every, batches if config.scheduler_interval == "batch" else 1)
+    steps = batches if config.scheduler_interval == "batch" else 1
+    by_group = [
+        _by_epoch(one, [step[number] for step in every], steps) for number, one in enumerate(fresh)
+    ]
+    epochs = zip(*by_group, strict=True)
+    return tuple(replace(first, further=tuple(others)) for first, *others in epochs)
 
 
 def _step_each_epoch(
     scheduler: LRScheduler | None,
-    now: Callable[[], dict[str, Any]],
+    now: Callable[[], list[dict[str, Any]]],
     epochs: int,
     val_losses: Sequence[float],
-) -> list[dict[str, Any]]:
-    """What is in force in each epoch, as far as the results let it be known."""
+) -> list[list[dict[str, Any]]]:
+    """What is in force in each epoch and group, as far as the results let it be known."""
     every = [now()]
     for epoch in range(1, epochs):
         if isinstance(scheduler, ReduceLROnPlateau):
@@ -144,9 +176,9 @@ def _step_each_epoch(
 
 
 def _step_each_batch(
-    scheduler: LRScheduler | None, now: Callable[[], dict[str, Any]], steps: int
-) -> list[dict[str, Any]]:
-    """What is in force in each batch."""
+    scheduler: LRScheduler | None, now: Callable[[], list[dict[str, Any]]], steps: int
+) -> list[list[dict[str, Any]]]:
+    """What is in force in each batch and group."""
     every = [now()]
     for _ in range(1, steps):
         if scheduler is not None:
