@@ -107,7 +107,7 @@ def test_what_was_interrupted_is_not_taken_for_prepared(tmp_path: Path) -> None:
         open_kept(tmp_path / "own")
     keep(tmp_path / "own", Maker())
     assert len(open_kept(tmp_path / "own")[0].test_images) == 20
-    assert not list((tmp_path / "own").glob("*.part"))
+    assert not list((tmp_path / "own").glob("*.tmp"))
 
 
 def test_of_many_that_prepare_at_once_one_does_it(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,6 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from sweeps.errors import SweepError
+from trainer.files import replacing
 from trainer.settings import flags
 from trainer.settings.paths import Places
 
@@ -117,13 +117,9 @@ def write(path: Path, content: bytes) -> None:
     Raises:
         SweepError: the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        try:
-            temporary.write_bytes(content)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(path) as file:
+            file.write(content)
     except OSError as error:
         reason = error.strerror or error
         raise SweepError(f"{path} must be a file that can be written, but: {reason}.") from error

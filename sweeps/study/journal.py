@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from pathlib import Path
 
+import filelock
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.storages.journal._file import BaseJournalFileLock
 
 _LOOK_BACK = 1 << 16
 
 
-class HealingLock(BaseJournalFileLock):
-    """An flock that the kernel releases whatever becomes of its holder.
+class HealingLock:
+    """A lock for Optuna's journal that the kernel frees whatever becomes of its holder.
 
     Whoever takes it first cuts the journal back to its last newline: a writer that died in the
     middle of a line leaves half of one, which Optuna would stumble over.
@@ -22,25 +21,21 @@ class HealingLock(BaseJournalFileLock):
 
     def __init__(self, journal: Path) -> None:
         self._journal = journal
-        self._lock = journal.with_suffix(".lock")
-        self._held: int | None = None
+        self._lock = filelock.FileLock(journal.with_suffix(".lock"))
 
     def acquire(self) -> bool:
         """Wait for the lock, then heal the journal; whatever stops that lets go of it."""
-        self._held = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o644)
+        self._lock.acquire()
         try:
-            fcntl.flock(self._held, fcntl.LOCK_EX)
             cut_torn_line(self._journal)
         except BaseException:
-            self.release()
+            self._lock.release()
             raise
         return True
 
     def release(self) -> None:
         """Let the next one have it."""
-        assert self._held is not None, "released without being acquired"
-        os.close(self._held)
-        self._held = None
+        self._lock.release()
 
 
 def cut_torn_line(path: Path) -> None:
@@ -70,4 +65,4 @@ def journal_storage(path: Path) -> BaseStorage:
     lock = HealingLock(path)
     lock.acquire()
     lock.release()
-    return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+    return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))  # type: ignore[arg-type] # has all it calls

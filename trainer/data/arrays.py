@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainer.errors import DataError
+from trainer.files import alone, replacing
 
 META = "meta.json"
 
@@ -81,7 +80,9 @@ def keep(made: Path, make: Callable[[], Arrays], sha256: Mapping[str, str] | Non
     if _fault(made, sha256) is None:
         return
     try:
-        with _alone(made.parent):
+        made.parent.mkdir(parents=True, exist_ok=True)
+        waiting = f"Another process prepares data in {made.parent}; waiting for it."
+        with alone(made.parent / ".lock", lambda: say(waiting)):
             fault = _fault(made, sha256)  # again: another process may have made them meanwhile
             if fault is None:
                 return
@@ -130,40 +131,15 @@ def _write(made: Path, arrays: Arrays) -> None:
     made.mkdir(parents=True, exist_ok=True)
     (made / META).unlink(missing_ok=True)
     for name in ARRAYS:
-        with _replacing(_file(made, name)) as file:
+        with replacing(_file(made, name)) as file:
             np.save(file, getattr(arrays, name))
     meta = Meta(classes=arrays.classes, sha256=arrays.digests())
-    with _replacing(made / META) as file:
+    with replacing(made / META) as file:
         file.write(json.dumps(asdict(meta), indent=2).encode())
 
 
 def _file(made: Path, name: str) -> Path:
     return made / f"{name.replace('_', '-')}.npy"
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file that becomes `path` when it is whole, and only then."""
-    temporary = path.with_name(f"{path.name}.part")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One process at a time; the lock goes with its holder, however it ends."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"Another process prepares data in {folder}; waiting for it.")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _sha256(array: NDArray[Any]) -> str:

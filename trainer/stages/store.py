@@ -6,7 +6,6 @@ import hashlib
 import io
 import os
 import time
-import uuid
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +15,7 @@ import fsspec
 import torch
 
 from trainer.errors import StoreError
+from trainer.files import replacing
 from trainer.metrics import EpochResult
 
 BUDGET = 2_000_000_000
@@ -137,12 +137,8 @@ class StageStore:
             if not self._local:
                 self._fs.pipe_file(path, blob)
                 return
-            temporary = f"{path}.{uuid.uuid4().hex}.tmp"
-            try:
-                Path(temporary).write_bytes(blob)
-                Path(temporary).replace(path)
-            finally:
-                Path(temporary).unlink(missing_ok=True)
+            with replacing(Path(path)) as file:
+                file.write(blob)
         except OSError as error:
             raise StoreError(f"The stage store {self.url} cannot be written: {error}.") from error
 
