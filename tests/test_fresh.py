@@ -20,7 +20,6 @@ from sweeps.search.allocation.outlook import Outlook
 from sweeps.search.fresh import TRIES, FreshSampler
 from sweeps.search.repeatable import RepeatableSampler
 from sweeps.search.sampling import Search, make_sampler
-from sweeps.search.seeing import SeeingSampler
 from sweeps.space import Space
 from trainer.settings.config import TrainConfig
 
@@ -214,18 +213,3 @@ def test_enqueued_trials_are_left_as_they_are(family: Space) -> None:
         finish(trial, outlook)
     study.enqueue_trial({"step_size": 2})
     assert asked(study, family).params["step_size"] == 2
-
-
-def test_what_another_study_knows_is_drawn_all_the_same(family: Space) -> None:
-    """A warm start learns from it; the study itself has trained nothing of it."""
-    outlook = outlook_of(family, EPOCHS)
-    earlier = study_with(fresh(family))
-    for _ in range(6):
-        finish(asked(earlier, family), outlook)
-    further = earlier.get_trials()
-    for trial in further:
-        trial.number = -1
-    values, names = dict(further[0].params), []
-    warm = SeeingSampler(fresh(family, lambda seed: Stubborn(values, names)), further)
-    assert asked(study_with(warm), family).params == values
-    assert len(names) == 2

@@ -49,7 +49,7 @@ FLAGS = {
         "--compare", "--confirm", "--dry-run", "--enqueue", "--fresh", "--no-promote",
         "--until-settled",
         "--objective", "--promote", "--pruner", "--pruner-arg", "--sampler", "--sampler-arg",
-        "--search-seed", "--space", "--study", "--trials", "--warm-start",
+        "--search-seed", "--space", "--study", "--trials",
     },
     sweeps.confirm: EXECUTED | STORED | {"--stages", "--state-budget", "--study", "--top"},
     sweeps.promote: STORED | {"--study", "--trial"},

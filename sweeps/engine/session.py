@@ -54,8 +54,6 @@ def run_sweep(config: SweepConfig, places: Places, view: View) -> bool:
             name, group = study.set_aside
             work.tracker.rename_study(group, name)
             view.say(f"The study that was called {config.study_name} is now called {name}.")
-        if study.earlier is not None:
-            view.say(study.earlier.note)
         enqueued = enqueue(study.optuna, points)
         trials = Trials(config, study, work.data, unshared=unshared)
         if enqueued and trials.asked() > config.trials:

@@ -25,8 +25,7 @@ class FreshSampler(PointSampler):
 
     That is so where every epoch of the point is known, or the pruner would stop it in one that is;
     where another trial failed in an epoch of the point; and beyond the border of divergence: where
-    rates that are nowhere higher diverged, all else being equal. What another study knows, from
-    which a warm start learns, makes no difference.
+    rates that are nowhere higher diverged, all else being equal.
 
     Args:
         sampler: that draws.
@@ -40,8 +39,7 @@ class FreshSampler(PointSampler):
 
     def point_of(self, study: Study, trial: FrozenTrial) -> Point | None:
         """One whose answer the study does not know, if one is drawn in time."""
-        trials = [it for it in study.get_trials(deepcopy=False) if it.number >= 0]
-        trials = [it for it in trials if it.number != trial.number]
+        trials = [it for it in study.get_trials(deepcopy=False) if it.number != trial.number]
         curves = self._outlook.curves(trials)
         point = None
         for attempt in range(TRIES):

@@ -20,10 +20,6 @@ TWO_OBJECTIVES_ONLY = (NSGAII, NSGAIII)
 COMPLETE_ONLY = (CMAES, GP, NSGAII, NSGAIII)
 """Those that learn from complete trials only: not from pruned ones, nor from failed ones."""
 
-LEARN_FROM_OTHERS = (TPE, GP)
-"""Those of Optuna's that can learn from trials of an earlier study, too: the other ones learn from
-none, or from generations of trials that they drew themselves."""
-
 NO_PRUNER = "none"
 """Stops no trial; Optuna's NopPruner is the same."""
 

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna.samplers
-from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, BruteForceSampler, CmaEsSampler, GPSampler
+from optuna.samplers import BaseSampler, BruteForceSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -64,46 +63,6 @@ class _BruteForce(BruteForceSampler):
         """Nothing."""
 
 
-class _CmaEs(CmaEsSampler):
-    """Begins anew where it finds that fewer parameters than before occur in every trial.
-
-    Optuna's own would find the wrong number of dimensions in what it had stored, and draw at random
-    from then on. `with_margin` is for grids, which all of the default space is.
-    """
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """As Optuna's, with what it stores under a key of this number of dimensions."""
-        self._attr_prefix = f"cmawm{len(search_space)}:"
-        return super().sample_relative(study, trial, search_space)
-
-
-class _Gp(GPSampler):
-    """Takes no heed of the trial that it draws for among those that run.
-
-    Optuna's own stores what it drew before the trial has it; a later process would find that, take
-    it for a rival's, and keep away from it.
-    """
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """As Optuna's."""
-        self._number = trial.number
-        return super().sample_relative(study, trial, search_space)
-
-    def _sample_relative_impl(
-        self,
-        study: Study,
-        completed_trials: list[FrozenTrial],
-        running_trials: list[FrozenTrial],
-        search_space: dict[str, BaseDistribution],
-    ) -> dict[str, Any]:
-        rivals = [trial for trial in running_trials if trial.number != self._number]
-        return super()._sample_relative_impl(study, completed_trials, rivals, search_space)
-
-
 SAMPLERS: Classes[BaseSampler] = Classes(
     kind="sampler",
     base=BaseSampler,
@@ -113,10 +72,9 @@ SAMPLERS: Classes[BaseSampler] = Classes(
         GRID: GridSampler,
         QMC: SobolSampler,
         BRUTE_FORCE: _BruteForce,
-        CMAES: _CmaEs,
-        GP: _Gp,
     },
     defaults={
+        # with margin, for grids, which all of the default space is
         CMAES: {"with_margin": True, "warn_independent_sampling": False},
         GP: {"warn_independent_sampling": False},
         NSGAII: {"population_size": POPULATION},

@@ -1,12 +1,8 @@
-"""What a sampler of Optuna's sees of its study: suspended trials as pruned, and further trials.
-
-The further ones are those of an earlier study, which a warm start learns from. Pruner, budget,
-report and MLflow never see any of that.
-"""
+"""What a sampler of Optuna's sees of its study: its own kind only, suspended trials as pruned."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container
 
 from optuna.samplers import BaseSampler
 from optuna.study import Study
@@ -17,22 +13,19 @@ from sweeps.search.forwarding import ForwardingSampler
 
 
 class SeeingSampler(ForwardingSampler):
-    """A sampler that takes a suspended trial for a pruned one, and further trials for its own.
+    """A sampler that takes a suspended trial for a pruned one.
 
     Args:
         sampler: one that learns from whatever trials a study has.
-        further: finished trials; their number is -1, so that none is taken for the one that asks.
         sees: whether it sees a trial; None: it sees all.
     """
 
     def __init__(
         self,
         sampler: BaseSampler,
-        further: Sequence[FrozenTrial],
         sees: Callable[[FrozenTrial], bool] | None = None,
     ) -> None:
         self._sampler = sampler
-        self._further = further
         self._sees = sees or (lambda trial: True)
 
     def sampler_of(self, trial: FrozenTrial) -> BaseSampler:
@@ -41,20 +34,14 @@ class SeeingSampler(ForwardingSampler):
 
     def seen(self, study: Study) -> Study:
         """The study with other trials."""
-        return _SeenStudy(study, self._further, self._sees)
+        return _SeenStudy(study, self._sees)
 
 
 class _SeenStudy(Study):
     """A study in all but its trials."""
 
-    def __init__(
-        self,
-        study: Study,
-        further: Sequence[FrozenTrial],
-        sees: Callable[[FrozenTrial], bool],
-    ) -> None:
+    def __init__(self, study: Study, sees: Callable[[FrozenTrial], bool]) -> None:
         vars(self).update(vars(study))
-        self._further = further
         self._sees = sees
 
     def _get_trials(
@@ -63,8 +50,8 @@ class _SeenStudy(Study):
         states: Container[TrialState] | None = None,
         use_cache: bool = False,
     ) -> list[FrozenTrial]:
-        own = map(_as_pruned, super()._get_trials(deepcopy, None, use_cache))
-        seen = filter(self._sees, (*self._further, *own))
+        every = super()._get_trials(deepcopy, None, use_cache)
+        seen = filter(self._sees, map(_as_pruned, every))
         return [it for it in seen if states is None or it.state in states]
 
 

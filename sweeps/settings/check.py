@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from sweeps.search.names import (
     COMPLETE_ONLY,
-    LEARN_FROM_OTHERS,
     NO_PRUNER,
     ONE_OBJECTIVE_ONLY,
     SETTLED,
@@ -16,7 +15,6 @@ from sweeps.settings.config import SweepConfig
 from trainer.data import Data
 from trainer.errors import ConfigError, unknown
 from trainer.metrics import RUNNING_LOSS, TRAIN_LOSS, VAL_ACCURACY, VAL_LOSS
-from trainer.settings.references import is_reference
 from trainer.training.check import check_train
 
 
@@ -28,10 +26,6 @@ def check_sweep(config: SweepConfig) -> None:
     """
     check_train(config.train)
     _check_search(config)
-    if config.warm_start == config.study_name:
-        raise ConfigError(
-            f"A study must learn from another one, but {config.warm_start!r} is itself."
-        )
 
 
 def check_objectives(config: SweepConfig, data: Data) -> None:
@@ -61,12 +55,6 @@ def _check_search(config: SweepConfig) -> None:
         )
     if config.compare:
         _check_compare(config)
-    if config.warm_start and sampler not in LEARN_FROM_OTHERS and not is_reference(sampler):
-        raise ConfigError(
-            f"With a warm start sampler must be one of {', '.join(LEARN_FROM_OTHERS)} or "
-            "package.module:Class, as others learn from no trials, or from generations of their "
-            f"own, but got {sampler!r}."
-        )
     if pruner != NO_PRUNER and second:
         raise ConfigError(
             "With two objectives pruner must be none, as a trial that falls behind in one may be "

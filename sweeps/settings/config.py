@@ -185,12 +185,6 @@ class SweepConfig(Execution):
         "Try these points first: lr=0.1,optimizer=SGD, a FILE.json or .csv, or study:NAME:top=K.",
         metavar="POINTS",
     )
-    warm_start: str = setting(
-        "",
-        "Let the sampler (TPESampler, GPSampler or one of yours) learn from the trials of this "
-        "study, too.",
-        metavar="STUDY",
-    )
     until_settled: float | None = setting(
         None,
         "End early, once the second half of the trials, 20 or more, improved the best value by "
@@ -207,7 +201,7 @@ class SweepConfig(Execution):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.sampler:
-            name = TPE if self.second or self.warm_start else FRUGAL
+            name = TPE if self.second else FRUGAL
             object.__setattr__(self, "sampler", name)
         if not self.pruner:
             full = bool(self.second) or self.sampler in COMPLETE_ONLY
@@ -278,7 +272,6 @@ class SweepConfig(Execution):
             "search_seed": self.search_seed,
             "space": self.search_space.describe(self.train),
             **({"compare": self.compare} if self.compare else {}),
-            **({"warm_start": self.warm_start} if self.warm_start else {}),
             **({"code": code} if (code := self._code()) else {}),
         }
 

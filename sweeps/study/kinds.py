@@ -17,7 +17,6 @@ from sweeps.search.repeatable import RepeatableSampler
 from sweeps.search.sampling import Search, make_sampler
 from sweeps.search.seeing import SeeingSampler
 from sweeps.settings.config import SweepConfig
-from sweeps.study.earlier import Earlier
 from trainer.metrics import OBJECTIVES
 
 _LEAST_START = 3  # trials of each kind before the model is asked
@@ -33,10 +32,9 @@ class Kinds:
     Args:
         config: the sweep.
         images: in an epoch.
-        earlier: what samplers learn from, of a warm start.
     """
 
-    def __init__(self, config: SweepConfig, images: int, earlier: Earlier | None = None) -> None:
+    def __init__(self, config: SweepConfig, images: int) -> None:
         space, base, name = config.search_space, config.train, config.compare
         fixed = [space.params({name: it}, base) for it in space.choices(name)] if name else [{}]
         start = START_TRIALS if len(fixed) == 1 else max(_LEAST_START, START_TRIALS // len(fixed))
@@ -49,7 +47,7 @@ class Kinds:
             )
             for each in fixed
         ]
-        self._samplers = [_sampler(config, outlook, earlier) for outlook in self.outlooks]
+        self._samplers = [_sampler(config, outlook) for outlook in self.outlooks]
         self.sampler: BaseSampler = self._samplers[0] if len(fixed) == 1 else _Turns(self)
 
     def of(self, trial: FrozenTrial) -> Outlook:
@@ -102,7 +100,7 @@ class _Turns(ForwardingSampler):
         return self._kinds.sampler_of(trial)
 
 
-def _sampler(config: SweepConfig, outlook: Outlook, earlier: Earlier | None) -> BaseSampler:
+def _sampler(config: SweepConfig, outlook: Outlook) -> BaseSampler:
     """What suggests values to the trials of a kind."""
     search = Search(
         seed=config.search_seed,
@@ -115,5 +113,4 @@ def _sampler(config: SweepConfig, outlook: Outlook, earlier: Earlier | None) -> 
         return sampler
     if isinstance(sampler, RepeatableSampler):
         sampler = FreshSampler(sampler, outlook)
-    further = [*earlier.trials.values()] if earlier else []
-    return SeeingSampler(sampler, further, outlook.is_own if config.compare else None)
+    return SeeingSampler(sampler, outlook.is_own if config.compare else None)

@@ -6,7 +6,6 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage
@@ -14,7 +13,6 @@ from optuna.storages import BaseStorage
 from sweeps.errors import StudyMismatch, SweepError, UnknownStudy
 from sweeps.search.pruning import make_pruner
 from sweeps.settings.config import SweepConfig, difference
-from sweeps.study.earlier import Earlier, read_earlier
 from sweeps.study.journal import journal_storage
 from sweeps.study.lease import Lease
 from trainer.settings.paths import Paths
@@ -24,8 +22,6 @@ SETTINGS = "settings"
 CREATED_AT = "created_at"
 SHARES = "shares"
 DATA = "data"
-LEARNS_FROM = "learns_from"
-"""User attribute of a study with a warm start: see `sweeps.study.earlier.Earlier.settled`."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +34,6 @@ class OpenStudy:
         created_at: seconds since 1970, UTC.
         lease: to be renewed and released.
         set_aside: the name an earlier study of this name now has, and its id.
-        earlier: what its sampler learns from, of a warm start.
     """
 
     optuna: optuna.Study
@@ -46,7 +41,6 @@ class OpenStudy:
     created_at: float
     lease: Lease
     set_aside: tuple[str, str] | None = None
-    earlier: Earlier | None = None
 
     def __enter__(self) -> OpenStudy:
         return self
@@ -76,16 +70,10 @@ def open_study(
     Raises:
         StudyMismatch: a study of this name has other settings or other data.
         StudyInUse: another process runs it.
-        UnknownStudy: there is no such study as it is to learn from.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = _storage(config.study_name, paths, storage_url)
     exists = config.study_name in optuna.get_all_study_names(storage=storage)
-    earlier = None
-    if config.warm_start:
-        attrs = {} if config.fresh or not exists else _attributes(config.study_name, storage)
-        elsewhere = storage if storage_url else None
-        earlier = read_earlier(config, paths, elsewhere, attrs.get(LEARNS_FROM))
     set_aside = _set_aside(config.study_name, storage) if exists and config.fresh else None
     study = optuna.create_study(
         study_name=config.study_name,
@@ -100,14 +88,13 @@ def open_study(
     for name, value in (
         (SETTINGS, config.settings()),
         (DATA, data),
-        *([(LEARNS_FROM, earlier.settled)] if earlier else []),
         (CREATED_AT, time.time()),
         (ID, uuid.uuid4().hex),
     ):
         if name not in study.user_attrs:
             study.set_user_attr(name, value)
     attrs = study.user_attrs
-    return OpenStudy(study, attrs[ID], attrs[CREATED_AT], lease, set_aside, earlier)
+    return OpenStudy(study, attrs[ID], attrs[CREATED_AT], lease, set_aside)
 
 
 def find_study(name: str, paths: Paths, storage_url: str | None) -> OpenStudy:
@@ -129,10 +116,6 @@ def find_study(name: str, paths: Paths, storage_url: str | None) -> OpenStudy:
     study = optuna.load_study(study_name=name, storage=storage)
     attrs = study.user_attrs
     return OpenStudy(study, attrs[ID], attrs[CREATED_AT], Lease(study))
-
-
-def _attributes(name: str, storage: BaseStorage) -> dict[str, Any]:
-    return optuna.load_study(study_name=name, storage=storage).user_attrs
 
 
 def _storage(name: str, paths: Paths, url: str | None) -> BaseStorage:

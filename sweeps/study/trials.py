@@ -57,7 +57,7 @@ class Trials:
         self._data = data
         self._unshared = unshared
         self._space = config.search_space
-        self._kinds = Kinds(config, len(data.train.labels), study.earlier)
+        self._kinds = Kinds(config, len(data.train.labels))
         pruner = study.optuna.pruner
         self._pruner = pruner if isinstance(pruner, AllocatingPruner) else WholeTrials()
         study.optuna.sampler = self._kinds.sampler
