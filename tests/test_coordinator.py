@@ -20,7 +20,7 @@ from sweeps.engine.executors import WorkerLost
 from sweeps.engine.flights import TRIES
 from sweeps.engine.progress import Progress
 from sweeps.engine.workspace import Workspace
-from sweeps.search.sequences import is_enqueued
+from sweeps.search.optuna_private import is_enqueued
 from sweeps.settings.config import SweepConfig
 from sweeps.study.opening import OpenStudy, open_study
 from sweeps.study.trial import outcome_of

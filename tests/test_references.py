@@ -121,6 +121,21 @@ def test_what_a_module_imports_counts_as_far_as_it_is_not_installed(users: Path)
     assert digest_anew("my_net:make") != second
 
 
+def test_of_a_namespace_the_first_folder_that_has_a_module_counts(
+    users: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with Python's imports: the same folder again, or another behind it, changes nothing."""
+    for name in ("a", "b"):
+        (users / name / "shared_space").mkdir(parents=True)
+        (users / name / "shared_space" / "net.py").write_text(f"x = '{name}'\n")
+    monkeypatch.syspath_prepend(users / "a")
+    first = digest_anew("shared_space.net:x")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(users / "b")])
+    assert digest_anew("shared_space.net:x") == first
+    (users / "a" / "shared_space" / "net.py").write_text("x = 2\n")
+    assert digest_anew("shared_space.net:x") != first
+
+
 def test_in_one_process_the_digest_is_that_of_the_code_in_memory(users: Path) -> None:
     """Where work begins, both are brought up to date, with what the module imports."""
     (users / "edited_piece.py").write_text("from edited_helper import x\n")

@@ -20,7 +20,7 @@ from sweeps.engine.delivery import Delivery
 from sweeps.engine.progress import Progress
 from sweeps.engine.workspace import Workspace
 from sweeps.search.allocation.curves import EPOCHS, GRANTED
-from sweeps.search.sequences import is_enqueued
+from sweeps.search.optuna_private import is_enqueued
 from sweeps.settings.config import SweepConfig
 from sweeps.study.opening import OpenStudy, open_study
 from sweeps.study.trials import CLOSED_AT, Trials
@@ -94,6 +94,7 @@ class Done:
     """What a worker gives back: nothing to be said."""
 
     notes: tuple[str, ...] = ()
+    passed_again: int = 0
 
 
 class Watched(Said):

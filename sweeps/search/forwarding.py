@@ -12,7 +12,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from sweeps.search.allocation.points import Point
-from sweeps.search.sequences import is_enqueued
+from sweeps.search.optuna_private import is_enqueued
 
 
 class ForwardingSampler(BaseSampler):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable
 
 from optuna.samplers import BaseSampler
 from optuna.study import Study
@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from sweeps.search.allocation.curves import GRANTED
 from sweeps.search.forwarding import ForwardingSampler
+from sweeps.search.optuna_private import SeenStudy
 
 
 class SeeingSampler(ForwardingSampler):
@@ -34,25 +35,7 @@ class SeeingSampler(ForwardingSampler):
 
     def seen(self, study: Study) -> Study:
         """The study with other trials."""
-        return _SeenStudy(study, self._sees)
-
-
-class _SeenStudy(Study):
-    """A study in all but its trials."""
-
-    def __init__(self, study: Study, sees: Callable[[FrozenTrial], bool]) -> None:
-        vars(self).update(vars(study))
-        self._sees = sees
-
-    def _get_trials(
-        self,
-        deepcopy: bool = True,
-        states: Container[TrialState] | None = None,
-        use_cache: bool = False,
-    ) -> list[FrozenTrial]:
-        every = super()._get_trials(deepcopy, None, use_cache)
-        seen = filter(self._sees, map(_as_pruned, every))
-        return [it for it in seen if states is None or it.state in states]
+        return SeenStudy(study, lambda trials: filter(self._sees, map(_as_pruned, trials)))
 
 
 def _as_pruned(trial: FrozenTrial) -> FrozenTrial:

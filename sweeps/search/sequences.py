@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
-from optuna._transform import _SearchSpaceTransform
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
+from sweeps.search.optuna_private import is_enqueued
 from sweeps.search.repeatable import RepeatableSampler
 
 DIMENSIONS = 64
@@ -91,11 +96,7 @@ class SobolSampler(SettledSampler):
     ) -> Any:
         """The value at the parameter's coordinate of the trial's point."""
         at = self._point(trial.number)[len(trial.distributions) % DIMENSIONS]
-        if isinstance(param_distribution, CategoricalDistribution):
-            choices = param_distribution.choices
-            return choices[min(int(at * len(choices)), len(choices) - 1)]
-        one = _SearchSpaceTransform({param_name: param_distribution}, transform_0_1=True)
-        return one.untransform(np.array([at]))[param_name]
+        return _at(param_distribution, at)
 
     def _point(self, number: int) -> list[float]:
         """The point's coordinates, from 0 to 1."""
@@ -109,6 +110,18 @@ class SobolSampler(SettledSampler):
         return self._current[1]
 
 
-def is_enqueued(trial: FrozenTrial) -> bool:
-    """Whether somebody else chose what the trial is."""
-    return "fixed_params" in trial.system_attrs
+def _at(distribution: BaseDistribution, share: float) -> Any:
+    """The value that lies so far up a distribution, in [0, 1), each as likely as it is drawn."""
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[int(share * len(distribution.choices))]
+    assert isinstance(distribution, (FloatDistribution, IntDistribution))
+    low, high, step = distribution.low, distribution.high, distribution.step
+    if distribution.log:
+        edge = 0.5 if isinstance(distribution, IntDistribution) else 0.0
+        start, end = math.log(low - edge), math.log(high + edge)
+        value = min(max(math.exp(start + share * (end - start)), low), high)
+        return round(value) if edge else value
+    if step is None:
+        return low + share * (high - low)
+    count = round((high - low) / step) + 1  # Optuna makes `high` the last that can be
+    return low + int(share * count) * step

@@ -13,7 +13,7 @@ from optuna.trial import BaseTrial, FixedTrial, FrozenTrial, TrialState
 from sweeps.search.allocation.curves import EPOCHS, GRANTED
 from sweeps.search.allocation.grants import AllocatingPruner, Grant, WholeTrials
 from sweeps.search.names import COMPLETE_ONLY
-from sweeps.search.sequences import is_enqueued
+from sweeps.search.optuna_private import is_enqueued, take_up
 from sweeps.search.settling import LEAST_TRIALS, late_gain
 from sweeps.settings.config import SweepConfig
 from sweeps.study.kinds import Kinds, begun
@@ -136,8 +136,7 @@ class Trials:
         """Those that earlier starts began, in the order of their numbers."""
         for frozen in self._study.optuna.get_trials(deepcopy=False):
             if frozen.state == TrialState.RUNNING:
-                # Optuna gives back what was suggested before, and draws the rest as it would have
-                trial = self._begin(optuna.Trial(self._study.optuna, frozen._trial_id))
+                trial = self._begin(take_up(self._study.optuna, frozen))
                 trial.reported = last_reported(frozen)
                 yield trial
             elif frozen.state.is_finished():

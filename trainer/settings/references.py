@@ -101,7 +101,7 @@ def import_changed(references: Iterable[str]) -> None:
         if top in _digests:
             is_stale = _digest(top) != _digests.pop(top)
         else:
-            files = (path for files in followed.values() for path in files)
+            files = (path for files in followed.values() for path in files.values())
             is_stale = any(path.stat().st_mtime > _BEGAN for path in files)
         if is_stale:
             tops = {name for name, files in followed.items() if files}
@@ -125,15 +125,14 @@ def _digest(top: str) -> str:
     for name, files in sorted(followed.items()):
         if not files:
             total.update(f"{_version(name)}\0".encode())
-        for path in files:
-            where = path.relative_to(files[0].parent) if len(files) > 1 else path.name
+        for where, path in files.items():
             total.update(f"{name}\0{where}\0".encode() + path.read_bytes() + b"\0")
     return total.hexdigest()
 
 
-def _follow(top: str) -> dict[str, list[Path]]:
+def _follow(top: str) -> dict[str, dict[str, Path]]:
     """The Python files of this package and of each that it imports; none of an installed one."""
-    followed: dict[str, list[Path]] = {}
+    followed: dict[str, dict[str, Path]] = {}
     waiting = [top]
     while waiting:
         name = waiting.pop()
@@ -143,12 +142,15 @@ def _follow(top: str) -> dict[str, list[Path]]:
         if files is None:
             continue
         followed[name] = files
-        waiting += [it for path in files for it in _imports(path)]
+        waiting += [it for path in files.values() for it in _imports(path)]
     return followed
 
 
-def _local_files(top: str) -> list[Path] | None:
-    """All of a package, in order of their paths; none where installed; None: there is none."""
+def _local_files(top: str) -> dict[str, Path] | None:
+    """All Python files of a package by their place in it, in order of that.
+
+    None of an installed one; None where there is no such package.
+    """
     try:
         spec = importlib.util.find_spec(top)
     except ValueError:  # a module that was made by hand
@@ -158,9 +160,12 @@ def _local_files(top: str) -> list[Path] | None:
     roots = [Path(folder) for folder in spec.submodule_search_locations or []]
     origin = [Path(spec.origin)] if spec.origin and not roots else []
     if any(_INSTALLED & set(path.parts) for path in (*roots, *origin)):
-        return []
-    inside = (path for root in roots for path in sorted(root.rglob("*.py")))
-    return [*origin, *(path for path in inside if path.is_file())]  # an editor's lock is no file
+        return {}
+    files = {path.name: path for path in origin}
+    for root in reversed(roots):  # of a namespace's folders the first that has a module counts
+        inside = {str(path.relative_to(root)): path for path in root.rglob("*.py")}
+        files |= {name: path for name, path in inside.items() if path.is_file()}  # no editor's lock
+    return dict(sorted(files.items()))
 
 
 _INSTALLED = {"site-packages", "dist-packages"}

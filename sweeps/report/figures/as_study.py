@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from plotly.colors import sample_colorscale
 from sweeps.report.compare.scale import reach
 from sweeps.report.figures.figures import GOOD_TO_BAD, LINES, scale
 from sweeps.report.reading.frames import StudyFrames
+from sweeps.search.optuna_private import SeenStudy
 from trainer.metrics import OBJECTIVES
 from trainer.tracking.record import BEST
 
@@ -154,21 +155,8 @@ def _parallel(study: optuna.Study, complete: Sequence[FrozenTrial], objective: s
     return figure
 
 
-class _Study(optuna.Study):
-    """A study whose trials are not copied each time they are looked at, which Optuna does often."""
-
-    def _get_trials(
-        self,
-        deepcopy: bool = True,
-        states: Container[TrialState] | None = None,
-        use_cache: bool = False,
-    ) -> list[FrozenTrial]:
-        return super()._get_trials(False, states, use_cache)
-
-
 def _create(direction: StudyDirection) -> optuna.Study:
-    study = optuna.create_study(direction=direction)
-    return _Study(study.study_name, study._storage)
+    return SeenStudy(optuna.create_study(direction=direction))
 
 
 def _params(row: dict[Any, Any], distributions: dict[str, BaseDistribution]) -> dict[str, Any]:
