@@ -39,6 +39,7 @@ def script(tmp_path: Path, tracking_uri: str) -> Callable[..., tuple[int, str]]:
             [sys.executable, *(flags or [name])],
             cwd=tmp_path,
             env=environment,
+            input=text,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -132,6 +133,20 @@ def test_a_script_with_the_guard_sweeps(
         f"{GUARD}\n    print(sweep(config, progress=False).done)\n"
     )
     assert (status, printed) == (0, "True\n")
+
+
+def test_a_program_from_standard_input_sweeps(
+    script: Callable[..., tuple[int, str]], sample: Path
+) -> None:
+    """There is no file of it that worker processes could import, so they do not try."""
+    status, printed = script(
+        "from sweeps import SweepConfig, TrainConfig, sweep\n"
+        f"train = TrainConfig(dataset={str(sample)!r}, limit=20, epochs=1, device='cpu')\n"
+        "config = SweepConfig(train=train, trials=1, workers=1)\n"
+        "print(*sweep(config, progress=False).trials['state'])\n",
+        "-",
+    )
+    assert (status, printed) == (0, "complete\n")
 
 
 def test_a_module_imported_by_a_worker_cannot_sweep(
