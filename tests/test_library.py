@@ -6,13 +6,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from samples import npz
 
 import sweeps
 from sweeps import Places, SweepConfig, load_curves, load_trials, sweep
+from sweeps.report.reading.frames import load_study
+from trainer.errors import DataError
 from trainer.settings.config import TrainConfig
 
 ROOT = Path(__file__).parents[1]
@@ -105,6 +109,19 @@ def test_a_sweep_whose_time_is_up_says_so(
     assert not result.done
     assert result.best is None
     assert result.curves.empty
+
+
+def test_a_start_that_fails_before_it_has_a_trial_is_not_the_newest_study(
+    small: Callable[..., TrainConfig], places: Places, tmp_path: Path
+) -> None:
+    """Reports without a name go on to show the study before it."""
+    config = SweepConfig(train=small(limit=20, epochs=1), trials=1, executor="inline", study="s")
+    sweep(config, places, progress=False)
+    other = replace(config, train=replace(config.train, dataset=npz(tmp_path / "tiny.npz")))
+    for _ in range(2):
+        with pytest.raises(DataError, match="images of 32 x 32"):
+            sweep(replace(other, study="failed"), places, progress=False)
+    assert load_study(None, places.tracking_uri).name == "s"
 
 
 def test_a_script_without_the_guard_is_told_which_lines_to_write(
