@@ -10,6 +10,7 @@ import typer
 
 from sweeps.settings.config import ConfirmConfig, Places, SweepConfig
 from sweeps.space import SEARCHED
+from trainer.errors import ConfigError
 from trainer.settings import flags
 from trainer.settings.config import TrainConfig
 
@@ -25,13 +26,13 @@ def sweep(
     settings: flags.Settings = None,
     places: Places,
     confirm: Annotated[
-        int,
+        int | None,
         typer.Option(
             help="After the search, train the best K trials again from other seeds; with --compare "
             "the best K of each value, 3 by default.",
             metavar="K",
         ),
-    ] = 0,
+    ] = None,
     repeats: Annotated[flags.Given, flags.Flags(ConfirmConfig, only=["repeats"])],
     promote: Annotated[
         bool,
@@ -67,16 +68,7 @@ def sweep(
     train = TrainConfig().having(train_given | flags.parse_settings(settings or ()))
     config = SweepConfig(train=train, **given)
     check_sweep(config)
-    best = None
-    if confirm or config.compare:
-        best = ConfirmConfig(
-            study=config.study_name,
-            **({"top": confirm} if confirm else {}),
-            workers=config.workers,
-            executor=config.executor,
-            timeout=config.timeout,
-            **repeats,
-        )
+    best = _confirmation(config, confirm, repeats)
     console = open_console()
     if dry_run:
         console.print(estimate(config, places), highlight=False, soft_wrap=True)
@@ -93,6 +85,26 @@ def sweep(
     if not done:
         console.print("The time is up; the same command goes on from here.")
     return 0
+
+
+def _confirmation(
+    config: SweepConfig, top: int | None, repeats: flags.Given
+) -> ConfirmConfig | None:
+    """Which trials are trained again after the search; None: none are."""
+    if top is None and not config.compare:
+        if repeats:
+            raise ConfigError("--repeats must come with --confirm K or --compare NAME.")
+        return None
+    if top is not None and top < 1:
+        raise ConfigError(f"confirm must be a whole number of at least 1, but got {top}.")
+    return ConfirmConfig(
+        study=config.study_name,
+        **({} if top is None else {"top": top}),
+        workers=config.workers,
+        executor=config.executor,
+        timeout=config.timeout,
+        **repeats,
+    )
 
 
 def _promoted(study: str, places: Places) -> list[str]:

@@ -51,6 +51,18 @@ def held() -> Iterator[tuple[FakeTracker, Delivery]]:
     delivery.drain(60)
 
 
+def test_a_record_that_is_held_goes_before_the_next_one() -> None:
+    """And nowhere where none follows."""
+    tracker = FakeTracker()
+    delivery = Delivery(tracker)
+    delivery.hold(record("parent"))
+    assert not delivery.is_used
+    delivery.put(record("child"))
+    delivery.hold(record("nobody's"))
+    assert delivery.drain(60) == 0
+    assert [item.id for item in tracker.sent] == ["parent", "child"]
+
+
 def test_all_is_delivered_in_the_order_it_came() -> None:
     """Nothing is left behind, and parents stay before their children."""
     tracker = FakeTracker()

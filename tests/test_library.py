@@ -6,13 +6,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from samples import npz
 
 import sweeps
 from sweeps import Places, SweepConfig, load_curves, load_trials, sweep
+from sweeps.report.reading.frames import load_study
+from trainer.errors import DataError
 from trainer.settings.config import TrainConfig
 
 ROOT = Path(__file__).parents[1]
@@ -39,6 +43,7 @@ def script(tmp_path: Path, tracking_uri: str) -> Callable[..., tuple[int, str]]:
             [sys.executable, *(flags or [name])],
             cwd=tmp_path,
             env=environment,
+            input=text,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -106,6 +111,19 @@ def test_a_sweep_whose_time_is_up_says_so(
     assert result.curves.empty
 
 
+def test_a_start_that_fails_before_it_has_a_trial_is_not_the_newest_study(
+    small: Callable[..., TrainConfig], places: Places, tmp_path: Path
+) -> None:
+    """Reports without a name go on to show the study before it."""
+    config = SweepConfig(train=small(limit=20, epochs=1), trials=1, executor="inline", study="s")
+    sweep(config, places, progress=False)
+    other = replace(config, train=replace(config.train, dataset=npz(tmp_path / "tiny.npz")))
+    for _ in range(2):
+        with pytest.raises(DataError, match="images of 32 x 32"):
+            sweep(replace(other, study="failed"), places, progress=False)
+    assert load_study(None, places.tracking_uri).name == "s"
+
+
 def test_a_script_without_the_guard_is_told_which_lines_to_write(
     script: Callable[..., tuple[int, str]],
 ) -> None:
@@ -132,6 +150,20 @@ def test_a_script_with_the_guard_sweeps(
         f"{GUARD}\n    print(sweep(config, progress=False).done)\n"
     )
     assert (status, printed) == (0, "True\n")
+
+
+def test_a_program_from_standard_input_sweeps(
+    script: Callable[..., tuple[int, str]], sample: Path
+) -> None:
+    """There is no file of it that worker processes could import, so they do not try."""
+    status, printed = script(
+        "from sweeps import SweepConfig, TrainConfig, sweep\n"
+        f"train = TrainConfig(dataset={str(sample)!r}, limit=20, epochs=1, device='cpu')\n"
+        "config = SweepConfig(train=train, trials=1, workers=1)\n"
+        "print(*sweep(config, progress=False).trials['state'])\n",
+        "-",
+    )
+    assert (status, printed) == (0, "complete\n")
 
 
 def test_a_module_imported_by_a_worker_cannot_sweep(

@@ -93,8 +93,8 @@ def test_options_say_where_things_lie(
 def test_a_diverged_run_is_told_as_such(
     short: list[str], tracking_uri: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It did what it was asked to, so the command is done; no best epoch is named."""
-    assert main([*short, "--lr", "1e6", "--batch-size", "5"]) == 0
+    """Status 1, so that a script sees it; no best epoch is named."""
+    assert main([*short, "--lr", "1e6", "--batch-size", "5"]) == 1
     printed = capsys.readouterr().out
     assert "diverged in epoch 1: try a smaller --lr than 1e+06\n" in printed
     assert "best" not in printed
@@ -129,6 +129,7 @@ def test_an_interrupted_run_is_told_as_such_and_the_same_command_goes_on(
     ("words", "message"),
     [
         (["--optimizer", "adm"], "Unknown optimizer 'adm'; did you mean 'Adam'? Choices: "),
+        (["--set", "learning_rate=1"], "Unknown argument of SGD 'learning_rate'; did you mean 'lr'"),
         (["--set", "momentum"], "--set must be NAME=VALUE, but got 'momentum'."),
         (["--gamma", "1.5"], "gamma must be in (0, 1], but got 1.5."),
         (["--preset", "tutoral"], "Unknown preset 'tutoral'; did you mean 'tutorial'? Choices: "),

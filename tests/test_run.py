@@ -16,6 +16,7 @@ from processes import Ended, finish, start, sweep
 from servers import answer, free_port
 
 from sweeps.report.reading.frames import load_study
+from sweeps.run import main
 from trainer.stages.killpoints import KILL_POINTS, VARIABLE
 from trainer.tracking.connection import connect, search_runs
 
@@ -102,6 +103,22 @@ def undisturbed(
 def expected(undisturbed: tuple[Path, Ended]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The table of the undisturbed sweep."""
     return table(undisturbed[0])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--confirm", "0"], "confirm must be a whole number of at least 1, but got 0."),
+        (["--repeats", "3"], "--repeats must come with --confirm K or --compare NAME."),
+        (["--study", ""], "study must be 1 to 100 letters, digits and any of . _ - "),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In one line, before anything is opened."""
+    assert main(["--dry-run", *words]) == 1
+    assert capsys.readouterr().err.startswith(f"error: {message}")
 
 
 def test_a_sweep_leaves_every_trial_whole(

@@ -115,6 +115,16 @@ def test_a_study_is_let_go_however_a_start_ends(paths: Paths) -> None:
     assert opened.optuna.user_attrs[LEASE] is None
 
 
+def test_optuna_knows_the_objectives_by_name(paths: Paths) -> None:
+    """Its dashboard and plots show them; a study that had none gets them with its next start."""
+    two = SweepConfig(objective="val_accuracy", second="seconds")
+    assert open_study(two, paths).optuna.metric_names == ["val_accuracy", "seconds"]
+    study = open_study(SweepConfig(), paths).optuna
+    assert study.metric_names == ["val_loss"]
+    study._storage.set_study_system_attr(study._study_id, "study:metric_names", None)
+    assert open_study(SweepConfig(), paths).optuna.metric_names == ["val_loss"]
+
+
 def test_a_study_of_before_the_search_had_a_seed_is_another_one(paths: Paths) -> None:
     """It was searched from the seed of its weights; going on would mix two searches."""
     opened = open_study(SweepConfig(study="mine"), paths)
@@ -139,6 +149,7 @@ def test_fresh_sets_a_study_aside_with_all_its_trials(storage: str | None, paths
     assert old_id == old.id
     aside = optuna.load_study(study_name=name, storage=new.optuna._storage)
     assert [trial.value for trial in aside.get_trials()] == [1.0]
+    assert aside.user_attrs[LEASE] is None  # nobody holds it
 
 
 def test_fresh_without_an_old_study_is_nothing_special(paths: Paths) -> None:

@@ -49,6 +49,7 @@ from trainer.settings.config import TrainConfig
         ),
         ({"pruner": "none", "pruner_args": {"x": 1}}, ["none takes no arguments", "'x'"]),
         ({"executor": "locl"}, ["executor", "'local'"]),
+        ({"study": ""}, ["study", "''", "letters"]),
         ({"study": "a/b"}, ["study", "'a/b'", "letters"]),
         ({"second": "second"}, ["second objective", "'seconds'"]),
         ({"second": "val_loss"}, ["second objective", "'val_loss'", "running_loss"]),

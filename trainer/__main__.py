@@ -59,7 +59,10 @@ def train(
     checkpoints: Annotated[str, typer.Option(help=CHECKPOINTS_HELP)] = "best,last",
     places: Places,
 ) -> int:
-    """Train one run, a line an epoch, and log it to MLflow. What was trained before is reused."""
+    """Train one run, a line an epoch, and log it to MLflow. What was trained before is reused.
+
+    A run that diverges ends with status 1.
+    """
     from dataclasses import replace
 
     from trainer.data import prepare
@@ -110,12 +113,14 @@ def train(
         raise
     if record.state == DIVERGED:
         print(f"diverged in epoch {len(record.results)}: try a smaller --lr than {config.lr:g}")
+        status = 1
     else:
         top = best(record.results, VAL_LOSS)
+        status = 0
         print(f"best: val_loss {top.val_loss:.4f} after epoch {top.epoch}")
     print(f"epochs: {len(record.results)}, of them reused: {record.reused_epochs}")
     print(f"MLflow run {tracker.run_id(record.id)} in experiment 'trainer'; to see it: mlflow ui")
-    return 0
+    return status
 
 
 def _verify(logged: Logged, folder: Path) -> int:

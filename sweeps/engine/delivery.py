@@ -20,24 +20,37 @@ class Delivery:
 
     Args:
         tracker: used by one thread at a time.
+
+    Attributes:
+        problem: why the tracker does not take what it is sent; "" where it does.
+        is_used: whether anything was put.
     """
 
     def __init__(self, tracker: Tracker) -> None:
         self._tracker = tracker
         self._waiting: OrderedDict[str, RunRecord] = OrderedDict()
         self._sending: RunRecord | None = None
+        self._held: RunRecord | None = None
         self._changed = threading.Condition()
         self._tracker_free = threading.Lock()
         self._stopped = False
         self.problem = ""
+        self.is_used = False
         self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
         self._thread.start()
 
     def put(self, record: RunRecord) -> None:
         """Deliver this record in place of any earlier one of its run."""
         with self._changed:
-            self._waiting[record.id] = record
+            for item in filter(None, (self._held, record)):
+                self._waiting[item.id] = item
+            self._held, self.is_used = None, True
             self._changed.notify_all()
+
+    def hold(self, record: RunRecord) -> None:
+        """Deliver this record just before the next one that is put; never where none is."""
+        with self._changed:
+            self._held = record
 
     def is_whole(self, record: RunRecord) -> bool:
         """Whether the tracker already shows the record to its end."""

@@ -6,12 +6,14 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import pebble
@@ -71,6 +73,7 @@ class LocalExecutor:
     def __init__(self, slots: int, gpus: Sequence[str] = ()) -> None:
         self.slots = slots
         self._gpus = [gpus[slot % len(gpus)] for slot in range(slots)] if gpus else []
+        _forget_missing_script()
         with _interrupts_held():
             self._pool = self._new_pool()
 
@@ -101,6 +104,14 @@ class LocalExecutor:
         )
         assert pool.active  # asking starts it
         return pool
+
+
+def _forget_missing_script() -> None:
+    """Of a program from standard input there is no file, which each worker would yet import."""
+    main = sys.modules["__main__"]
+    script = getattr(main, "__file__", None)
+    if script and not Path(script).exists():
+        del main.__file__
 
 
 def _settle(outer: Future[Any], inner: Future[Any]) -> None:

@@ -81,7 +81,8 @@ def drive(
         coordinator: that has not worked yet.
         work: its executor is stopped at the end, and its delivery drained.
         view: is told what keeps the user waiting.
-        parent: makes the record of the study's own run in a state, where that is to be delivered.
+        parent: makes the record of the study's own run in a state, where that is to be delivered;
+            it is not where the start fails before it has a trial, as MLflow needs no empty study.
 
     Returns:
         False where its time was up before it had all its trials.
@@ -95,7 +96,7 @@ def drive(
     with interrupts.held():
         try:
             if coordinator.resume() and parent is not None:
-                delivery.put(parent(RUNNING))
+                delivery.hold(parent(RUNNING))
             state = COMPLETE if coordinator.run() else INTERRUPTED
         except BaseException as error:
             state = FAILED if isinstance(error, Exception) else INTERRUPTED
@@ -104,7 +105,7 @@ def drive(
             work.executor.stop()
             for record in coordinator.interrupted():
                 delivery.put(record)
-            if parent is not None:
+            if parent is not None and (delivery.is_used or state != FAILED):
                 delivery.put(parent(state))
             if delivery.problem:
                 view.say(f"MLflow does not take what it is sent, waiting: {delivery.problem}")

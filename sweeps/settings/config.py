@@ -53,7 +53,7 @@ def parse_workers(text: str) -> int:
 
 
 def _is_file_name(name: str, got: Any) -> Any:
-    if got and not re.fullmatch(r"[\w.\-]{1,100}", got):
+    if not isinstance(got, str) or not re.fullmatch(r"[\w.\-]{1,100}", got):
         raise ConfigError(
             f"{name} must be 1 to 100 letters, digits and any of . _ - (it names a file), but got "
             f"{got!r}."
@@ -124,7 +124,9 @@ class SweepConfig(Execution):
     trials: int = setting(
         50, "Target number of trials of the study, whatever their outcome.", whole(1)
     )
-    study: str = setting("", "Name of the study.", _is_file_name, shown="made from the settings")
+    study: str | None = setting(
+        None, "Name of the study.", _is_file_name, metavar="NAME", shown="made from the settings"
+    )
     space: str = setting(
         "",
         "What is searched: a PATH.toml or package.module:function; see sweeps.space.",

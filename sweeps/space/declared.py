@@ -14,7 +14,7 @@ from sweeps.space.parameter import Parameter
 from sweeps.space.space import FIELDS
 from sweeps.space.values import shown
 from trainer.errors import ConfigError, unknown
-from trainer.settings.config import TrainConfig
+from trainer.settings.config import NICKNAMES, TrainConfig
 from trainer.training.check import check_train
 
 MOST_POINTS = 100_000
@@ -123,7 +123,8 @@ class DeclaredSpace:
         """Optuna's parameters for values as people write them; not all names need be given."""
         for name in values:
             if name not in self._entries.names:
-                raise ConfigError(unknown("name in the space", name, self._entries.names))
+                names = self._entries.names
+                raise ConfigError(unknown("name in the space", name, names, also=NICKNAMES))
         known: dict[str, Any] = {}
         params = {}
         left: set[str] = set()  # not given: what depends on them cannot be told

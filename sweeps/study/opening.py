@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import optuna
+from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage
 
 from sweeps.errors import StudyMismatch, SweepError, UnknownStudy
@@ -84,6 +86,7 @@ def open_study(
     )
     _check_settings(study, config, data)
     lease = Lease(study)
+    _name_objectives(study, config.objectives)
     # one by one, each only where it is missing: a start that died in between is made whole here
     for name, value in (
         (SETTINGS, config.settings()),
@@ -142,10 +145,18 @@ def _check_settings(study: optuna.Study, config: SweepConfig, data: str) -> None
     )
 
 
+def _name_objectives(study: optuna.Study, names: Sequence[str]) -> None:
+    """Let Optuna's dashboard and plots show the objectives by their names."""
+    if study.metric_names is None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            study.set_metric_names(list(names))
+
+
 def _set_aside(name: str, storage: BaseStorage) -> tuple[str, str]:
     """Give the study of this name another name; that name, and the study's id."""
     old = optuna.load_study(study_name=name, storage=storage)
-    Lease(old)  # refuses while another process runs it
+    Lease(old).release()  # refuses while another process runs it; the copy is nobody's
     study_id = old.user_attrs.get(ID, "")
     aside = f"{name}~{time.strftime('%Y%m%d-%H%M%S')}"
     optuna.copy_study(

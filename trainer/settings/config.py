@@ -19,6 +19,9 @@ AUGMENTATIONS = ("crop", "flip")
 INTERVALS = ("epoch", "batch")
 DEVICES = ("auto", "cpu", "cuda")
 
+NICKNAMES = {"learning_rate": "lr"}
+"""What some fields are known as elsewhere, so that an unknown name leads to them."""
+
 _OWNERS = ("optimizer", "scheduler", "model")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from trainer.errors import ConfigError, unknown
+from trainer.settings.config import NICKNAMES
 from trainer.settings.references import find, is_reference
 
 
@@ -44,7 +45,7 @@ def check_optimizer(name: str, args: Mapping[str, Any], *, dense: bool = True) -
         raise ConfigError(f"An optimizer must take lr, but {name} takes {', '.join(parameters)}.")
     for arg in args:
         if arg not in known and not takes_any:
-            raise ConfigError(unknown(f"argument of {name}", arg, known))
+            raise ConfigError(unknown(f"argument of {name}", arg, known, also=NICKNAMES))
     try:
         _frozen(args)  # keys and config.json have them as JSON
     except TypeError as error:
