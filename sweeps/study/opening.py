@@ -7,6 +7,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
@@ -76,7 +77,8 @@ def open_study(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = _storage(config.study_name, paths, storage_url)
     exists = config.study_name in optuna.get_all_study_names(storage=storage)
-    set_aside = _set_aside(config.study_name, storage) if exists and config.fresh else None
+    lock = _lock(config.study_name, paths, storage_url)
+    set_aside = _set_aside(config.study_name, storage, lock) if exists and config.fresh else None
     study = optuna.create_study(
         study_name=config.study_name,
         storage=storage,
@@ -85,7 +87,7 @@ def open_study(
         load_if_exists=True,
     )
     _check_settings(study, config, data)
-    lease = Lease(study)
+    lease = Lease(study, lock)
     _name_objectives(study, config.objectives)
     # one by one, each only where it is missing: a start that died in between is made whole here
     for name, value in (
@@ -118,7 +120,14 @@ def find_study(name: str, paths: Paths, storage_url: str | None) -> OpenStudy:
         )
     study = optuna.load_study(study_name=name, storage=storage)
     attrs = study.user_attrs
-    return OpenStudy(study, attrs[ID], attrs[CREATED_AT], Lease(study))
+    return OpenStudy(
+        study, attrs[ID], attrs[CREATED_AT], Lease(study, _lock(name, paths, storage_url))
+    )
+
+
+def _lock(name: str, paths: Paths, url: str | None) -> Path | None:
+    """The file by which one process at a time takes the lease."""
+    return None if url else paths.journal(name).with_suffix(".lease")
 
 
 def _storage(name: str, paths: Paths, url: str | None) -> BaseStorage:
@@ -153,10 +162,10 @@ def _name_objectives(study: optuna.Study, names: Sequence[str]) -> None:
             study.set_metric_names(list(names))
 
 
-def _set_aside(name: str, storage: BaseStorage) -> tuple[str, str]:
+def _set_aside(name: str, storage: BaseStorage, lock: Path | None) -> tuple[str, str]:
     """Give the study of this name another name; that name, and the study's id."""
     old = optuna.load_study(study_name=name, storage=storage)
-    Lease(old).release()  # refuses while another process runs it; the copy is nobody's
+    Lease(old, lock).release()  # refuses while another process runs it; the copy is nobody's
     study_id = old.user_attrs.get(ID, "")
     aside = f"{name}~{time.strftime('%Y%m%d-%H%M%S')}"
     optuna.copy_study(
