@@ -2,10 +2,12 @@
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from sweeps.engine.delivery import Delivery
+from trainer.errors import LostState
 from trainer.tracking.record import Checkpoint, RunRecord
 
 
@@ -93,8 +95,44 @@ def test_what_is_refused_is_sent_again() -> None:
     delivery.put(record("a"))
     delivery.put(record("b"))
     assert delivery.drain(60) == 0
-    assert tracker.sent == [record("a"), record("b")]
+    assert tracker.sent == [record("b"), record("a")]
     assert delivery.problem == ""
+
+
+class Refusing(FakeTracker):
+    """Never takes some records."""
+
+    def __init__(self, ids: str, error: Exception) -> None:
+        super().__init__()
+        self.ids, self.error = ids, error
+
+    def sync(self, record: RunRecord) -> None:
+        """Take the record, or not."""
+        if record.id in self.ids:
+            raise self.error
+        super().sync(record)
+
+
+def test_a_record_that_is_never_taken_keeps_only_those_below_it() -> None:
+    """All others are delivered, and its reason stays to be read."""
+    tracker = Refusing("a", ConnectionError("deleted"))
+    delivery = Delivery(tracker)
+    child = replace(record("child"), parent="a")
+    for item in (record("a"), child, record("b"), record("c")):
+        delivery.put(item)
+    assert delivery.drain(0.5) == 2
+    assert tracker.sent == [record("b"), record("c")]
+    assert delivery.problem == "ConnectionError: deleted"
+
+
+def test_a_checkpoint_whose_state_is_lost_is_left_at_once() -> None:
+    """Nobody waits for what only training brings back; a new record of the run is sent."""
+    tracker = Refusing("a", LostState("The state of epoch 3 is no longer stored."))
+    delivery = Delivery(tracker)
+    delivery.put(record("a"))
+    delivery.put(record("b"))
+    assert delivery.drain(600) == 1
+    assert delivery.problem == "LostState: The state of epoch 3 is no longer stored."
 
 
 def test_a_drain_whose_time_is_up_says_how_many_are_left() -> None:

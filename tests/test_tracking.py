@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from mlflow.exceptions import MlflowException
 from samples import result
 
 from trainer.errors import TrackingError
@@ -292,6 +293,40 @@ def test_wherever_a_delivery_is_cut_off_the_next_completes_it(
         again.client.delete_run(again.run_id("run"))
         calls += 1
     assert calls > 6
+
+
+def test_a_run_that_was_deleted_while_it_went_on_is_made_anew(make_tracker: MakeTracker) -> None:
+    """With all it had; other runs of its group are not read again for it."""
+    tracker = make_tracker()
+    tracker.sync(running(result(1)))
+    tracker.client.delete_run(tracker.run_id("run"))
+    whole = ended(COMPLETE, result(1), result(2))
+    with pytest.raises(MlflowException):
+        tracker.sync(whole)
+    tracker.sync(whole)
+    got = seen(tracker)
+    assert tracker.is_whole(whole)
+    tracker.client.delete_run(tracker.run_id("run"))
+    reference = make_tracker()
+    reference.sync(whole)
+    assert got == seen(reference)
+
+
+def test_runs_go_below_a_parent_that_was_deleted_and_made_anew(make_tracker: MakeTracker) -> None:
+    """The next start finds those that ended before not whole."""
+    tracker = make_tracker()
+    parent = running(id="study", params={})
+    child = ended(COMPLETE, result(1), parent="study")
+    for record in (parent, child):
+        tracker.sync(record)
+    tracker.client.delete_run(tracker.run_id("study"))
+    again = make_tracker()
+    again.sync(parent)
+    assert not again.is_whole(child)
+    again.sync(child)
+    assert again.is_whole(child)
+    tags = again.client.get_run(again.run_id("run")).data.tags
+    assert tags["mlflow.parentRunId"] == again.run_id("study")
 
 
 def test_a_long_run_is_delivered_in_one_go(make_tracker: MakeTracker) -> None:

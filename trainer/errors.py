@@ -26,6 +26,10 @@ class TrackingError(TrainerError):
     """An MLflow store that cannot take or give what it is asked for."""
 
 
+class LostState(TrackingError):
+    """A checkpoint whose state is no longer stored; training its epoch again brings it back."""
+
+
 class PlatformMismatch(TrainerError):
     """This machine would give other numbers than the one that asked for a stage."""
 

@@ -6,17 +6,20 @@ import threading
 import time
 from collections import OrderedDict
 
+from trainer.errors import LostState
 from trainer.tracking.record import RunRecord
 from trainer.tracking.tracker import Tracker
 
-_RETRY_SECONDS = 2.0
+_RETRY_SECONDS = 2.0  # before a record is sent again
+_FIRST_PAUSE_SECONDS = 0.05  # after a failure; longer after each further one
 
 
 class Delivery:
     """Delivers the latest record of each run, in the order in which the runs first came.
 
-    What the tracker refuses is tried again until it is taken or the drain's time is up; a later
-    start delivers what is then still missing.
+    What the tracker refuses is tried again, after all others, until it is taken or the drain's time
+    is up; only runs below one that is refused wait for it. A checkpoint whose state is no longer
+    stored is left for a later start, which trains it again and delivers whatever is still missing.
 
     Args:
         tracker: used by one thread at a time.
@@ -29,6 +32,9 @@ class Delivery:
     def __init__(self, tracker: Tracker) -> None:
         self._tracker = tracker
         self._waiting: OrderedDict[str, RunRecord] = OrderedDict()
+        self._due: dict[str, float] = {}  # of those that were refused: not before
+        self._left: set[str] = set()  # for a later start
+        self._failures = 0  # since the last success
         self._sending: RunRecord | None = None
         self._held: RunRecord | None = None
         self._changed = threading.Condition()
@@ -44,6 +50,7 @@ class Delivery:
         with self._changed:
             for item in filter(None, (self._held, record)):
                 self._waiting[item.id] = item
+                self._left.discard(item.id)
             self._held, self.is_used = None, True
             self._changed.notify_all()
 
@@ -72,31 +79,49 @@ class Delivery:
                     break
             self._stopped = True
             self._changed.notify_all()
-            return len(self._waiting) + (self._sending is not None)
+            return len(self._waiting) + len(self._left) + (self._sending is not None)
 
     def _run(self) -> None:
         while (record := self._next()) is not None:
+            problem, is_lost = "", False
             try:
                 with self._tracker_free:
                     self._tracker.sync(record)
-                problem = ""
             except Exception as error:  # MLflow's, a database's, a network's: all may pass
                 problem = f"{type(error).__name__}: {error}".splitlines()[0]
+                is_lost = isinstance(error, LostState)
             with self._changed:
                 self._sending = None
-                self.problem = problem
-                if problem:
-                    self._waiting.setdefault(record.id, record)
-                    self._waiting.move_to_end(record.id, last=False)
+                self._settle(record, problem, is_lost)
                 self._changed.notify_all()
-                if problem and not self._stopped:
-                    self._changed.wait_for(lambda: self._stopped, _RETRY_SECONDS)
+
+    def _settle(self, record: RunRecord, problem: str, is_lost: bool) -> None:
+        self._due.pop(record.id, None)
+        if not problem:
+            self._failures = 0
+            if not self._due and not self._left:
+                self.problem = ""
+            return
+        self.problem = problem
+        if is_lost:
+            self._left.add(record.id)
+            return
+        self._failures += 1
+        self._waiting.setdefault(record.id, record)
+        self._waiting.move_to_end(record.id)
+        self._due[record.id] = time.monotonic() + _RETRY_SECONDS
+        pause = min(_RETRY_SECONDS, _FIRST_PAUSE_SECONDS * 2**self._failures)
+        self._changed.wait_for(lambda: self._stopped, pause)
 
     def _next(self) -> RunRecord | None:
         """Wait for something to send; None when there is to be no more."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._stopped)
-            if self._stopped:
-                return None
-            _, self._sending = self._waiting.popitem(last=False)
-            return self._sending
+            while not self._stopped:
+                now = time.monotonic()
+                for id, record in self._waiting.items():
+                    if self._due.get(id, 0.0) <= now and record.parent not in self._waiting:
+                        self._sending = self._waiting.pop(id)
+                        return self._sending
+                due = [self._due[id] for id in self._waiting if id in self._due]
+                self._changed.wait(max(0.0, min(due) - now) if due else None)
+            return None

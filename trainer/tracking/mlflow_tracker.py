@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer.errors import TrackingError
+from trainer.errors import LostState, TrackingError
 from trainer.stages.killpoints import passing
 from trainer.tracking.connection import connect, open_experiment, search_runs, without_password
 from trainer.tracking.git import source_tags
@@ -100,7 +100,8 @@ class MlflowTracker:
             ) from error
         self._store = store
         self._sent: dict[str, _Sent] = {}
-        self._groups: set[str] = set()
+        self._groups: set[str] = set()  # that were read
+        self._unsure: set[str] = set()  # records of which an unknown part was taken
         self._source_tags = source_tags()
 
     def run_id(self, record_id: str) -> str:
@@ -118,11 +119,12 @@ class MlflowTracker:
             and sent is not None
             and sent.status == STATUS[record.state]
             and sent.tags.items() >= {**record.tags, STATE_TAG: record.state}.items()
+            and self._is_below_its_parent(sent, record)
         )
 
     def rename_study(self, group: str, name: str) -> None:
         """Show all runs of a group under another study's name."""
-        for run in self._runs_of(group):
+        for run in self._runs_with(GROUP_TAG, group):
             self.client.set_tag(run.info.run_id, STUDY_TAG, name)
 
     def sync(self, record: RunRecord) -> None:
@@ -140,7 +142,8 @@ class MlflowTracker:
         try:
             self._send(record)
         except BaseException:
-            self._groups.discard(record.group)  # what of it MLflow took has to be read again
+            self._sent.pop(record.id, None)  # what of it MLflow took has to be read again
+            self._unsure.add(record.id)
             raise
 
     def _send(self, record: RunRecord) -> None:
@@ -152,7 +155,7 @@ class MlflowTracker:
         self._send_epochs(sent, record)
         if record.ended_at is not None:
             self._send_end(sent, record)
-        self._send_tags(sent, _tags(record))
+        self._send_tags(sent, _tags(record) | self._parent_tag(record))
         if record.ended_at is not None:
             end_time = _milliseconds(record.ended_at)
             self.client.set_terminated(sent.run_id, STATUS[record.state], end_time)
@@ -162,21 +165,25 @@ class MlflowTracker:
     def _find(self, record: RunRecord) -> _Sent | None:
         """What is known of the run; the first question about a group reads all its runs."""
         if record.group not in self._groups:
-            for run in self._runs_of(record.group):
-                self._sent[run.data.tags[RUN_TAG]] = _Sent(
-                    run.info.run_id, run.info.status, dict(run.data.params), dict(run.data.tags)
-                )
+            self._read(GROUP_TAG, record.group)
             self._groups.add(record.group)
+        elif record.id in self._unsure:
+            self._read(RUN_TAG, record.id)
+        self._unsure.discard(record.id)
         return self._sent.get(record.id)
 
-    def _runs_of(self, group: str) -> list[Any]:
-        query = f"tags.`{GROUP_TAG}` = '{group}'"
-        return list(search_runs(self.client, self.experiment_id, query))
+    def _read(self, tag: str, text: str) -> None:
+        for run in self._runs_with(tag, text):
+            self._sent[run.data.tags[RUN_TAG]] = _Sent(
+                run.info.run_id, run.info.status, dict(run.data.params), dict(run.data.tags)
+            )
+
+    def _runs_with(self, tag: str, text: str) -> list[Any]:
+        return list(search_runs(self.client, self.experiment_id, f"tags.`{tag}` = '{text}'"))
 
     def _create(self, record: RunRecord) -> _Sent:
         tags = {RUN_TAG: record.id, GROUP_TAG: record.group, **self._source_tags}
-        if record.parent is not None:
-            tags[_PARENT_TAG] = self._sent[record.parent].run_id
+        tags |= self._parent_tag(record)
         run = self.client.create_run(
             self.experiment_id,
             start_time=_milliseconds(record.started_at),
@@ -187,6 +194,15 @@ class MlflowTracker:
         self._sent[record.id] = sent
         passing("run-created")
         return sent
+
+    def _parent_tag(self, record: RunRecord) -> dict[str, str]:
+        """By which MLflow shows a run below its parent."""
+        return {} if record.parent is None else {_PARENT_TAG: self._sent[record.parent].run_id}
+
+    def _is_below_its_parent(self, sent: _Sent, record: RunRecord) -> bool:
+        """Whether it is shown there; one whose parent was deleted and made anew is not."""
+        parent = self._sent.get(record.parent or "")
+        return parent is None or sent.tags.get(_PARENT_TAG) == parent.run_id
 
     def _send_start(self, sent: _Sent, record: RunRecord) -> None:
         from mlflow.entities import Param
@@ -238,7 +254,7 @@ class MlflowTracker:
 
         state = self._store.state(checkpoint.key)
         if state is None:
-            raise TrackingError(f"The state of epoch {checkpoint.epoch} is no longer stored.")
+            raise LostState(f"The state of epoch {checkpoint.epoch} is no longer stored.")
         content = state["model"] if checkpoint.weights_only else state | {"epoch": checkpoint.epoch}
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, Path(path).name)
