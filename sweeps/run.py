@@ -103,6 +103,7 @@ def _confirmation(
         workers=config.workers,
         executor=config.executor,
         timeout=config.timeout,
+        epoch_timeout=config.epoch_timeout,
         **repeats,
     )
 

@@ -20,6 +20,7 @@ from sweeps.engine.executors import WorkerLost
 from sweeps.engine.flights import TRIES
 from sweeps.engine.progress import Progress
 from sweeps.engine.workspace import Workspace
+from sweeps.errors import SweepError
 from sweeps.search.optuna_private import is_enqueued
 from sweeps.settings.config import SweepConfig
 from sweeps.study.opening import OpenStudy, open_study
@@ -170,6 +171,26 @@ def test_a_stage_whose_worker_died_is_trained_again(bench: Callable[..., Bench])
     assert done
     assert all(trial.state != TrialState.FAIL for trial in made.trials())
     assert sum("trained again" in line for line in shown.lines) == TRIES - 1
+
+
+def test_a_pool_that_broke_is_no_fault_of_the_stages_in_it(bench: Callable[..., Bench]) -> None:
+    """However often that was; only the death of its own worker counts against a stage."""
+    made = bench(trials=2)
+    broke = times(TRIES + 2, WorkerLost("broke", is_own=False))
+    assert made.run(FaultyExecutor(fault=broke))[0]
+    assert all(trial.state != TrialState.FAIL for trial in made.trials())
+
+
+def test_where_no_worker_lives_the_sweep_ends_before_it_is_used_up(
+    bench: Callable[..., Bench],
+) -> None:
+    """The fault is the machine's, not that of all trials; the same command goes on."""
+    made = bench(trials=12)
+    with pytest.raises(SweepError, match="died one after another"):
+        made.run(FaultyExecutor(slots=4, fault=lambda config, epoch: WorkerLost("no GPU")))
+    failed = [trial for trial in made.trials() if trial.state == TrialState.FAIL]
+    assert len(failed) < len(made.trials())
+    assert made.run(FaultyExecutor())[0]
 
 
 def test_a_stage_that_kills_its_workers_fails_its_trial_and_no_other(

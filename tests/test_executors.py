@@ -5,13 +5,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
-from sweeps.engine.executors import Executor, InlineExecutor, LocalExecutor, WorkerLost
+from sweeps.engine.executors import (
+    Executor,
+    InlineExecutor,
+    LocalExecutor,
+    TaskFailed,
+    WorkerLost,
+    reason_of,
+)
+from trainer.errors import ConfigError
 
 WAIT = 60
 
@@ -69,10 +77,100 @@ def test_a_future_gives_what_the_function_returned(executor: Executor) -> None:
     assert executor.submit(divmod, 7, 3).result(WAIT) == (2, 1)
 
 
-def test_a_future_raises_what_the_function_raised(executor: Executor) -> None:
-    """What the function raised comes out of the future, with its text."""
-    with pytest.raises(ValueError, match="of all things"):
+def test_a_future_tells_why_the_function_failed(executor: Executor) -> None:
+    """With the traceback, to the line that raised; our own errors stay what they are."""
+    with pytest.raises((ValueError, TaskFailed)) as caught:
         executor.submit(refuse, "of all things").result(WAIT)
+    reason = reason_of(caught.value)
+    assert reason.strip().endswith("ValueError: of all things")
+    assert "raise ValueError(word)" in reason
+    with pytest.raises(ConfigError, match=r"^lr must be above 0"):
+        executor.submit(misconfigure).result(WAIT)
+
+
+def misconfigure() -> None:
+    """Raise an error of ours."""
+    raise ConfigError("lr must be above 0, but got -1.")
+
+
+class TwoArguments(Exception):
+    """An error that cannot be made from its text, as pickle would."""
+
+    def __init__(self, one: str, two: str) -> None:
+        super().__init__(one + two)
+
+
+class Trap(Exception):
+    """An error that raises where it is read again."""
+
+    def __reduce__(self) -> tuple[Callable[..., None], tuple[str]]:
+        return refuse, ("read again",)
+
+
+def raise_trap() -> None:
+    """Raise it."""
+    raise Trap
+
+
+def raise_two() -> None:
+    """Raise an error that pickle cannot make again."""
+    raise TwoArguments("one", "two")
+
+
+def raise_local() -> None:
+    """Raise an error of a class that only this function knows."""
+
+    class Local(Exception):
+        pass
+
+    raise Local("here")
+
+
+def give_function() -> Callable[[], None]:
+    """Return what cannot be pickled."""
+    return lambda: None
+
+
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        (raise_trap, "Trap"),
+        (raise_two, "TwoArguments: onetwo"),
+        (raise_local, "Local: here"),
+        (give_function, "pickle"),
+        (sys.exit, "SystemExit"),
+    ],
+)
+def test_what_cannot_leave_a_worker_fails_its_task_alone(
+    task: Callable[[], object], words: str, local: LocalExecutor
+) -> None:
+    """Whatever users' code raises or returns; the traceback comes out as text."""
+    other = local.submit(rest, 0.1)
+    with pytest.raises(TaskFailed, match=words):
+        local.submit(task).result(WAIT)
+    assert other.result(WAIT)
+
+
+def leave() -> None:
+    """End the process as if all were well."""
+    os._exit(0)
+
+
+def test_a_worker_that_ends_without_an_error_is_lost_too(local: LocalExecutor) -> None:
+    """Nobody waits for it for ever."""
+    with pytest.raises(WorkerLost):
+        local.submit(leave).result(WAIT)
+
+
+def test_a_task_that_takes_too_long_is_ended() -> None:
+    """And its worker with it; the next task has another."""
+    made = LocalExecutor(1, seconds=1)
+    try:
+        with pytest.raises(TaskFailed, match="took longer than the time limit"):
+            made.submit(rest, 600).result(WAIT)
+        assert made.submit(abs, -3).result(WAIT) == 3
+    finally:
+        made.stop()
 
 
 def test_as_many_run_at_once_as_there_are_slots(executor: Executor) -> None:

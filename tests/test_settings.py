@@ -39,7 +39,7 @@ TRAINED = {
     "--no-shuffle", "--normalize", "--scheduler", "--scheduler-interval", "--seed", "--set",
     "--shuffle", "--split", "--stages", "--state-budget", "--threads", "--warmup", "--warmup-start",
 } | STORED  # fmt: skip
-EXECUTED = {"--executor", "--timeout", "--workers", "--storage", "--repeats"}
+EXECUTED = {"--epoch-timeout", "--executor", "--timeout", "--workers", "--storage", "--repeats"}
 FLAGS = {
     trainer.__main__: TRAINED
     | {"--from-run", "--gamma", "--lr", "--optimizer", "--preset", "--step-size", "--verify"},

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 import socket
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
@@ -20,12 +22,30 @@ import pebble
 
 from sweeps.engine import interrupts
 from sweeps.errors import SweepError
+from trainer.errors import TrainerError
 
 T = TypeVar("T")
 
 
 class WorkerLost(SweepError):
-    """A worker died with the task it had; the task can be submitted again."""
+    """A worker died with the task it had; the task can be submitted again.
+
+    Args:
+        message: for people.
+        is_own: whether it was the task's own worker, so that the task may be to blame.
+    """
+
+    def __init__(self, message: str, *, is_own: bool = True) -> None:
+        super().__init__(message)
+        self.is_own = is_own
+
+
+class TaskFailed(Exception):
+    """A task raised, or took too long; the text is the traceback in its worker, or says so.
+
+    What users' code raises does not come out of a worker as an object: it might not be pickled, or
+    not be read again.
+    """
 
 
 class Executor(Protocol):
@@ -67,11 +87,13 @@ class LocalExecutor:
 
     Args:
         slots: how many processes.
+        seconds: that a task may take before its worker is killed; None: any time.
         gpus: which GPUs they see, in turn, one each, as CUDA_VISIBLE_DEVICES names them.
     """
 
-    def __init__(self, slots: int, gpus: Sequence[str] = ()) -> None:
+    def __init__(self, slots: int, gpus: Sequence[str] = (), seconds: float | None = None) -> None:
         self.slots = slots
+        self._seconds = seconds
         self._gpus = [gpus[slot % len(gpus)] for slot in range(slots)] if gpus else []
         _forget_missing_script()
         with _interrupts_held():
@@ -82,11 +104,11 @@ class LocalExecutor:
         outer: Future[T] = Future()
         with _interrupts_held():  # workers inherit it: Ctrl-C is for the parent alone
             try:
-                inner = self._pool.submit(fn, None, *args)
+                inner = self._pool.submit(_contained, self._seconds, fn, *args)
             except (RuntimeError, BrokenProcessPool):
                 self.stop()
                 self._pool = self._new_pool()
-                inner = self._pool.submit(fn, None, *args)
+                inner = self._pool.submit(_contained, self._seconds, fn, *args)
         inner.add_done_callback(lambda done: _settle(outer, done))
         return outer
 
@@ -114,19 +136,41 @@ def _forget_missing_script() -> None:
         del main.__file__
 
 
+def _contained(fn: Callable[..., Any], *args: Any) -> bytes | TrainerError | TaskFailed:
+    """In a worker: what `fn(*args)` returns, pickled, or how it failed."""
+    try:
+        return pickle.dumps(fn(*args))
+    except TrainerError as error:
+        return error
+    except (Exception, SystemExit):
+        return TaskFailed(traceback.format_exc())
+
+
 def _settle(outer: Future[Any], inner: Future[Any]) -> None:
     if inner.cancelled():
         outer.cancel()
         return
     error = inner.exception()
     if isinstance(error, (pebble.ProcessExpired, BrokenProcessPool)):
-        lost = WorkerLost(f"A worker died with its task: {error}.")
+        own = isinstance(error, pebble.ProcessExpired)
+        lost = WorkerLost(f"A worker died with its task: {error}.", is_own=own)
         lost.__cause__ = error
         outer.set_exception(lost)
+    elif isinstance(error, TimeoutError):
+        outer.set_exception(TaskFailed("It took longer than the time limit, and was ended."))
     elif error is not None:
         outer.set_exception(error)
+    elif isinstance(result := inner.result(), bytes):
+        outer.set_result(pickle.loads(result))
     else:
-        outer.set_result(inner.result())
+        outer.set_exception(result)
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a task failed, for people: a traceback."""
+    if isinstance(error, TaskFailed):
+        return str(error)
+    return "".join(traceback.format_exception(error))
 
 
 def _begin_worker(gpus: Sequence[str], seats: str) -> None:
@@ -140,6 +184,8 @@ def _begin_worker(gpus: Sequence[str], seats: str) -> None:
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
+    end = os._exit  # a worker that ends without an error would not be missed
+    os._exit = lambda status: end(status or 1)
     _take_gpu(gpus, seats)
     import trainer.stages.stage  # noqa: F401 - slow, and what every task needs
 

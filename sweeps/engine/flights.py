@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from sweeps.engine.executors import Executor, WorkerLost
+from sweeps.engine.executors import Executor, WorkerLost, reason_of
 from sweeps.engine.progress import Busy
+from sweeps.errors import SweepError
 from sweeps.study.trial import LiveTrial
 from trainer.errors import TrainerError
 from trainer.stages.plan import Stage
@@ -20,6 +20,10 @@ from trainer.stages.store import StageStore
 
 TRIES = 3
 """Workers that may die with a stage before its trials fail."""
+
+MOST_LOST_IN_A_ROW = 15
+"""Workers that die one after another, with different stages, before the sweep ends: the fault is
+that of the machine, and no trial is to fail for it."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class Flights:
         self._folder = folder
         self._flights: dict[str, _Flight] = {}
         self._losses: dict[str, int] = {}
+        self._lost_in_a_row: list[str] = []
         self.failures: dict[str, str] = {}
 
     def __contains__(self, result_key: str) -> bool:
@@ -94,16 +99,18 @@ class Flights:
         for key, flight in landed:
             del self._flights[key]
             error = flight.future.exception()
+            if not isinstance(error, WorkerLost):
+                self._lost_in_a_row.clear()
             if error is None:
                 flight.trial.retrain(flight.future.result().passed_again)
                 for note in flight.future.result().notes:
                     say(note)
             elif isinstance(error, WorkerLost):
-                self._lose(key, flight, say)
+                self._lose(key, flight, error, say)
             elif isinstance(error, TrainerError):
                 raise error
             else:
-                self.failures[key] = "".join(traceback.format_exception(error))
+                self.failures[key] = reason_of(error)
         return len(landed)
 
     def busy(self) -> tuple[Busy, ...]:
@@ -119,8 +126,19 @@ class Flights:
             for flight in self._flights.values()
         )
 
-    def _lose(self, key: str, flight: _Flight, say: Callable[[str], None]) -> None:
-        self._losses[key] = self._losses.get(key, 0) + 1
+    def _lose(
+        self, key: str, flight: _Flight, lost: WorkerLost, say: Callable[[str], None]
+    ) -> None:
+        """Have it trained again, unless it alone is to blame or nothing can be trained here."""
+        self._lost_in_a_row.append(key)
+        most, epochs = max(MOST_LOST_IN_A_ROW, 3 * self._executor.slots), {*self._lost_in_a_row}
+        if len(self._lost_in_a_row) >= most and len(epochs) > TRIES:
+            raise SweepError(
+                f"Workers must be able to train, but {most} died one after another, with "
+                f"{len(epochs)} different epochs: {lost} The same command goes on with the study "
+                "when that is mended."
+            )
+        self._losses[key] = self._losses.get(key, 0) + lost.is_own
         what = f"epoch {flight.stage.epoch} of {flight.trial.title}"
         if self._losses[key] < TRIES:
             say(f"A worker died with {what}; it is trained again.")

@@ -6,12 +6,11 @@ depends on the order of a set, breaks that; then the trials of a study share not
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from sweeps.engine.executors import Executor, LocalExecutor
+from sweeps.engine.executors import Executor, LocalExecutor, reason_of
 from sweeps.errors import SweepError
 from sweeps.settings.config import SweepConfig
 from trainer.errors import ConfigError, TrainerError
@@ -59,8 +58,7 @@ def is_pure(
         raise
     except Exception as error:  # users' code can raise anything
         raise SweepError(
-            "Code that was brought fails in its first batches:\n"
-            + "".join(traceback.format_exception(error)).rstrip()
+            "Code that was brought fails in its first batches:\n" + reason_of(error).rstrip()
         ) from error
     finally:
         other.stop()

@@ -71,6 +71,7 @@ def confirm(config: ConfirmConfig, places: Places, view: View) -> bool:
         executor=config.executor,
         workers=config.workers,
         timeout=config.timeout,
+        epoch_timeout=config.epoch_timeout,
         checkpoints=_NO_CHECKPOINTS,
     )
     numbers = ", ".join(str(source.number) for source in sources)

@@ -87,6 +87,12 @@ class Execution:
     timeout: float | None = setting(
         None, "Start no new epoch after this many seconds.", positive, metavar="SECONDS"
     )
+    epoch_timeout: float | None = setting(
+        None,
+        "End an epoch that takes longer than this, and fail its trials (local workers).",
+        positive,
+        metavar="SECONDS",
+    )
 
     def __post_init__(self) -> None:
         check_fields(self)
