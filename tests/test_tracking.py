@@ -431,6 +431,14 @@ def test_a_store_that_cannot_be_used_is_an_error_in_one_line(
     assert "secret" not in message
 
 
+def test_a_database_that_cannot_be_opened_is_an_error_at_once(tmp_path: Path) -> None:
+    """A folder in place of the file, or a driver that is not installed; without the password."""
+    with pytest.raises(TrackingError, match="must be a file, but is a folder"):
+        connect(f"sqlite:///{tmp_path}")
+    with pytest.raises(TrackingError, match=r"//host/x cannot be used: No module named .*psycopg"):
+        connect("postgresql://me:secret@host/x")
+
+
 def test_a_server_that_does_not_answer_is_an_error_at_once() -> None:
     """MLflow's own client would go on asking for minutes; a password is not shown here either."""
     with pytest.raises(TrackingError, match=r"server http://127\.0\.0\.1:9/ must answer, but does"):

@@ -33,10 +33,13 @@ def connect(uri: str) -> MlflowClient:
     """MLflow's client, with telemetry off unless the user turned it on, and no chatter.
 
     Raises:
-        TrackingError: a server is named that does not answer.
+        TrackingError: a server is named that does not answer, a file that is a folder, or a
+            database whose driver is not installed.
     """
     if _is_server(uri):
         _must_answer(uri)
+    elif uri.startswith("sqlite:///") and Path(uri.removeprefix("sqlite:///")).is_dir():
+        raise TrackingError(f"MLflow's store {uri} must be a file, but is a folder.")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
@@ -44,7 +47,12 @@ def connect(uri: str) -> MlflowClient:
 
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
-    return mlflow.MlflowClient(tracking_uri=uri)
+    try:
+        return mlflow.MlflowClient(tracking_uri=uri)
+    except ImportError as error:  # a driver that SQLAlchemy needs
+        raise TrackingError(
+            f"MLflow's store {without_password(uri)} cannot be used: {error}; install that module."
+        ) from error
 
 
 def without_password(uri: str) -> str:
