@@ -488,6 +488,19 @@ def test_a_run_says_which_commit_it_was_made_from(
     assert git_tags("dirty") == {"mlflow.source.git.commit": commit, "git.dirty": "true"}
 
 
+def test_a_run_says_who_started_it_and_by_which_program(
+    make_tracker: MakeTracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow shows both in its table."""
+    monkeypatch.setenv("LOGNAME", "somebody")
+    monkeypatch.setattr("sys.argv", ["/home/me/sweeps/run.py", "--trials", "3"])
+    tracker = make_tracker()
+    tracker.sync(running())
+    run = tracker.client.get_run(tracker.run_id("run"))
+    assert run.info.user_id == run.data.tags["mlflow.user"] == "somebody"
+    assert run.data.tags["mlflow.source.name"] == "/home/me/sweeps/run.py"
+
+
 class Pages:
     """A client whose runs come in pages."""
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from trainer.errors import TrackingError
 from trainer.stages.killpoints import passing
 from trainer.tracking.connection import connect, open_experiment, search_runs, without_password
-from trainer.tracking.git import source_tags
 from trainer.tracking.names import (
     EPOCH_ENDED_AT,
     EPOCH_REUSED,
@@ -39,6 +38,7 @@ from trainer.tracking.record import (
     Checkpoint,
     RunRecord,
 )
+from trainer.tracking.source import source_tags
 
 if TYPE_CHECKING:  # so that importing this takes no torch
     from trainer.stages.store import StageStore
