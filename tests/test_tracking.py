@@ -1,3 +1,4 @@
+import json
 import math
 import os
 import subprocess
@@ -15,7 +16,13 @@ from trainer.metrics import EPOCH_METRICS
 from trainer.runs.fit import fit
 from trainer.settings.config import TrainConfig
 from trainer.stages.store import StageStore
-from trainer.tracking.connection import connect, search_runs, without_password
+from trainer.tracking.connection import (
+    connect,
+    open_experiment,
+    runs_page,
+    search_runs,
+    without_password,
+)
 from trainer.tracking.mlflow_tracker import MlflowTracker
 from trainer.tracking.record import (
     COMPLETE,
@@ -30,6 +37,7 @@ from trainer.tracking.record import (
 from trainer.tracking.tracker import NullTracker, Tracker
 from trainer.training.model import build_model
 
+SHARED = "viewStateShareKey"
 NOWHERE = Path("/nonexistent")
 MakeTracker = Callable[[], MlflowTracker]
 
@@ -402,6 +410,20 @@ def test_an_experiment_that_a_server_made_is_refused(
     connect(tracking_uri).create_experiment("tests", "mlflow-artifacts:/1")
     with pytest.raises(TrackingError, match=r"'tests' was made through a server.*set MLFLOW_TRACK"):
         make_tracker()
+
+
+def test_the_page_of_an_experiment_shows_optimizer_and_rate(make_tracker: MakeTracker) -> None:
+    """As columns of a view that the address names; an experiment of before gets it, too."""
+    tracker = make_tracker()
+    assert tracker.page.endswith(f"/#/experiments/{tracker.experiment_id}/runs?{SHARED}=sweeps")
+    before = "older"
+    tracker.client.create_experiment(before)
+    open_experiment(tracker.client, "sqlite:///mlflow.db", before, "")
+    for name in ("tests", before):
+        tags = tracker.client.get_experiment_by_name(name).tags
+        view = json.loads(tags["mlflow.sharedViewState.sweeps"])
+        assert {"params.`optimizer`", "params.`lr`"} <= set(view["selectedColumns"])
+    assert runs_page("http://me:secret@host:5000/", "7").startswith("http://host:5000/#/")
 
 
 def test_a_deleted_experiment_is_refused_with_the_way_back(make_tracker: MakeTracker) -> None:
