@@ -58,6 +58,15 @@ def smooth(outputs: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(outputs, targets, label_smoothing=0.1)
 
 
+def each(outputs: Tensor, targets: Tensor) -> Tensor:
+    """The loss of each image, where its mean is asked for."""
+    return F.cross_entropy(outputs, targets, reduction="none")
+
+
+class SmoothLoss(nn.CrossEntropyLoss):
+    """A class, of which only an object is a loss."""
+
+
 class Halving(torch.optim.Optimizer):
     """A user's optimizer: gradient descent that halves every step."""
 

@@ -14,7 +14,8 @@ import pytest
 from samples import npz
 
 import sweeps
-from sweeps import Places, SweepConfig, load_curves, load_trials, sweep
+from sweeps import Places, SweepConfig, SweepError, load_curves, load_trials, sweep
+from sweeps.engine.library import alone
 from sweeps.report.reading.frames import load_study
 from trainer.errors import DataError
 from trainer.settings.config import TrainConfig
@@ -122,6 +123,16 @@ def test_a_start_that_fails_before_it_has_a_trial_is_not_the_newest_study(
         with pytest.raises(DataError, match="images of 32 x 32"):
             sweep(replace(other, study="failed"), places, progress=False)
     assert load_study(None, places.tracking_uri).name == "s"
+
+
+def test_a_second_sweep_at_a_time_in_one_process_is_refused(
+    small: Callable[..., TrainConfig], places: Places
+) -> None:
+    """Both would change what torch is set to; when the first has ended, another can begin."""
+    config = SweepConfig(train=small(limit=20, epochs=1), trials=1, executor="inline")
+    with alone(), pytest.raises(SweepError, match="must run one sweep at a time"):
+        sweep(config, places, progress=False)
+    assert sweep(config, places, progress=False).done
 
 
 def test_a_script_without_the_guard_is_told_which_lines_to_write(

@@ -110,6 +110,21 @@ def test_the_champion_gives_the_numbers_that_its_trial_has(
     assert trials["test_accuracy"].notna().tolist() == [it == winner.trial for it in trials.index]
 
 
+def test_the_line_that_is_printed_loads_it_and_predicts(
+    folder: Path, version: str, sample: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NumPy in, NumPy out, in evaluation mode; nothing else has to be called."""
+    import mlflow
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+    images = images_of(sample, "test")[0]
+    (line,) = [it for it in promote(STUDY, places_in(folder)).lines if "load_model" in it]
+    scores = eval(line.strip(), {"mlflow": mlflow, "images": images[:3].numpy()})
+    with torch.no_grad():
+        expected = loaded(folder)(images[:3])
+    np.testing.assert_allclose(scores, expected.numpy(), rtol=1e-5, atol=1e-6)
+
+
 def test_it_says_where_it_came_from(folder: Path, version: str) -> None:
     """Trial, epoch, value and the command that trains it, with what loads it pinned."""
     client = connect(f"sqlite:///{folder / 'mlflow.db'}")

@@ -35,6 +35,20 @@ def test_what_users_bring_is_tried_in_two_processes(
     assert is_pure(config, InlineExecutor(), tmp_path) is expected
 
 
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [("SmoothLoss", "must be a function of .*, but is <class"), ("each", r"mean .* gave \(64,")],
+)
+def test_a_loss_that_is_no_function_of_a_batch_is_one_line(
+    loss: str, words: str, small: Small, tmp_path: Path
+) -> None:
+    """A class, or a loss for each image: both are common slips."""
+    config = SweepConfig(train=small(loss=f"brought:{loss}"))
+    with pytest.raises(ConfigError, match=words) as caught:
+        is_pure(config, InlineExecutor(), tmp_path, InlineExecutor)
+    assert "\n" not in str(caught.value)
+
+
 def test_code_that_fails_is_an_error_with_its_traceback_before_anything_is_trained(
     small: Small, tmp_path: Path
 ) -> None:

@@ -162,3 +162,5 @@ def test_a_storage_that_cannot_be_used_is_one_line(paths: Paths) -> None:
     with pytest.raises(SweepError, match=r"sqlite:////nowhere/at/all\.db") as caught:
         open_study(SweepConfig(), paths, "sqlite:////nowhere/at/all.db")
     assert "\n" not in str(caught.value)
+    with pytest.raises(SweepError, match=r"postgresql://host/x cannot be used: Failed to import"):
+        open_study(SweepConfig(), paths, "postgresql://me:secret@host/x")

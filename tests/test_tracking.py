@@ -1,3 +1,4 @@
+import json
 import math
 import os
 import subprocess
@@ -16,7 +17,13 @@ from trainer.metrics import EPOCH_METRICS
 from trainer.runs.fit import fit
 from trainer.settings.config import TrainConfig
 from trainer.stages.store import StageStore
-from trainer.tracking.connection import connect, search_runs, without_password
+from trainer.tracking.connection import (
+    connect,
+    open_experiment,
+    runs_page,
+    search_runs,
+    without_password,
+)
 from trainer.tracking.mlflow_tracker import MlflowTracker
 from trainer.tracking.record import (
     COMPLETE,
@@ -31,6 +38,7 @@ from trainer.tracking.record import (
 from trainer.tracking.tracker import NullTracker, Tracker
 from trainer.training.model import build_model
 
+SHARED = "viewStateShareKey"
 NOWHERE = Path("/nonexistent")
 MakeTracker = Callable[[], MlflowTracker]
 
@@ -439,6 +447,20 @@ def test_an_experiment_that_a_server_made_is_refused(
         make_tracker()
 
 
+def test_the_page_of_an_experiment_shows_optimizer_and_rate(make_tracker: MakeTracker) -> None:
+    """As columns of a view that the address names; an experiment of before gets it, too."""
+    tracker = make_tracker()
+    assert tracker.page.endswith(f"/#/experiments/{tracker.experiment_id}/runs?{SHARED}=sweeps")
+    before = "older"
+    tracker.client.create_experiment(before)
+    open_experiment(tracker.client, "sqlite:///mlflow.db", before, "")
+    for name in ("tests", before):
+        tags = tracker.client.get_experiment_by_name(name).tags
+        view = json.loads(tags["mlflow.sharedViewState.sweeps"])
+        assert {"params.`optimizer`", "params.`lr`"} <= set(view["selectedColumns"])
+    assert runs_page("http://me:secret@host:5000/", "7").startswith("http://host:5000/#/")
+
+
 def test_a_deleted_experiment_is_refused_with_the_way_back(make_tracker: MakeTracker) -> None:
     """MLflow would neither use it nor let another have its name."""
     tracker = make_tracker()
@@ -464,6 +486,14 @@ def test_a_store_that_cannot_be_used_is_an_error_in_one_line(
     assert message.startswith(f"MLflow's store {without_password(uri)} cannot be used: ")
     assert "\n" not in message
     assert "secret" not in message
+
+
+def test_a_database_that_cannot_be_opened_is_an_error_at_once(tmp_path: Path) -> None:
+    """A folder in place of the file, or a driver that is not installed; without the password."""
+    with pytest.raises(TrackingError, match="must be a file, but is a folder"):
+        connect(f"sqlite:///{tmp_path}")
+    with pytest.raises(TrackingError, match=r"//host/x cannot be used: No module named .*psycopg"):
+        connect("postgresql://me:secret@host/x")
 
 
 def test_a_server_that_does_not_answer_is_an_error_at_once() -> None:
@@ -513,6 +543,19 @@ def test_a_run_says_which_commit_it_was_made_from(
     assert git_tags("clean") == {"mlflow.source.git.commit": commit, "git.dirty": "false"}
     (folder / "new").touch()
     assert git_tags("dirty") == {"mlflow.source.git.commit": commit, "git.dirty": "true"}
+
+
+def test_a_run_says_who_started_it_and_by_which_program(
+    make_tracker: MakeTracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow shows both in its table."""
+    monkeypatch.setenv("LOGNAME", "somebody")
+    monkeypatch.setattr("sys.argv", ["/home/me/sweeps/run.py", "--trials", "3"])
+    tracker = make_tracker()
+    tracker.sync(running())
+    run = tracker.client.get_run(tracker.run_id("run"))
+    assert run.info.user_id == run.data.tags["mlflow.user"] == "somebody"
+    assert run.data.tags["mlflow.source.name"] == "/home/me/sweeps/run.py"
 
 
 class Pages:

@@ -119,7 +119,8 @@ def train(
         status = 0
         print(f"best: val_loss {top.val_loss:.4f} after epoch {top.epoch}")
     print(f"epochs: {len(record.results)}, of them reused: {record.reused_epochs}")
-    print(f"MLflow run {tracker.run_id(record.id)} in experiment 'trainer'; to see it: mlflow ui")
+    print(f"MLflow run {tracker.run_id(record.id)} in experiment 'trainer'")
+    print(f"To see it: {tracker.page}")
     return status
 
 

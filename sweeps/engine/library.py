@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -62,11 +63,12 @@ def sweep(
         progress: whether to show where it stands, as the command does.
 
     Raises:
-        SweepError: it cannot be run or read, or the script lacks that line.
+        SweepError: it cannot be run or read, or the script lacks that line, or another thread of
+            this process sweeps.
         TrainerError: nothing can be trained here; the base of all expected errors.
     """
     check_guard(config.executor == "local" or any(brought(config)))
-    with open_view(open_console()) if progress else _silence() as view:
+    with alone(), open_view(open_console()) if progress else _silence() as view:
         done = run_sweep(config, places, view)
     frames = load_study(config.study_name, places.tracking_uri)
     publish(frames, places.tracking_uri or Paths.here().tracking_uri)
@@ -77,6 +79,23 @@ def sweep(
         trials=frames.trials,
         curves=frames.curves,
     )
+
+
+_sweeping = threading.Lock()
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Refuse a second sweep at a time: torch's settings, code and data are those of a process."""
+    if not _sweeping.acquire(blocking=False):
+        raise SweepError(
+            "A process must run one sweep at a time, but another thread runs one; start the second "
+            "in a process of its own."
+        )
+    try:
+        yield
+    finally:
+        _sweeping.release()
 
 
 class _Silent:

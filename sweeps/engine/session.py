@@ -44,6 +44,7 @@ def run_sweep(config: SweepConfig, places: Places, view: View) -> bool:
         open_workspace(config, places) as work,
         open_study(config, Paths.here(), places.storage, work.data.digest) as study,
     ):
+        view.say(f"To watch it: {work.tracker.page}")
         unshared = not study.shares(lambda: is_pure(config, work.executor, work.folder))
         if unshared:
             view.say(

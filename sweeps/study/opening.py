@@ -19,6 +19,7 @@ from sweeps.settings.config import SweepConfig, difference
 from sweeps.study.journal import journal_storage
 from sweeps.study.lease import Lease
 from trainer.settings.paths import Paths
+from trainer.tracking.connection import without_password
 
 ID = "id"
 SETTINGS = "settings"
@@ -136,7 +137,8 @@ def _storage(name: str, paths: Paths, url: str | None) -> BaseStorage:
     try:
         return optuna.storages.get_storage(url)
     except Exception as error:  # of SQLAlchemy or a driver, by what the URL names
-        reason = str(error).partition("\n")[0]
+        reason = str(error).partition("\n")[0].rstrip(".")
+        url = without_password(url)
         raise SweepError(f"Optuna's storage {url} cannot be used: {reason}.") from error
 
 

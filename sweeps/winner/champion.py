@@ -56,7 +56,7 @@ class Promotion:
         measured = "" if accuracy is None else f", test_accuracy {accuracy:.6g}"
         return [
             f"{self.uri} {done} version {self.version}: trial {self.trial}{measured}",
-            f"  mlflow.pytorch.load_model({self.uri!r})",
+            f"  mlflow.pyfunc.load_model({self.uri!r}).predict(images)",
             f"  mlflow models serve -m {self.uri} --env-manager local -p 5001",
         ]
 

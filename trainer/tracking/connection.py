@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
@@ -26,17 +27,31 @@ _CHATTY = (  # of each step of a new database, and of a model that is there at o
     "mlflow.store.db.utils",
     "mlflow.store.model_registry.abstract_store",
 )
-_SHOWN_AS = {"mlflow.experimentKind": "custom_model_development"}  # not as one of language models
+_COLUMNS = (
+    "params.`optimizer`",
+    "params.`lr`",
+    "metrics.`best_val_loss`",
+    "metrics.`best_val_accuracy`",
+)
+_VIEW = "sweeps"
+_SHOWN_AS = {
+    "mlflow.experimentKind": "custom_model_development",  # not as one of language models
+    f"mlflow.sharedViewState.{_VIEW}": json.dumps({"selectedColumns": _COLUMNS}),
+}
+"""Tags of an experiment: what MLflow's pages take it for, and a view with these columns."""
 
 
 def connect(uri: str) -> MlflowClient:
     """MLflow's client, with telemetry off unless the user turned it on, and no chatter.
 
     Raises:
-        TrackingError: a server is named that does not answer.
+        TrackingError: a server is named that does not answer, a file that is a folder, or a
+            database whose driver is not installed.
     """
     if _is_server(uri):
         _must_answer(uri)
+    elif uri.startswith("sqlite:///") and Path(uri.removeprefix("sqlite:///")).is_dir():
+        raise TrackingError(f"MLflow's store {uri} must be a file, but is a folder.")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
@@ -44,7 +59,12 @@ def connect(uri: str) -> MlflowClient:
 
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
-    return mlflow.MlflowClient(tracking_uri=uri)
+    try:
+        return mlflow.MlflowClient(tracking_uri=uri)
+    except ImportError as error:  # a driver that SQLAlchemy needs
+        raise TrackingError(
+            f"MLflow's store {without_password(uri)} cannot be used: {error}; install that module."
+        ) from error
 
 
 def without_password(uri: str) -> str:
@@ -140,7 +160,17 @@ def open_experiment(client: MlflowClient, uri: str, name: str, artifacts: str) -
             f"MLflow's experiment {name!r} was made through a server, so its artifacts are reached "
             "only through one; set MLFLOW_TRACKING_URI to the server's address, or rename it there."
         )
+    for name in _SHOWN_AS.keys() - found.tags.keys():
+        client.set_experiment_tag(found.experiment_id, name, _SHOWN_AS[name])
     return str(found.experiment_id)
+
+
+def runs_page(uri: str, experiment_id: str) -> str:
+    """How to see the runs of an experiment in a browser, with optimizer and lr as columns."""
+    page = f"#/experiments/{experiment_id}/runs?viewStateShareKey={_VIEW}"
+    if _is_server(uri):
+        return f"{without_password(uri).rstrip('/')}/{page}"
+    return f"mlflow ui, then http://127.0.0.1:5000/{page}"
 
 
 def _is_server(uri: str) -> bool:

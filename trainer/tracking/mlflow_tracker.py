@@ -13,8 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from trainer.errors import LostState, TrackingError
 from trainer.stages.killpoints import passing
-from trainer.tracking.connection import connect, open_experiment, search_runs, without_password
-from trainer.tracking.git import source_tags
+from trainer.tracking.connection import (
+    connect,
+    open_experiment,
+    runs_page,
+    search_runs,
+    without_password,
+)
 from trainer.tracking.names import (
     EPOCH_ENDED_AT,
     EPOCH_REUSED,
@@ -39,6 +44,7 @@ from trainer.tracking.record import (
     Checkpoint,
     RunRecord,
 )
+from trainer.tracking.source import source_tags
 
 if TYPE_CHECKING:  # so that importing this takes no torch
     from trainer.stages.store import StageStore
@@ -89,6 +95,7 @@ class MlflowTracker:
 
     def __init__(self, uri: str, experiment: str, artifacts: str, store: StageStore) -> None:
         try:
+            self._uri = uri
             self.client = connect(uri)
             self.experiment_id = open_experiment(self.client, uri, experiment, artifacts)
         except TrackingError:
@@ -107,6 +114,11 @@ class MlflowTracker:
     def run_id(self, record_id: str) -> str:
         """MLflow's id of a run that was synced."""
         return self._sent[record_id].run_id
+
+    @property
+    def page(self) -> str:
+        """How to see the runs of the experiment in a browser."""
+        return runs_page(self._uri, self.experiment_id)
 
     def is_whole(self, record: RunRecord) -> bool:
         """Whether MLflow shows the run ended as the record says; an interrupted one never has.

@@ -8,6 +8,7 @@ from trainer.errors import ConfigError, unknown
 from trainer.settings.config import DATASETS, MODELS, TrainConfig
 from trainer.settings.fields import REFERENCE
 from trainer.settings.references import is_reference
+from trainer.training.loss import find_loss
 from trainer.training.model import check_model
 from trainer.training.optim import check_optimizer
 from trainer.training.schedule import check_schedule
@@ -19,9 +20,11 @@ def check_train(config: TrainConfig) -> None:
     """Check that the config can be trained; call it once, before training.
 
     Raises:
-        ConfigError: the data set, model, optimizer or schedule does not exist, or torch refuses it.
+        ConfigError: the data set, model, loss, optimizer or schedule does not exist, or torch
+            refuses it.
     """
     _check_dataset(config.dataset)
+    find_loss(config.loss)
     check_model(config.model, config.model_args)
     check_optimizer(config.optimizer, config.optimizer_args, dense=config.model in MODELS)
     check_schedule(config)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 
 from torch import Tensor
 from torch.nn import functional as F
 
+from trainer.errors import ConfigError
 from trainer.settings.references import find
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -17,12 +19,30 @@ def find_loss(name: str) -> Loss:
     """The loss of that name, or what the reference names.
 
     Raises:
-        ConfigError: its module or function is missing.
+        ConfigError: its module or function is missing, or it is a class; what is returned raises it
+            where the loss gives anything but a single number.
     """
     if name == "cross_entropy":
         return F.cross_entropy
     loss: Loss = find("loss", name)
-    return loss
+    if loss is F.cross_entropy:  # see `total_loss`
+        return loss
+    if inspect.isclass(loss) or not callable(loss):
+        raise ConfigError(
+            f"loss {name} must be a function of (outputs, targets), or an object of a class of "
+            f"losses, but is {loss!r}."
+        )
+
+    def checked(outputs: Tensor, targets: Tensor) -> Tensor:
+        value = loss(outputs, targets)
+        if not isinstance(value, Tensor) or value.ndim:
+            got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise ConfigError(
+                f"loss {name} must give a tensor of shape (), the mean of a batch, but gave {got}."
+            )
+        return value
+
+    return checked
 
 
 def total_loss(loss: Loss, outputs: Tensor, targets: Tensor) -> Tensor:
