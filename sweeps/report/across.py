@@ -6,11 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from sweeps.errors import SweepError
 from sweeps.report.compare.ranking import STATES
-from sweeps.report.figures.figures import UNITS
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.report.summary import summarize
 from trainer.metrics import OBJECTIVES
@@ -92,26 +90,3 @@ def best_so_far(frames: StudyFrames) -> pd.DataFrame:
     passed = (rows["came"] - frames.trials["started_at"].min()).dt.total_seconds()
     path = pd.DataFrame({"epochs": (~rows["reused"]).cumsum(), "seconds": passed, "best": best})
     return path.dropna(subset="best").reset_index(drop=True)
-
-
-def progress(studies: Sequence[StudyFrames], by: str) -> go.Figure:
-    """The best value so far of each study, by "epochs" or "seconds"."""
-    figure = go.Figure()
-    for frames in studies:
-        path = best_so_far(frames)
-        path = path[path["best"].ne(path["best"].shift()) | (path.index == len(path) - 1)]
-        figure.add_scatter(
-            x=path[by].tolist(),
-            y=path["best"].tolist(),
-            mode="lines+markers",
-            line={"shape": "hv"},
-            name=frames.name,
-        )
-    unit = "epochs trained" if by == "epochs" else "seconds since the first trial began"
-    figure.update_layout(
-        title=f"Best so far, by {unit}",
-        xaxis_title=unit,
-        yaxis_title=UNITS[studies[0].objective],
-        legend={"orientation": "h", "y": -0.25},
-    )
-    return figure

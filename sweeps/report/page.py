@@ -12,11 +12,12 @@ import plotly.graph_objects as go
 import plotly.io
 import plotly.offline
 
-from sweeps.report.across import progress
 from sweeps.report.compare.comparison import value_names
 from sweeps.report.compare.ranking import rank, with_second
 from sweeps.report.figures import figures
-from sweeps.report.figures.as_study import as_study, importance_bars, plots
+from sweeps.report.figures.as_study import as_study
+from sweeps.report.figures.plots import importance_bars, plots
+from sweeps.report.figures.progress import progress
 from sweeps.report.figures.rates import rates
 from sweeps.report.figures.timeline import timeline
 from sweeps.report.reading.frames import StudyFrames

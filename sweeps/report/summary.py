@@ -12,6 +12,7 @@ from sweeps.report.advice.advisor import advise
 from sweeps.report.compare.comparison import Comparison, compare_values
 from sweeps.report.compare.confirmed import compare
 from sweeps.report.compare.ranking import (
+    LEAST_COMPLETE,
     OPEN,
     Winner,
     by_optimizer,
@@ -20,7 +21,6 @@ from sweeps.report.compare.ranking import (
     rank,
     second_column,
 )
-from sweeps.report.figures.as_study import as_study, importances
 from sweeps.report.notes import notes_on
 from sweeps.report.reading.columns import CONFIG_COLUMNS, arguments
 from sweeps.report.reading.command import train_command
@@ -113,7 +113,7 @@ def summarize(frames: StudyFrames) -> Summary:
     ranked, searched = rank(frames), searched_columns(trials)
     confirmed = compare(frames.repeats, frames.objective)
     complete = ranked[ranked["state"] == COMPLETE]
-    known = importances(as_study(frames, complete, searched))
+    known = _importances(frames, complete, searched)
     winner = find_winner(frames, ranked, searched, confirmed)
     shown = [
         "trial",
@@ -165,6 +165,17 @@ def searched_columns(trials: pd.DataFrame) -> list[str]:
     others += arguments(trials.columns)
     varied = [name for name in others if trials[name].nunique(dropna=False) > 1]
     return list(dict.fromkeys((*searched, *varied)))
+
+
+def _importances(
+    frames: StudyFrames, complete: pd.DataFrame, searched: list[str]
+) -> dict[str, float]:
+    """See `sweeps.report.figures.as_study`; none without need to import Optuna."""
+    if len(complete) < LEAST_COMPLETE:
+        return {}
+    from sweeps.report.figures.as_study import as_study, importances
+
+    return importances(as_study(frames, complete, searched))
 
 
 def _spared(frames: StudyFrames) -> pd.Series[int]:

@@ -10,8 +10,7 @@ import pandas as pd
 from sweeps.report.across import across
 from sweeps.report.compare.comparison import Comparison
 from sweeps.report.compare.confirmed import LEAST_SEEDS, TIED
-from sweeps.report.compare.ranking import STATES
-from sweeps.report.figures.as_study import LEAST_TRIALS
+from sweeps.report.compare.ranking import LEAST_COMPLETE, STATES
 from sweeps.report.notes import share
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.report.showing import duration
@@ -89,11 +88,12 @@ def confirmed_line(summary: Summary) -> str:
 def importance_line(summary: Summary) -> str:
     """Why the importance of parameters is not told; "" where it is."""
     complete = summary.counts.get(COMPLETE, 0)
-    if complete >= LEAST_TRIALS or summary.winner is None:
+    if complete >= LEAST_COMPLETE or summary.winner is None:
         return ""
+    are = "is" if complete == 1 else "are"
     return (
         "How important each parameter is cannot be told yet: that takes "
-        f"{LEAST_TRIALS} complete trials, and there {'is' if complete == 1 else 'are'} {complete}."
+        f"{LEAST_COMPLETE} complete trials, and there {are} {complete}."
     )
 
 
