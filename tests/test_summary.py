@@ -42,3 +42,11 @@ def test_what_was_not_the_same_for_all_trials_is_shown():
     assert summary.winner.params["batch_size"] == 32
     assert "seed" not in summary.winner.params
     assert {"momentum", "batch_size"} <= set(summary.top.columns)
+
+
+def test_trials_that_share_their_best_epoch_are_listed_once():
+    """They are one result under several numbers."""
+    same = [("complete", [2.0, 1.0], {"gamma": gamma}) for gamma in (0.1, 0.2, 0.3)]
+    summary = summarize(frames_of(*same, ("complete", [2.0, 1.5], {})))
+    assert summary.top["trial"].tolist() == [0, 3]
+    assert (summary.ranked, summary.results) == (4, 2)

@@ -16,6 +16,7 @@ from sweeps.report.compare.ranking import (
     OPEN,
     Winner,
     by_optimizer,
+    distinct,
     find_front,
     find_winner,
     rank,
@@ -49,8 +50,10 @@ class Summary:
         counts: how many of them by state, most first.
         winner: None until a trial has a result.
         ranked: how many have a best value that is a finite number, and did not diverge or fail.
-        top: the `TOP` best of those, best first; a row has the trial, its state, best value, best
-            epoch, epochs trained and asked for, and what `Winner.params` names.
+        results: how many different results those are: trials that share their best epoch have one.
+        top: the `TOP` best of these, by their first trials, best first; a row has the trial, its
+            state, best value, best epoch, epochs trained and asked for, and what `Winner.params`
+            names.
         confirmed: how the trials compare that were trained again from other seeds, best first; see
             `sweeps.report.compare.confirmed.compare`. No rows where none were.
         comparison: how the values of the parameter compare that the study compares; None without.
@@ -87,6 +90,7 @@ class Summary:
     counts: Mapping[str, int]
     winner: Winner | None
     ranked: int
+    results: int
     top: pd.DataFrame
     confirmed: pd.DataFrame
     comparison: Comparison | None
@@ -111,6 +115,7 @@ def summarize(frames: StudyFrames) -> Summary:
     """Sum up a study, whatever state it is in."""
     trials, curves = frames.trials, frames.curves
     ranked, searched = rank(frames), searched_columns(trials)
+    results = distinct(frames, ranked)
     confirmed = compare(frames.repeats, frames.objective)
     complete = ranked[ranked["state"] == COMPLETE]
     known = _importances(frames, complete, searched)
@@ -137,7 +142,8 @@ def summarize(frames: StudyFrames) -> Summary:
         counts={str(state): n for state, n in trials["state"].value_counts().items()},
         winner=winner,
         ranked=len(ranked),
-        top=ranked[shown].head(TOP).reset_index(drop=True),
+        results=len(results),
+        top=results[shown].head(TOP).reset_index(drop=True),
         confirmed=confirmed,
         comparison=compare_values(frames, ranked, searched),
         front=find_front(frames, ranked)[both].reset_index(drop=True),

@@ -136,6 +136,8 @@ def tables(summary: Summary) -> Iterable[tuple[str, pd.DataFrame]]:
     """Titles and frames of text."""
     if len(summary.top):
         count = f"{len(summary.top)} of {summary.ranked} ranked trials"
+        if summary.results < summary.ranked:  # some share their best epoch
+            count = f"{len(summary.top)} of {summary.results} results of {summary.ranked} trials"
         yield f"Best {count}, by {summary.objective}", _listed(summary, summary.top)
     compared = set() if summary.comparison is None else set(summary.comparison.values["trial"])
     if not compared.issuperset(summary.confirmed["trial"]):
@@ -145,7 +147,7 @@ def tables(summary: Summary) -> Iterable[tuple[str, pd.DataFrame]]:
         yield f"Beaten by no other in both {both}", _listed(summary, summary.front)
     if len(summary.by_optimizer):
         has_complete = summary.by_optimizer["complete"].any()
-        of_complete = "; median and spread of complete trials" if has_complete else ""
+        of_complete = "; median, spread (middle half) of complete trials" if has_complete else ""
         yield f"By optimizer{of_complete}", _optimizers(summary)
 
 
