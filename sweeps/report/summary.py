@@ -35,6 +35,9 @@ __all__ = ["Summary", "summarize", "train_command"]
 TOP = 10
 """How many of the best trials a summary shows."""
 
+PAUSE_SECONDS = 300.0
+"""In so long a time in which nothing is trained a study was not at work."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Summary:
@@ -72,7 +75,8 @@ class Summary:
         reused_seconds: of training, that the reused ones first took.
         spared_seconds: of training, that those would have taken, each as long as its trial's others
             took on average.
-        seconds: from the first start to the last end, pauses between included; None before that.
+        seconds: from the first start to the last end, confirmation included, without pauses of
+            more than `PAUSE_SECONDS`; None before that.
         is_open: whether it has yet to begin or to end a trial.
         view: the command or address that shows the study in a browser.
         notes: sentences to read before the winner is believed.
@@ -192,7 +196,19 @@ def _spared(frames: StudyFrames) -> pd.Series[int]:
 
 
 def _seconds(frames: StudyFrames) -> float | None:
-    starts = frames.trials["started_at"]
-    ends = starts + pd.to_timedelta(frames.trials["seconds"], unit="s")
-    passed = pd.concat([starts, ends, frames.curves["ended_at"]]).max() - starts.min()
-    return None if pd.isna(passed) else float(passed.total_seconds())
+    """The time of work: starts and ends of runs, and epochs with their length, without pauses."""
+    own = frames.curves[~frames.curves["reused"]]
+    runs = pd.concat([frames.trials, frames.repeats])[["started_at", "seconds"]]
+    starts, ends = runs["started_at"], runs["started_at"] + _timedelta(runs["seconds"])
+    began = pd.concat([starts, ends, own["ended_at"] - _timedelta(own[EPOCH_SECONDS])])
+    spans = pd.DataFrame({"from": began, "to": pd.concat([starts, ends, own["ended_at"]])})
+    spans = spans.dropna().sort_values("from")
+    if spans.empty:
+        return None
+    gaps = (spans["from"] - spans["to"].cummax().shift()).dt.total_seconds()
+    passed = (spans["to"].max() - spans["from"].min()).total_seconds()
+    return float(passed - gaps[gaps > PAUSE_SECONDS].sum())
+
+
+def _timedelta(seconds: pd.Series[float]) -> pd.Series[pd.Timedelta]:
+    return pd.to_timedelta(seconds, unit="s")

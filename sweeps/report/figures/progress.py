@@ -24,7 +24,7 @@ def progress(studies: Sequence[StudyFrames], by: str) -> go.Figure:
             line={"shape": "hv"},
             name=frames.name,
         )
-    unit = "epochs trained" if by == "epochs" else "seconds since the first trial began"
+    unit = "epochs requested" if by == "epochs" else "seconds of training"
     figure.update_layout(
         title=f"Best so far, by {unit}",
         xaxis_title=unit,
