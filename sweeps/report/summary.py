@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -27,6 +28,7 @@ from sweeps.report.reading.columns import CONFIG_COLUMNS, arguments
 from sweeps.report.reading.command import train_command
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.space import SEARCHED
+from sweeps.space.described import is_function
 from trainer.metrics import EPOCH_SECONDS, OBJECTIVES
 from trainer.tracking.record import BEST, BEST_EPOCH, COMPLETE, DIVERGED, PRUNED, SUSPENDED
 
@@ -83,6 +85,8 @@ class Summary:
         importances: of each parameter among the complete trials, 0 to 1, most first; see
             `sweeps.report.figures.as_study`.
         advice: what to try next.
+        follow: the command that writes a space with all that is advised, and says how to search it
+            with the settings of the study; "": nothing is advised, or the space is no file.
     """
 
     study: str
@@ -113,6 +117,7 @@ class Summary:
     notes: tuple[str, ...]
     importances: Mapping[str, float]
     advice: tuple[Advice, ...]
+    follow: str
 
 
 def summarize(frames: StudyFrames) -> Summary:
@@ -134,6 +139,7 @@ def summarize(frames: StudyFrames) -> Summary:
         *searched,
     ]
     both = [*shown[:3], *([second_column(frames.second)] if frames.second else []), *shown[3:]]
+    advice = () if winner is None else advise(frames, ranked, winner, confirmed, known)
     reused = int(curves["reused"].sum())
     spared = _spared(frames)
     return Summary(
@@ -164,7 +170,8 @@ def summarize(frames: StudyFrames) -> Summary:
         view=frames.view,
         notes=tuple(notes_on(frames, ranked, winner)),
         importances=known,
-        advice=() if winner is None else advise(frames, ranked, winner, confirmed, known),
+        advice=advice,
+        follow=_follow(frames, advice),
     )
 
 
@@ -175,6 +182,14 @@ def searched_columns(trials: pd.DataFrame) -> list[str]:
     others += arguments(trials.columns)
     varied = [name for name in others if trials[name].nunique(dropna=False) > 1]
     return list(dict.fromkeys((*searched, *varied)))
+
+
+def _follow(frames: StudyFrames, advice: Sequence[Advice]) -> str:
+    is_file = bool(frames.space) and not is_function(frames.space)
+    if not is_file or not any(item.changes or item.flags for item in advice):
+        return ""
+    words = ["python", "-m", "sweeps.report", "--study", frames.name, "--next", "next.toml"]
+    return shlex.join(words)
 
 
 def _importances(

@@ -215,6 +215,8 @@ def beside(studies: Sequence[StudyFrames]) -> pd.DataFrame:
 def next_commands(summary: Summary) -> Iterable[tuple[str, str]]:
     """What to do next, and by which command."""
     yield "See every epoch of it", summary.view
+    if summary.follow:
+        yield "The command that follows the advice, with all settings of the study", summary.follow
     if summary.winner is not None:
         which = "best so far" if summary.is_open else "winner"
         yield f"Train the {which} again", summary.winner.command
