@@ -11,7 +11,8 @@ from studies import frames_of
 from sweeps.report.compare.comparison import value_names
 from sweeps.report.compare.ranking import rank
 from sweeps.report.figures import figures
-from sweeps.report.figures.as_study import as_study, plots
+from sweeps.report.figures.as_study import as_study
+from sweeps.report.figures.plots import plots
 from sweeps.report.figures.rates import rates
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.report.summary import searched_columns, summarize

@@ -104,6 +104,21 @@ def test_the_numbers_in_the_page_are_those_of_the_frames() -> None:
     assert html.escape(winner.command) in page
 
 
+def test_the_page_has_the_accuracy_at_the_best_epoch() -> None:
+    """Not that of the last one, nor the best of another."""
+    frames = frames_of(("complete", [2.0, 1.0, 3.0], {}))
+    frames.curves["val_accuracy"] = [0.1, 0.625, 0.9]
+    table = to_page(frames).partition('id="trials"')[2]
+    assert 'data-value="0.625"' in table
+    assert 'data-value="0.9"' not in table
+
+
+def test_no_title_of_a_figure_is_wider_than_a_telephone() -> None:
+    """Long ones are in several lines."""
+    for figure in figures(to_page(study())):
+        assert max(map(len, figure["layout"]["title"]["text"].split("<br>"))) <= 40
+
+
 def test_a_comparison_has_its_section_and_two_figures() -> None:
     """The sentence after the winner; expected best first of all figures; rates by its values."""
     more = {"repeats": REPEATS, "space": {"gamma": {"low": 0.1, "high": 0.7, "step": 0.1}}}
@@ -210,12 +225,12 @@ def test_in_a_browser_every_figure_is_drawn_and_legible(
 
 
 def test_in_a_browser_the_page_is_no_wider_than_a_telephone(browser: Any, tmp_path: Path) -> None:
-    """Wide tables scroll in their boxes; no title of a comparison's figure is cut."""
+    """Wide tables scroll in their boxes; no title of a figure is cut."""
     page = to_page(study(compare="step_size", repeats=REPEATS))
     tab, _ = opened(browser, page, tmp_path, "light", width=390)
     assert tab.evaluate("document.documentElement.scrollWidth") <= 390
     ends = "[...document.querySelectorAll('.gtitle')].map(it => it.getBoundingClientRect().right)"
-    assert max(tab.evaluate(ends)[:2]) <= 390
+    assert max(tab.evaluate(ends)) <= 390
 
 
 def test_in_a_browser_the_table_sorts_by_value(browser: Any, tmp_path: Path) -> None:

@@ -134,3 +134,14 @@ def test_trials_that_are_no_best_of_a_value_keep_their_table():
     trials = [COMPARED[0], ("complete", [3.0], {}), COMPARED[1]]
     summary = summarize(frames_of(*trials, compare="optimizer", repeats=seeds))
     assert "Trained again from other seeds" in shown(summary)
+
+
+def test_advice_comes_with_the_command_that_keeps_the_settings_of_the_study():
+    """Flags alone would search another data set; a space that is a function has no file."""
+    trials = [("complete", [3.0, 2.0], {})]
+    command = "python -m sweeps.report --study digits --next next.toml"
+    for space, is_told in (({"lr": [0.01, 0.1]}, True), ({"function": "f", "code": "1"}, False)):
+        summary = summarize(frames_of(*trials, space=space))
+        assert any(item.flags for item in summary.advice)
+        for show in (shown, markdown):
+            assert (command in show(summary)) == is_told

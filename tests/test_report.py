@@ -258,3 +258,15 @@ def test_each_flag_has_help_and_help_is_light():
     }.items():
         _, _, rest = done.stdout.partition(flag)
         assert words in " ".join(rest.split())
+
+
+@pytest.mark.parametrize("format", ["table", "markdown", "json", "csv"])
+def test_text_is_reported_without_what_only_pages_need(uri, format):
+    """Importing plotly, Optuna and jinja2 takes longer than the report itself."""
+    code = (
+        "import sys; from sweeps.report.__main__ import main; main(sys.argv[1:]); "
+        "sys.exit(' '.join({'plotly', 'optuna', 'jinja2'} & sys.modules.keys()) or 0)"
+    )
+    words = ["--study", "full", "--format", format, "--tracking-uri", uri]
+    ran = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (0, "")

@@ -1,4 +1,7 @@
-from studies import frames_of
+from dataclasses import replace
+
+import pandas as pd
+from studies import START, frames_of, repeats_of
 
 from sweeps.report.summary import summarize
 
@@ -42,3 +45,25 @@ def test_what_was_not_the_same_for_all_trials_is_shown():
     assert summary.winner.params["batch_size"] == 32
     assert "seed" not in summary.winner.params
     assert {"momentum", "batch_size"} <= set(summary.top.columns)
+
+
+def test_trials_that_share_their_best_epoch_are_listed_once():
+    """They are one result under several numbers."""
+    same = [("complete", [2.0, 1.0], {"gamma": gamma}) for gamma in (0.1, 0.2, 0.3)]
+    summary = summarize(frames_of(*same, ("complete", [2.0, 1.5], {})))
+    assert summary.top["trial"].tolist() == [0, 3]
+    assert (summary.ranked, summary.results) == (4, 2)
+
+
+def test_a_pause_is_no_time_of_work():
+    """A study that was extended an hour later took no hour; its confirmation is work."""
+    frames = frames_of(*[("complete", [3.0, 2.0], {})] * 2)
+    trials, curves = frames.trials.copy(), frames.curves.copy()
+    later = pd.Timedelta(hours=1)
+    trials.loc[1, "started_at"] += later
+    curves.loc[curves["trial"] == 1, "ended_at"] += later
+    extended = replace(frames, trials=trials, curves=curves)
+    assert summarize(extended).seconds == 4.0
+    at = pd.Timestamp(START + 20, unit="s", tz="UTC")
+    repeats = repeats_of((0, 1, 2.0)).assign(started_at=at, seconds=30.0)
+    assert summarize(replace(frames, repeats=repeats)).seconds == 50.0

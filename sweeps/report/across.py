@@ -6,14 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from sweeps.errors import SweepError
 from sweeps.report.compare.ranking import STATES
-from sweeps.report.figures.figures import UNITS
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.report.summary import summarize
-from trainer.metrics import OBJECTIVES
+from trainer.metrics import EPOCH_SECONDS, OBJECTIVES
 from trainer.tracking.record import DIVERGED, FAILED
 
 
@@ -27,10 +25,11 @@ def across(studies: Sequence[StudyFrames]) -> pd.DataFrame:
         winner: number of the best trial; Int64. best: its value; float64.
         epochs, trained_epochs, reused_epochs: asked of the trainer over all trials; trained; had
             been trained for another trial or study; int64.
-        seconds: from the first start to the last end; float64.
+        seconds: from the first start to the last end, without long pauses; float64.
         target: the best value that all of the studies reached; float64.
-        epochs_to_target, seconds_to_target: trained and passed until the study reached it; Int64
-            and float64.
+        epochs_to_target, seconds_to_target: epochs requested until the study reached it, and of
+            training that these take; Int64 and float64. Reused epochs count as others: which of
+            two studies trained them is chance.
 
     Raises:
         SweepError: they are not judged by the same metric.
@@ -76,9 +75,9 @@ def best_so_far(frames: StudyFrames) -> pd.DataFrame:
     """How the best value of the objective came down, or up, as the study went on.
 
     Returns:
-        A row an epoch, in the order in which they came: epochs (trained so far; those reused cost
-        none), seconds (since the first trial began) and best. Trials that diverged or failed cost
-        epochs and count for nothing.
+        A row an epoch, in the order in which they came: epochs (requested so far), seconds (of
+        training that these take) and best. Trials that diverged or failed cost epochs and count
+        for nothing.
     """
     if frames.curves.empty:
         return pd.DataFrame({"epochs": [], "seconds": [], "best": []})
@@ -89,29 +88,6 @@ def best_so_far(frames: StudyFrames) -> pd.DataFrame:
     counts = ~rows["trial"].map(trials["state"]).isin((DIVERGED, FAILED))
     values = rows[frames.objective].where(counts & np.isfinite(rows[frames.objective]))
     best = values.cummax() if OBJECTIVES[frames.objective] else values.cummin()
-    passed = (rows["came"] - frames.trials["started_at"].min()).dt.total_seconds()
-    path = pd.DataFrame({"epochs": (~rows["reused"]).cumsum(), "seconds": passed, "best": best})
+    seconds = rows[EPOCH_SECONDS].cumsum()
+    path = pd.DataFrame({"epochs": range(1, len(rows) + 1), "seconds": seconds, "best": best})
     return path.dropna(subset="best").reset_index(drop=True)
-
-
-def progress(studies: Sequence[StudyFrames], by: str) -> go.Figure:
-    """The best value so far of each study, by "epochs" or "seconds"."""
-    figure = go.Figure()
-    for frames in studies:
-        path = best_so_far(frames)
-        path = path[path["best"].ne(path["best"].shift()) | (path.index == len(path) - 1)]
-        figure.add_scatter(
-            x=path[by].tolist(),
-            y=path["best"].tolist(),
-            mode="lines+markers",
-            line={"shape": "hv"},
-            name=frames.name,
-        )
-    unit = "epochs trained" if by == "epochs" else "seconds since the first trial began"
-    figure.update_layout(
-        title=f"Best so far, by {unit}",
-        xaxis_title=unit,
-        yaxis_title=UNITS[studies[0].objective],
-        legend={"orientation": "h", "y": -0.25},
-    )
-    return figure

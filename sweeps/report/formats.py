@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import pandas as pd
 
 from sweeps.report.across import across
-from sweeps.report.page import across_page, to_page
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.report.render import markdown, markdown_across, render_across, render_table, to_json
 from sweeps.report.showing import open_console
@@ -58,6 +57,8 @@ def _text(studies: Sequence[StudyFrames], format: str, frame: str, colours: bool
     if format == "csv":
         return str(chosen(studies, frame).to_csv(index=False))
     if format == "html":
+        from sweeps.report.page import across_page, to_page  # slow to import
+
         return across_page(studies) if others else to_page(first)
     if format == "json":
         return to_json(studies)

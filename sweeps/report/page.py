@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import resources
+from textwrap import wrap
 from typing import Any
 
 import jinja2
@@ -12,11 +13,12 @@ import plotly.graph_objects as go
 import plotly.io
 import plotly.offline
 
-from sweeps.report.across import progress
 from sweeps.report.compare.comparison import value_names
 from sweeps.report.compare.ranking import rank, with_second
 from sweeps.report.figures import figures
-from sweeps.report.figures.as_study import as_study, importance_bars, plots
+from sweeps.report.figures.as_study import as_study
+from sweeps.report.figures.plots import importance_bars, plots
+from sweeps.report.figures.progress import progress
 from sweeps.report.figures.rates import rates
 from sweeps.report.figures.timeline import timeline
 from sweeps.report.reading.frames import StudyFrames
@@ -32,10 +34,11 @@ from sweeps.report.wording import (
     tables,
     winner_line,
 )
-from trainer.metrics import RUNNING_LOSS
+from trainer.metrics import RUNNING_LOSS, VAL_ACCURACY
 from trainer.tracking.record import BEST, BEST_EPOCH, COMPLETE
 
 _HEIGHT = 420
+_TITLE = 40  # letters a line, as many as a telephone shows
 
 
 def to_page(frames: StudyFrames) -> str:
@@ -51,6 +54,7 @@ def to_page(frames: StudyFrames) -> str:
         compared_tables=list(comparison_tables(summary)),
         notes=summary.notes,
         advice=summary.advice,
+        follow=summary.follow,
         tables=tables(summary),
         figures=_figures(frames, summary),
         hint=importance_line(summary),
@@ -74,6 +78,7 @@ def across_page(studies: Sequence[StudyFrames]) -> str:
         compared_tables=[],
         notes=[],
         advice=[],
+        follow="",
         tables=[("Beside each other", beside(studies))],
         figures=(progress(studies, by) for by in ("epochs", "seconds")),
         hint="",
@@ -123,10 +128,12 @@ def _rates(frames: StudyFrames, ranked: pd.DataFrame, parameter: str) -> go.Figu
 
 
 def _html(figure: go.Figure, at: int) -> str:
+    title = wrap(figure.layout.title.text or "", _TITLE)
     figure.update_layout(
+        title={"text": "<br>".join(title), "font": {"size": 15}},
         template="plotly",
         height=_HEIGHT,
-        margin={"l": 60, "r": 20, "t": 50, "b": 50},
+        margin={"l": 60, "r": 20, "t": 30 + 20 * max(1, len(title)), "b": 50},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         autosize=True,
@@ -144,11 +151,15 @@ def _html(figure: go.Figure, at: int) -> str:
 
 def _trials(frames: StudyFrames) -> dict[str, Any]:
     """Every trial as a row of cells: what is shown, and the full value that it is sorted by."""
-    names = ["trial", "state", BEST + frames.objective, "best_epoch", "epochs", "reused_epochs"]
+    names = ["trial", "state", BEST + frames.objective, "best_epoch", VAL_ACCURACY]
+    names += ["epochs", "reused_epochs"]
     names += [*searched_columns(frames.trials), "seconds"]
     trials, ranked = frames.trials.set_index("trial", drop=False), rank(frames).set_index("trial")
     for name in (BEST + frames.objective, BEST_EPOCH):  # of suspended trials, too
         trials[name] = ranked[name].combine_first(trials[name])
+    at_best = frames.curves.merge(trials[["trial", BEST_EPOCH]].reset_index(drop=True), on="trial")
+    at_best = at_best[at_best["epoch"] == at_best[BEST_EPOCH]].set_index("trial")
+    trials[VAL_ACCURACY] = at_best[VAL_ACCURACY]
     rows = [
         [(short(value), "" if pd.isna(value) else value) for value in row]
         for row in trials[list(dict.fromkeys(names))].itertuples(index=False)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -12,20 +13,22 @@ from sweeps.report.advice.advisor import advise
 from sweeps.report.compare.comparison import Comparison, compare_values
 from sweeps.report.compare.confirmed import compare
 from sweeps.report.compare.ranking import (
+    LEAST_COMPLETE,
     OPEN,
     Winner,
     by_optimizer,
+    distinct,
     find_front,
     find_winner,
     rank,
     second_column,
 )
-from sweeps.report.figures.as_study import as_study, importances
 from sweeps.report.notes import notes_on
 from sweeps.report.reading.columns import CONFIG_COLUMNS, arguments
 from sweeps.report.reading.command import train_command
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.space import SEARCHED
+from sweeps.space.described import is_function
 from trainer.metrics import EPOCH_SECONDS, OBJECTIVES
 from trainer.tracking.record import BEST, BEST_EPOCH, COMPLETE, DIVERGED, PRUNED, SUSPENDED
 
@@ -33,6 +36,9 @@ __all__ = ["Summary", "summarize", "train_command"]
 
 TOP = 10
 """How many of the best trials a summary shows."""
+
+PAUSE_SECONDS = 300.0
+"""In so long a time in which nothing is trained a study was not at work."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,8 +55,10 @@ class Summary:
         counts: how many of them by state, most first.
         winner: None until a trial has a result.
         ranked: how many have a best value that is a finite number, and did not diverge or fail.
-        top: the `TOP` best of those, best first; a row has the trial, its state, best value, best
-            epoch, epochs trained and asked for, and what `Winner.params` names.
+        results: how many different results those are: trials that share their best epoch have one.
+        top: the `TOP` best of these, by their first trials, best first; a row has the trial, its
+            state, best value, best epoch, epochs trained and asked for, and what `Winner.params`
+            names.
         confirmed: how the trials compare that were trained again from other seeds, best first; see
             `sweeps.report.compare.confirmed.compare`. No rows where none were.
         comparison: how the values of the parameter compare that the study compares; None without.
@@ -69,13 +77,16 @@ class Summary:
         reused_seconds: of training, that the reused ones first took.
         spared_seconds: of training, that those would have taken, each as long as its trial's others
             took on average.
-        seconds: from the first start to the last end, pauses between included; None before that.
+        seconds: from the first start to the last end, confirmation included, without pauses of
+            more than `PAUSE_SECONDS`; None before that.
         is_open: whether it has yet to begin or to end a trial.
         view: the command or address that shows the study in a browser.
         notes: sentences to read before the winner is believed.
         importances: of each parameter among the complete trials, 0 to 1, most first; see
             `sweeps.report.figures.as_study`.
         advice: what to try next.
+        follow: the command that writes a space with all that is advised, and says how to search it
+            with the settings of the study; "": nothing is advised, or the space is no file.
     """
 
     study: str
@@ -87,6 +98,7 @@ class Summary:
     counts: Mapping[str, int]
     winner: Winner | None
     ranked: int
+    results: int
     top: pd.DataFrame
     confirmed: pd.DataFrame
     comparison: Comparison | None
@@ -105,15 +117,17 @@ class Summary:
     notes: tuple[str, ...]
     importances: Mapping[str, float]
     advice: tuple[Advice, ...]
+    follow: str
 
 
 def summarize(frames: StudyFrames) -> Summary:
     """Sum up a study, whatever state it is in."""
     trials, curves = frames.trials, frames.curves
     ranked, searched = rank(frames), searched_columns(trials)
+    results = distinct(frames, ranked)
     confirmed = compare(frames.repeats, frames.objective)
     complete = ranked[ranked["state"] == COMPLETE]
-    known = importances(as_study(frames, complete, searched))
+    known = _importances(frames, complete, searched)
     winner = find_winner(frames, ranked, searched, confirmed)
     shown = [
         "trial",
@@ -125,6 +139,7 @@ def summarize(frames: StudyFrames) -> Summary:
         *searched,
     ]
     both = [*shown[:3], *([second_column(frames.second)] if frames.second else []), *shown[3:]]
+    advice = () if winner is None else advise(frames, ranked, winner, confirmed, known)
     reused = int(curves["reused"].sum())
     spared = _spared(frames)
     return Summary(
@@ -137,7 +152,8 @@ def summarize(frames: StudyFrames) -> Summary:
         counts={str(state): n for state, n in trials["state"].value_counts().items()},
         winner=winner,
         ranked=len(ranked),
-        top=ranked[shown].head(TOP).reset_index(drop=True),
+        results=len(results),
+        top=results[shown].head(TOP).reset_index(drop=True),
         confirmed=confirmed,
         comparison=compare_values(frames, ranked, searched),
         front=find_front(frames, ranked)[both].reset_index(drop=True),
@@ -154,7 +170,8 @@ def summarize(frames: StudyFrames) -> Summary:
         view=frames.view,
         notes=tuple(notes_on(frames, ranked, winner)),
         importances=known,
-        advice=() if winner is None else advise(frames, ranked, winner, confirmed, known),
+        advice=advice,
+        follow=_follow(frames, advice),
     )
 
 
@@ -167,6 +184,25 @@ def searched_columns(trials: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys((*searched, *varied)))
 
 
+def _follow(frames: StudyFrames, advice: Sequence[Advice]) -> str:
+    is_file = bool(frames.space) and not is_function(frames.space)
+    if not is_file or not any(item.changes or item.flags for item in advice):
+        return ""
+    words = ["python", "-m", "sweeps.report", "--study", frames.name, "--next", "next.toml"]
+    return shlex.join(words)
+
+
+def _importances(
+    frames: StudyFrames, complete: pd.DataFrame, searched: list[str]
+) -> dict[str, float]:
+    """See `sweeps.report.figures.as_study`; none without need to import Optuna."""
+    if len(complete) < LEAST_COMPLETE:
+        return {}
+    from sweeps.report.figures.as_study import as_study, importances
+
+    return importances(as_study(frames, complete, searched))
+
+
 def _spared(frames: StudyFrames) -> pd.Series[int]:
     """Epochs that a trial is not trained further for, by trial, of those that could have more."""
     states = (PRUNED, SUSPENDED, DIVERGED)
@@ -175,7 +211,19 @@ def _spared(frames: StudyFrames) -> pd.Series[int]:
 
 
 def _seconds(frames: StudyFrames) -> float | None:
-    starts = frames.trials["started_at"]
-    ends = starts + pd.to_timedelta(frames.trials["seconds"], unit="s")
-    passed = pd.concat([starts, ends, frames.curves["ended_at"]]).max() - starts.min()
-    return None if pd.isna(passed) else float(passed.total_seconds())
+    """The time of work: starts and ends of runs, and epochs with their length, without pauses."""
+    own = frames.curves[~frames.curves["reused"]]
+    runs = pd.concat([frames.trials, frames.repeats])[["started_at", "seconds"]]
+    starts, ends = runs["started_at"], runs["started_at"] + _timedelta(runs["seconds"])
+    began = pd.concat([starts, ends, own["ended_at"] - _timedelta(own[EPOCH_SECONDS])])
+    spans = pd.DataFrame({"from": began, "to": pd.concat([starts, ends, own["ended_at"]])})
+    spans = spans.dropna().sort_values("from")
+    if spans.empty:
+        return None
+    gaps = (spans["from"] - spans["to"].cummax().shift()).dt.total_seconds()
+    passed = (spans["to"].max() - spans["from"].min()).total_seconds()
+    return float(passed - gaps[gaps > PAUSE_SECONDS].sum())
+
+
+def _timedelta(seconds: pd.Series[float]) -> pd.Series[pd.Timedelta]:
+    return pd.to_timedelta(seconds, unit="s")

@@ -10,8 +10,7 @@ import pandas as pd
 from sweeps.report.across import across
 from sweeps.report.compare.comparison import Comparison
 from sweeps.report.compare.confirmed import LEAST_SEEDS, TIED
-from sweeps.report.compare.ranking import STATES
-from sweeps.report.figures.as_study import LEAST_TRIALS
+from sweeps.report.compare.ranking import LEAST_COMPLETE, STATES
 from sweeps.report.notes import share
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.report.showing import duration
@@ -89,11 +88,12 @@ def confirmed_line(summary: Summary) -> str:
 def importance_line(summary: Summary) -> str:
     """Why the importance of parameters is not told; "" where it is."""
     complete = summary.counts.get(COMPLETE, 0)
-    if complete >= LEAST_TRIALS or summary.winner is None:
+    if complete >= LEAST_COMPLETE or summary.winner is None:
         return ""
+    are = "is" if complete == 1 else "are"
     return (
         "How important each parameter is cannot be told yet: that takes "
-        f"{LEAST_TRIALS} complete trials, and there {'is' if complete == 1 else 'are'} {complete}."
+        f"{LEAST_COMPLETE} complete trials, and there {are} {complete}."
     )
 
 
@@ -136,6 +136,8 @@ def tables(summary: Summary) -> Iterable[tuple[str, pd.DataFrame]]:
     """Titles and frames of text."""
     if len(summary.top):
         count = f"{len(summary.top)} of {summary.ranked} ranked trials"
+        if summary.results < summary.ranked:  # some share their best epoch
+            count = f"{len(summary.top)} of {summary.results} results of {summary.ranked} trials"
         yield f"Best {count}, by {summary.objective}", _listed(summary, summary.top)
     compared = set() if summary.comparison is None else set(summary.comparison.values["trial"])
     if not compared.issuperset(summary.confirmed["trial"]):
@@ -145,7 +147,7 @@ def tables(summary: Summary) -> Iterable[tuple[str, pd.DataFrame]]:
         yield f"Beaten by no other in both {both}", _listed(summary, summary.front)
     if len(summary.by_optimizer):
         has_complete = summary.by_optimizer["complete"].any()
-        of_complete = "; median and spread of complete trials" if has_complete else ""
+        of_complete = "; median, spread (middle half) of complete trials" if has_complete else ""
         yield f"By optimizer{of_complete}", _optimizers(summary)
 
 
@@ -213,6 +215,8 @@ def beside(studies: Sequence[StudyFrames]) -> pd.DataFrame:
 def next_commands(summary: Summary) -> Iterable[tuple[str, str]]:
     """What to do next, and by which command."""
     yield "See every epoch of it", summary.view
+    if summary.follow:
+        yield "The command that follows the advice, with all settings of the study", summary.follow
     if summary.winner is not None:
         which = "best so far" if summary.is_open else "winner"
         yield f"Train the {which} again", summary.winner.command

@@ -9,18 +9,14 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
-
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
-from optuna.trial import BaseTrial
+from typing import TYPE_CHECKING, Any
 
 from sweeps.space.values import exact, is_number, listed, nearest, same, shown
 from trainer.errors import ConfigError, unknown
+
+if TYPE_CHECKING:  # so that reading a space takes no Optuna
+    from optuna.distributions import BaseDistribution
+    from optuna.trial import BaseTrial
 
 EPOCHS = "epochs"
 """As a bound: the number of epochs of the sweep."""
@@ -45,6 +41,8 @@ class Parameter(ABC):
 
     def draw(self, trial: BaseTrial, key: str) -> Any:
         """The value that a trial has."""
+        from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
         item = self.distribution()
         if isinstance(item, CategoricalDistribution):
             return self.value(trial.suggest_categorical(key, item.choices))
@@ -104,6 +102,8 @@ class Choice(Parameter):
 
     def distribution(self) -> BaseDistribution | None:
         """Categorical."""
+        from optuna.distributions import CategoricalDistribution
+
         return CategoricalDistribution(list(self.seen()))
 
     def value(self, seen: Any) -> Any:
@@ -166,6 +166,8 @@ class Grid(Choice):
 
     def distribution(self) -> BaseDistribution | None:
         """Whole numbers."""
+        from optuna.distributions import IntDistribution
+
         return IntDistribution(0, len(self.values) - 1)
 
     def ends(self) -> list[Any]:
@@ -221,6 +223,8 @@ class Range(Parameter):
 
     def distribution(self) -> BaseDistribution | None:
         """Of whole numbers, or of all."""
+        from optuna.distributions import FloatDistribution, IntDistribution
+
         if self.whole:
             return IntDistribution(self.low, self.high, step=self.step or 1, log=self.log)
         return FloatDistribution(self.low, self.high, step=self.step, log=self.log)

@@ -37,6 +37,9 @@ their last epochs, few are trained to their end."""
 STATES = (*RANKED, DIVERGED, FAILED)
 """All of them, those with results first."""
 
+LEAST_COMPLETE = 10
+"""Complete trials, of fewer of which importances of parameters are not told."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Winner:

@@ -59,6 +59,8 @@ REPEAT_COLUMNS = {
     "state": "str",
     "value": "float64",
     "epochs": "int64",
+    "seconds": "float64",
+    "started_at": _TIME,
     "run_id": "str",
 }
 """Type of each column of the repeats."""

@@ -54,7 +54,8 @@ class StudyFrames:
         curves: see `load_curves`.
         repeats: trials trained again from other seeds, a row each, sorted by trial and seed: trial
             and seed (int64), state (str), value (the best one of the objective over its epochs;
-            float64, missing where it did not end or diverged), epochs (int64), run_id (str).
+            float64, missing where it did not end or diverged), epochs (int64), seconds and
+            started_at (as those of trials), run_id (str).
     """
 
     name: str

@@ -106,6 +106,8 @@ def read_repeats(runs: Sequence[Run], objective: str) -> pd.DataFrame:
             "state": run.tags[STATE_TAG],
             "value": float(run.metrics.get(BEST + objective, np.nan)),
             "epochs": sum(int(run.tags.get(tag, 0)) for tag in (TRAINED_TAG, REUSED_TAG)),
+            "seconds": _seconds(run),
+            "started_at": pd.Timestamp(run.started_at, unit="ms", tz="UTC"),
             "run_id": run.id,
         }
         for run in runs
