@@ -49,6 +49,7 @@ from trainer.settings.config import TrainConfig
         ),
         ({"pruner": "none", "pruner_args": {"x": 1}}, ["none takes no arguments", "'x'"]),
         ({"executor": "locl"}, ["executor", "'local'"]),
+        ({"space": {"lr": [0.1]}}, ["space", "PATH.toml", "{'lr': [0.1]}"]),
         ({"study": ""}, ["study", "''", "letters"]),
         ({"study": "a/b"}, ["study", "'a/b'", "letters"]),
         ({"second": "second"}, ["second objective", "'seconds'"]),

@@ -22,6 +22,6 @@ def open_space(text: str = "", scheduler: str = "StepLR") -> Space:
         return default_space(scheduler)
     if is_reference(text):
         return FunctionSpace(text)
-    if text.endswith(".toml"):
+    if isinstance(text, str) and text.endswith(".toml"):
         return read_space(text)
     raise ConfigError(f"space must be a PATH.toml or package.module:function, but got {text!r}.")
