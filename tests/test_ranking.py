@@ -43,7 +43,7 @@ def test_trials_that_may_be_trained_further_are_ranked(state):
 
 def test_more_accuracy_is_better():
     """The objective says which way is up; equal trials go by number."""
-    trials = [("complete", [0.5, value], {}) for value in (0.6, 0.7, 0.7)]
+    trials = [("complete", [*values], {}) for values in ((0.5, 0.6), (0.5, 0.7), (0.4, 0.7))]
     summary = summarize(frames_of(*trials, objective="val_accuracy"))
     assert summary.top["trial"].tolist() == [1, 2, 0]
     assert summary.by_optimizer.loc[0, "best"] == summary.winner.val_accuracy == 0.7
