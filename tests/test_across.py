@@ -10,7 +10,8 @@ import pytest
 from studies import frames_of
 
 from sweeps.errors import SweepError
-from sweeps.report.across import across, best_so_far
+from sweeps.report.across import across
+from sweeps.report.compare.progress import best_so_far
 from sweeps.report.figures.progress import progress
 from sweeps.report.reading.frames import StudyFrames
 

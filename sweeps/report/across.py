@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from sweeps.errors import SweepError
+from sweeps.report.compare.progress import best_so_far
 from sweeps.report.compare.ranking import STATES
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.report.summary import summarize
-from trainer.metrics import EPOCH_SECONDS, OBJECTIVES
-from trainer.tracking.record import DIVERGED, FAILED
+from trainer.metrics import OBJECTIVES
 
 
 def across(studies: Sequence[StudyFrames]) -> pd.DataFrame:
@@ -69,25 +69,3 @@ def across(studies: Sequence[StudyFrames]) -> pd.DataFrame:
     return pd.DataFrame(rows).astype(
         {"winner": "Int64", "epochs_to_target": "Int64", "seconds": "float64"}
     )
-
-
-def best_so_far(frames: StudyFrames) -> pd.DataFrame:
-    """How the best value of the objective came down, or up, as the study went on.
-
-    Returns:
-        A row an epoch, in the order in which they came: epochs (requested so far), seconds (of
-        training that these take) and best. Trials that diverged or failed cost epochs and count
-        for nothing.
-    """
-    if frames.curves.empty:
-        return pd.DataFrame({"epochs": [], "seconds": [], "best": []})
-    trials = frames.trials.set_index("trial")
-    began = frames.curves["trial"].map(trials["started_at"])
-    came = frames.curves["ended_at"].where(frames.curves["ended_at"] > began, began)
-    rows = frames.curves.assign(came=came).sort_values(["came", "trial", "epoch"])
-    counts = ~rows["trial"].map(trials["state"]).isin((DIVERGED, FAILED))
-    values = rows[frames.objective].where(counts & np.isfinite(rows[frames.objective]))
-    best = values.cummax() if OBJECTIVES[frames.objective] else values.cummin()
-    seconds = rows[EPOCH_SECONDS].cumsum()
-    path = pd.DataFrame({"epochs": range(1, len(rows) + 1), "seconds": seconds, "best": best})
-    return path.dropna(subset="best").reset_index(drop=True)

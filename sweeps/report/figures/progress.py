@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from sweeps.report.across import best_so_far
+from sweeps.report.compare.progress import best_so_far
 from sweeps.report.figures.figures import UNITS
 from sweeps.report.reading.frames import StudyFrames
 
