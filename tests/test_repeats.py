@@ -72,11 +72,6 @@ def results(folder: Path) -> int:
     return len(list((folder / "mlruns" / "stages" / "results").rglob("*.json")))
 
 
-def timeless(frames):
-    """Its repeats without when they were trained or looked up."""
-    return frames.repeats.drop(columns=["seconds", "started_at"])
-
-
 def read() -> StudyFrames:
     """The study, as MLflow has it."""
     return load_study("s")
@@ -169,7 +164,7 @@ def test_where_values_are_compared_the_best_of_each_race(
         assert chosen.iloc[0] == (means.max() if objective == "val_accuracy" else means.min())
     assert (repeats[repeats["trial"].isin(more)].groupby("trial").size() == 4).all()
     assert confirm(settings(top=2, repeats=4), Places(), Said())
-    pd.testing.assert_frame_equal(timeless(read()), timeless(frames))
+    pd.testing.assert_frame_equal(read().repeats, frames.repeats)
 
 
 def test_a_trial_that_was_stopped_is_trained_to_its_end(folder: Path) -> None:
@@ -186,13 +181,13 @@ def test_a_trial_that_was_stopped_is_trained_to_its_end(folder: Path) -> None:
 def test_what_is_confirmed_is_not_trained_again_and_more_seeds_are_added(folder: Path) -> None:
     """The same call trains nothing; a larger one trains the difference; Optuna hears nothing."""
     assert confirm(settings(repeats=2), Places(), Said())
-    repeats, stored = timeless(read()), results(folder)
+    repeats, stored = read().repeats, results(folder)
     said = Said()
     assert confirm(settings(repeats=2), Places(), said)
-    pd.testing.assert_frame_equal(timeless(read()), repeats)
+    pd.testing.assert_frame_equal(read().repeats, repeats)
     assert results(folder) == stored
     assert confirm(settings(repeats=3), Places(), Said())
-    grown = timeless(read())
+    grown = read().repeats
     assert len(grown) == 6
     kept = grown[grown["seed"].isin(repeats["seed"])].reset_index(drop=True)
     pd.testing.assert_frame_equal(kept, repeats)

@@ -116,9 +116,8 @@ class Coordinator:
         Raises:
             TrainerError: nothing can be trained here (the data, the store, the machine).
         """
-        for trial in self._live:
-            if trial.outcome == RUNNING:
-                self._delivery.put(trial.record)
+        for trial in list(self._live):
+            self._take_up(trial)
         landed = False
         while True:
             for trial in list(self._live):
@@ -163,8 +162,15 @@ class Coordinator:
                 (trial,) = (it for it in self._live if it.number == grant.trial)
                 trial.grant(grant.epochs)
                 self._view.say(f"{trial.title} goes on to epoch {grant.epochs}: {grant.why}")
+            self._take_up(trial)
+
+    def _take_up(self, trial: LiveTrial) -> None:
+        """Go on with a trial, and show that; one that stored results bring to its end is not shown
+        as running, so that its run in MLflow may stay as it is.
+        """
+        self._advance(trial)
+        if trial.outcome == RUNNING:
             self._delivery.put(trial.record)
-            self._advance(trial)
 
     def _active(self) -> list[LiveTrial]:
         """Trials with epochs to train."""
@@ -186,26 +192,11 @@ class Coordinator:
         """Bring a trial as far as stored results go; then have what it needs next trained."""
         if trial.is_suspended and trial.record.state == SUSPENDED:
             return
-        while need := trial.needs(self._store.has_state):
-            stage, with_state = need
-            if stage.result_key in self._flights:
-                return
-            if reason := self._flights.failures.get(stage.result_key):
-                self._fail(trial, reason)
-                break
-            result = None if with_state else self._store.result(stage.result_key)
-            if result is None:
-                if self._may_submit():
-                    self._flights.submit(trial, stage, with_state)
-                return
-            trial.accept(result)
-            if trial.ended_at is None:
-                reused = trial.record.reused(result)
-                self.progress = self.progress.with_epochs(trained=not reused, reused=reused)
-            if trial.outcome == RUNNING:
+        before = trial.epochs
+        if self._waits(trial):
+            if trial.outcome == RUNNING and trial.epochs > before:
                 self._delivery.put(trial.record)
-            elif trial.ended_at is None:
-                self._tell(trial)
+            return
         if trial.is_suspended:
             trial.suspend()
             self._delivery.put(trial.record)
@@ -215,6 +206,28 @@ class Coordinator:
             self._tell(trial)
         self._delivery.put(trial.closed())
         self._live.remove(trial)
+
+    def _waits(self, trial: LiveTrial) -> bool:
+        """Take what is stored; whether it then waits for an epoch to be trained."""
+        while need := trial.needs(self._store.has_state):
+            stage, with_state = need
+            if stage.result_key in self._flights:
+                return True
+            if reason := self._flights.failures.get(stage.result_key):
+                self._fail(trial, reason)
+                return False
+            result = None if with_state else self._store.result(stage.result_key)
+            if result is None:
+                if self._may_submit():
+                    self._flights.submit(trial, stage, with_state)
+                return True
+            trial.accept(result)
+            if trial.ended_at is None:
+                reused = trial.record.reused(result)
+                self.progress = self.progress.with_epochs(trained=not reused, reused=reused)
+                if trial.outcome != RUNNING:
+                    self._tell(trial)
+        return False
 
     def _land(self) -> int:
         """Take in every stage that came back; how many did."""
