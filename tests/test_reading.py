@@ -31,7 +31,7 @@ class Stored:
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory, empty_database):
-    """A study with a trial of each kind."""
+    """A study with a trial of each kind, and empty twins of two."""
     folder = tmp_path_factory.mktemp("reading")
     uri, tracker = tracker_in(folder, empty_database)
     study = parent("digits", "new", START)
@@ -48,6 +48,9 @@ def stored(tmp_path_factory, empty_database):
     # the later trials first: the order of the runs in MLflow means nothing
     for record in (study, *reversed(records)):
         tracker.sync(record)
+    for record in (records[0], records[6]):  # a server made them, and its answer was lost
+        tags = {"sweep.run": record.id, "sweep.group": record.group, **record.tags}
+        tracker.client.create_run(tracker.experiment_id, tags=tags | {"sweep.state": "running"})
     return Stored(records, load_study("digits", uri))
 
 

@@ -320,6 +320,23 @@ def test_a_run_that_was_deleted_while_it_went_on_is_made_anew(make_tracker: Make
     assert got == seen(reference)
 
 
+def test_of_two_runs_of_one_record_the_next_start_leaves_the_fuller(
+    make_tracker: MakeTracker,
+) -> None:
+    """A server whose answer is lost has made a run, and is asked for it again."""
+    tracker = make_tracker()
+    twin = tracker.client.create_run(
+        tracker.experiment_id, tags={"sweep.run": "run", "sweep.group": "run"}
+    )
+    going = running(result(1), result(2))
+    tracker._groups.add("run")  # it was read before the twin came to be
+    tracker.sync(going)
+    again = make_tracker()
+    again.sync(ended(COMPLETE, result(1), result(2), result(3)))
+    assert again.run_id("run") == tracker.run_id("run") != twin.info.run_id
+    assert only_run(again).info.status == "FINISHED"
+
+
 def test_runs_go_below_a_parent_that_was_deleted_and_made_anew(make_tracker: MakeTracker) -> None:
     """The next start finds those that ended before not whole."""
     tracker = make_tracker()

@@ -10,7 +10,7 @@ import re
 import socket
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -188,3 +188,8 @@ def _must_answer(uri: str) -> None:
             f"MLflow's server {without_password(uri)} must answer, but does not: {error}. "
             "Start it, or leave --tracking-uri and MLFLOW_TRACKING_URI away to use ./mlflow.db."
         ) from error
+
+
+def fullness(status: str, metrics: Mapping[str, float]) -> tuple[bool, int]:
+    """Orders runs of one record: that which ended is the fullest, then that with most metrics."""
+    return status != "RUNNING", len(metrics)

@@ -15,6 +15,7 @@ from trainer.errors import LostState, TrackingError
 from trainer.stages.killpoints import passing
 from trainer.tracking.connection import (
     connect,
+    fullness,
     open_experiment,
     runs_page,
     search_runs,
@@ -185,9 +186,23 @@ class MlflowTracker:
         return self._sent.get(record.id)
 
     def _read(self, tag: str, text: str) -> None:
+        """Learn what MLflow has; of runs of one record, all but the fullest are deleted.
+
+        There are several where a server made a run and its answer was lost, so that MLflow's client
+        asked once more.
+        """
+        by_record: dict[str, list[Any]] = {}
         for run in self._runs_with(tag, text):
-            self._sent[run.data.tags[RUN_TAG]] = _Sent(
-                run.info.run_id, run.info.status, dict(run.data.params), dict(run.data.tags)
+            by_record.setdefault(run.data.tags[RUN_TAG], []).append(run)
+        for id, runs in by_record.items():
+            best, *twins = sorted(
+                runs, key=lambda it: fullness(it.info.status, it.data.metrics), reverse=True
+            )
+            for twin in twins:
+                self.client.delete_run(twin.info.run_id)
+            data = best.data
+            self._sent[id] = _Sent(
+                best.info.run_id, best.info.status, dict(data.params), dict(data.tags)
             )
 
     def _runs_with(self, tag: str, text: str) -> list[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,12 +17,13 @@ from sweeps.report.reading.reading import read_curves, read_repeats, read_trials
 from sweeps.report.reading.runs import Run, client_points, client_runs
 from trainer.errors import TrackingError, unknown
 from trainer.settings.paths import Paths
-from trainer.tracking.connection import connect, read_file, search_runs, without_password
+from trainer.tracking.connection import connect, fullness, read_file, search_runs, without_password
 from trainer.tracking.names import (
     COMPARE_TAG,
     CONFIRMS_TAG,
     GROUP_TAG,
     OBJECTIVE_TAG,
+    RUN_TAG,
     SECOND_TAG,
     STUDIES_EXPERIMENT,
     STUDY_FILE,
@@ -204,14 +205,22 @@ def _epochs(
     if database is not None:
         try:
             with open_database(database) as opened:
-                found = opened.runs(experiment_id, GROUP_TAG, group)
+                found = _once(opened.runs(experiment_id, GROUP_TAG, group))
                 trials = [run for run in found if TRIAL_TAG in run.tags]
                 return found, read_curves(trials, opened.points(trials))
         except UnknownTables:
             pass
-    found = list(client_runs(client, experiment_id, f"tags.`{GROUP_TAG}` = '{group}'"))
+    found = _once(client_runs(client, experiment_id, f"tags.`{GROUP_TAG}` = '{group}'"))
     trials = [run for run in found if TRIAL_TAG in run.tags]
     return found, read_curves(trials, client_points(client, trials))
+
+
+def _once(runs: Iterable[Run]) -> list[Run]:
+    """One run for each record: where a server's answer was lost, there may be two until the next
+    start of the sweep.
+    """
+    ordered = sorted(runs, key=lambda run: fullness(run.status, run.metrics))
+    return list({run.tags.get(RUN_TAG, run.id): run for run in ordered}.values())
 
 
 def _parents(client: MlflowClient) -> list[Any]:
