@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from studies import frames_of, repeats_of
 
-from sweeps.report.notes import share
+from sweeps.report.showing import share
 from sweeps.report.summary import summarize
 
 

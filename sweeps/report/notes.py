@@ -10,6 +10,7 @@ import pandas as pd
 from sweeps.report.compare.confirmed import seed_noise
 from sweeps.report.compare.ranking import OPEN, Winner
 from sweeps.report.reading.frames import StudyFrames
+from sweeps.report.showing import share, size
 from sweeps.search.names import FRUGAL_PRUNER
 from sweeps.search.settling import LEAST_TRIALS, late_gain
 from trainer.metrics import OBJECTIVES
@@ -77,20 +78,11 @@ def _on_more_trials(frames: StudyFrames, ranked: pd.DataFrame) -> Iterable[str]:
     late = count - int((1 - _LATE) * count)
     did, more, varies = "did not improve", "little improvement", ""
     if gain > 0:
-        did, more = f"improved by {100 * gain:.2g} %", "about as much"
+        did, more = f"improved by {size(100 * gain)} %", "about as much"
         if noise is not None:
             than = "less than" if gain < noise else "more than"
-            varies = f", {than} one configuration varies by between seeds ({100 * noise:.2g} %)"
+            varies = f", {than} one configuration varies by between seeds ({size(100 * noise)} %)"
     yield (
         f"The best {frames.objective} {did} in the last {late} of {count} trials{varies}; from "
         f"{count} more expect {more}."
     )
-
-
-def share(part: int, whole: int) -> str:
-    """How many of how many, and that in percent; only nothing is 0 % and only all is 100 %."""
-    if not whole:
-        return "0 of 0"
-    percent = 100 * part / whole
-    shown = "<1" if 0 < percent < 1 else ">99" if 99 < percent < 100 else f"{percent:.0f}"
-    return f"{part} of {whole} ({shown} %)"

@@ -22,6 +22,7 @@ from sweeps.report.figures.progress import progress
 from sweeps.report.figures.rates import rates
 from sweeps.report.figures.timeline import timeline
 from sweeps.report.reading.frames import StudyFrames
+from sweeps.report.showing import short
 from sweeps.report.summary import Summary, searched_columns, summarize
 from sweeps.report.wording import (
     beside,
@@ -30,7 +31,6 @@ from sweeps.report.wording import (
     confirmed_line,
     headlines,
     importance_line,
-    short,
     tables,
     winner_line,
 )

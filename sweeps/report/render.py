@@ -18,7 +18,7 @@ from rich.table import Table
 from sweeps.report.across import across
 from sweeps.report.advice.advice import Advice
 from sweeps.report.reading.frames import StudyFrames
-from sweeps.report.showing import duration
+from sweeps.report.showing import duration, short
 from sweeps.report.summary import Summary, summarize
 from sweeps.report.wording import (
     beside,
@@ -28,7 +28,6 @@ from sweeps.report.wording import (
     headlines,
     next_commands,
     settings_line,
-    short,
     tables,
     winner_line,
 )

@@ -1,8 +1,9 @@
-"""How facts are shown to people: the console, and numbers in words."""
+"""How facts are shown to people: the console, and every format of a number."""
 
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from rich.console import Console
 
@@ -31,3 +32,34 @@ def duration(seconds: float) -> str:
     if seconds < 90 * 60:
         return f"{seconds / 60:.0f} min"
     return f"{seconds // 3600:.0f} h {seconds % 3600 / 60:.0f} min"
+
+
+def short(value: Any) -> str:
+    """Six digits, more where those would turn nearly 1 into 1; "" for what is missing."""
+    import pandas as pd
+
+    if value is None or pd.isna(value):
+        return ""
+    if not isinstance(value, float):
+        return str(value)
+    texts = (f"{value:.{digits}g}" for digits in range(6, 18))
+    return next(text for text in texts if float(text) != 1 or value == 1)
+
+
+def rounded(value: float) -> str:
+    """Four digits: a mean or a bound of an interval."""
+    return f"{value:.4g}"
+
+
+def size(value: float) -> str:
+    """Two digits, or all before the point: how much something differs."""
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
+
+
+def share(part: int, whole: int) -> str:
+    """How many of how many, and that in percent; only nothing is 0 % and only all is 100 %."""
+    if not whole:
+        return "0 of 0"
+    percent = 100 * part / whole
+    shown = "<1" if 0 < percent < 1 else ">99" if 99 < percent < 100 else f"{percent:.0f}"
+    return f"{part} of {whole} ({shown} %)"

@@ -11,9 +11,8 @@ from sweeps.report.across import across
 from sweeps.report.compare.comparison import Comparison
 from sweeps.report.compare.confirmed import LEAST_SEEDS, TIED
 from sweeps.report.compare.ranking import LEAST_COMPLETE, STATES
-from sweeps.report.notes import share
 from sweeps.report.reading.frames import StudyFrames
-from sweeps.report.showing import duration
+from sweeps.report.showing import duration, share, short
 from sweeps.report.summary import Summary
 from sweeps.search.objectives import SECOND_OBJECTIVES
 from sweeps.space import SEARCHED
@@ -226,13 +225,3 @@ def _brief(value: Any) -> str:
     """As `short`, and of what users bring its last name, so that a table's columns stay narrow."""
     text = short(value)
     return text.rpartition(":")[2] if is_reference(text) else text
-
-
-def short(value: Any) -> str:
-    """Six digits, more where those would turn nearly 1 into 1; "" for what is missing."""
-    if value is None or pd.isna(value):
-        return ""
-    if not isinstance(value, float):
-        return str(value)
-    texts = (f"{value:.{digits}g}" for digits in range(6, 18))
-    return next(text for text in texts if float(text) != 1 or value == 1)

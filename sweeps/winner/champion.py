@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweeps.errors import SweepError
+from sweeps.report.showing import short
 from trainer.tracking.names import BEST_WEIGHTS, CONFIG_FILE
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Promotion:
         """For people: what it is, and how to use it."""
         done = "is now" if self.is_new else "is"
         accuracy = self.test_accuracy
-        measured = "" if accuracy is None else f", test_accuracy {accuracy:.6g}"
+        measured = "" if accuracy is None else f", test_accuracy {short(accuracy)}"
         return [
             f"{self.uri} {done} version {self.version}: trial {self.trial}{measured}",
             f"  mlflow.pyfunc.load_model({self.uri!r}).predict(images)",
@@ -155,8 +156,8 @@ def _check(served: Served, frames: StudyFrames, row: pd.Series[Any]) -> None:
     loss, _ = served.validation()
     if abs(loss - recorded) > 1e-3 * max(1.0, abs(recorded)):
         raise SweepError(
-            f"The weights of trial {row['trial']} must give its val_loss, {recorded:.6g}, but give "
-            f"{loss:.6g}: the code or the data are no longer those that trained it, or its "
+            f"The weights of trial {row['trial']} must give its val_loss, {short(recorded)}, but "
+            f"give {short(loss)}: the code or the data are no longer those that trained it, or its "
             "optimizer keeps other weights for evaluation."
         )
 
@@ -221,7 +222,7 @@ def _log(client: MlflowClient, served: Served, frames: StudyFrames, row: pd.Seri
         tags=tags,
         description=(
             f"Trial {row['trial']} of study {frames.name}, epoch {epoch}: "
-            f"{frames.objective} {row[f'best_{frames.objective}']:.6g}. Trained by: "
+            f"{frames.objective} {short(row[f'best_{frames.objective}'])}. Trained by: "
             f"{train_command(row)}"
         ),
         model_id=model.model_id,

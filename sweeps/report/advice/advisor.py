@@ -10,6 +10,7 @@ from sweeps.report.advice.advice import Advice, evidence_of
 from sweeps.report.advice.space_advice import TOP, at_the_ends, diverging, fixed, idle, optimizers
 from sweeps.report.compare.ranking import OPEN, Winner, distinct
 from sweeps.report.reading.frames import StudyFrames
+from sweeps.report.showing import short
 from sweeps.space.described import Described, changed, is_function
 from trainer.tracking.record import BEST, BEST_EPOCH, COMPLETE
 
@@ -85,8 +86,8 @@ def _unconfirmed(
     is_better = first[name] != winner.value  # as it is the first; others may share its best epoch
     if is_better and winner.trial in trials and first["trial"] not in trials:
         yield Advice(
-            seen=f"Trial {first['trial']} has a better {name}, {first[name]:.6g}, than the winner, "
-            "but was not trained from other seeds.",
+            seen=f"Trial {first['trial']} has a better {name}, {short(first[name])}, than the "
+            "winner, but was not trained from other seeds.",
             evidence=(int(first["trial"]),),
             command=f"python -m sweeps.confirm --study {frames.name}",
         )

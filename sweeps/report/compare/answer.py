@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from sweeps.report.compare.confirmed import LEAST_SEEDS
+from sweeps.report.showing import rounded, size
 from trainer.metrics import OBJECTIVES
 
 BEST_VALUE, TIED, WORSE, NOT_CONFIRMED = "best", "tied", "worse", "not confirmed"
@@ -36,12 +37,12 @@ def sentence(values: pd.DataFrame, objective: str, parameter: str) -> str:
         had = "none was trained" if not first["seeds"] else f"it was trained from {first['seeds']}"
         return (
             f"Which {parameter} is best is not confirmed: {first['value']} has the {kind} "
-            f"{objective} of a single seed, {_number(first['best'])} (trial "
+            f"{objective} of a single seed, {rounded(first['best'])} (trial "
             f"{first['trial']}), but it takes {LEAST_SEEDS} other seeds to tell, and {had}."
         )
     mean = (
-        f"{_number(first['mean'])} (95 %: {_number(first['low'])} to "
-        f"{_number(first['high'])} over {first['seeds']} seeds)"
+        f"{rounded(first['mean'])} (95 %: {rounded(first['low'])} to "
+        f"{rounded(first['high'])} over {first['seeds']} seeds)"
     )
     if others.empty:
         return f"{first['value']} is the only {parameter} that was tried: {objective} {mean}."
@@ -96,7 +97,7 @@ def _of_trials(values: pd.DataFrame, objective: str) -> Iterable[str]:
         if row["gain"] > max(noise, lag):
             word = "rose" if OBJECTIVES[objective] else "fell"
             yield (
-                f"The expected best of {row['value']} {word} by {_number(row['gain'])} over the "
+                f"The expected best of {row['value']} {word} by {rounded(row['gain'])} over the "
                 f"second half of its {made[at]} trials, so more may still better it."
             )
         elif row["is_last"] and not is_behind:
@@ -118,7 +119,7 @@ def _worse(best: pd.Series, worse: pd.DataFrame, objective: str) -> list[str]:
     if len(clear):
         is_share = not OBJECTIVES[objective] and best["mean"] > 0
         sizes = clear["difference"].abs() * (100 / best["mean"] if is_share else 1)
-        ends = dict.fromkeys(_size(it) for it in (sizes.min(), sizes.max()))
+        ends = dict.fromkeys(size(it) for it in (sizes.min(), sizes.max()))
         names = clear["value"].tolist()
         by = " to ".join(ends) + (" %" if is_share else "")
         clauses.append(f"{_all(names)} {_be(names, 'is', 'are')} worse by {by}")
@@ -142,12 +143,3 @@ def _all(names: list[str]) -> str:
     """The names, listed in words."""
     *others, last = names
     return f"{', '.join(others)} and {last}" if others else last
-
-
-def _number(value: float) -> str:
-    return f"{value:.4g}"
-
-
-def _size(value: float) -> str:
-    """Two digits, or all before the point."""
-    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
