@@ -1,12 +1,15 @@
 import io
+import math
 from dataclasses import replace
 
 import pytest
 from rich.console import Console
 from studies import frames_of
 
+from sweeps.report.page import to_page
 from sweeps.report.render import markdown, render_table
 from sweeps.report.summary import Summary, summarize
+from sweeps.report.wording import winner_line
 
 
 @pytest.fixture
@@ -145,3 +148,11 @@ def test_advice_comes_with_the_command_that_keeps_the_settings_of_the_study():
         assert any(item.flags for item in summary.advice)
         for show in (shown, markdown):
             assert (command in show(summary)) == is_told
+
+
+def test_a_regression_has_no_accuracy_to_show():
+    """Neither in the winner's line, nor as a column of the page."""
+    frames = frames_of(("complete", [2.0, 1.0], {}), ("complete", [3.0, 2.0], {}))
+    frames.curves["val_accuracy"] = math.nan
+    assert winner_line(summarize(frames)).endswith("val_loss 1 at epoch 2")
+    assert "val_accuracy" not in to_page(frames).partition("All trials")[2]

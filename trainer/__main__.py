@@ -64,6 +64,7 @@ def train(
     A run that diverges ends with status 1.
     """
     from dataclasses import replace
+    from math import isnan
 
     from trainer.data import prepare
     from trainer.errors import ConfigError, unknown
@@ -99,12 +100,16 @@ def train(
     tracker = MlflowTracker(uri, RUNS_EXPERIMENT, paths.artifacts(RUNS_EXPERIMENT), store)
 
     def show(result: EpochResult) -> None:
-        print(
-            f"epoch {result.epoch}/{config.epochs}  running_loss {result.running_loss:.4f}  "
-            f"val_loss {result.val_loss:.4f}  val_accuracy {result.val_accuracy:.3f}  "
-            f"lr {result.lr:g}  {result.epoch_seconds:.1f} s",
-            flush=True,
-        )
+        words = [
+            f"epoch {result.epoch}/{config.epochs}",
+            f"running_loss {result.running_loss:.4f}",
+            f"val_loss {result.val_loss:.4f}",
+            # a regression has none
+            *([] if isnan(acc := result.val_accuracy) else [f"val_accuracy {acc:.3f}"]),
+            f"lr {result.lr:g}",
+            f"{result.epoch_seconds:.1f} s",
+        ]
+        print("  ".join(words), flush=True)
 
     try:
         record = fit(config, store, tracker, folder, checkpoints=rule, each_epoch=show)

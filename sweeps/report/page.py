@@ -160,6 +160,8 @@ def _trials(frames: StudyFrames) -> dict[str, Any]:
     at_best = frames.curves.merge(trials[["trial", BEST_EPOCH]].reset_index(drop=True), on="trial")
     at_best = at_best[at_best["epoch"] == at_best[BEST_EPOCH]].set_index("trial")
     trials[VAL_ACCURACY] = at_best[VAL_ACCURACY]
+    if trials[VAL_ACCURACY].isna().all():  # of a regression
+        names.remove(VAL_ACCURACY)
     rows = [
         [(short(value), "" if pd.isna(value) else value) for value in row]
         for row in trials[list(dict.fromkeys(names))].itertuples(index=False)

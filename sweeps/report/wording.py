@@ -57,10 +57,11 @@ def winner_line(summary: Summary) -> str:
         state += f" after {won.epochs} of {won.asked_epochs} epochs"
     lead = "best so far" if summary.is_open else "winner"
     text = f"{lead}: trial {won.trial} ({state}), {summary.objective} {short(won.value)}"
+    accuracies = {TEST_ACCURACY: won.test_accuracy}
     if summary.objective != VAL_ACCURACY:
-        text += f", {VAL_ACCURACY} {short(won.val_accuracy)}"
-    if won.test_accuracy is not None:
-        text += f", {TEST_ACCURACY} {short(won.test_accuracy)}"
+        accuracies = {VAL_ACCURACY: won.val_accuracy, **accuracies}
+    known = {name: short(value) for name, value in accuracies.items()}
+    text += "".join(f", {name} {value}" for name, value in known.items() if value)
     return f"{text} at epoch {won.epoch}"
 
 

@@ -53,8 +53,8 @@ class Promotion:
     def lines(self) -> list[str]:
         """For people: what it is, and how to use it."""
         done = "is now" if self.is_new else "is"
-        accuracy = self.test_accuracy
-        measured = "" if accuracy is None else f", test_accuracy {short(accuracy)}"
+        accuracy = short(self.test_accuracy)
+        measured = f", test_accuracy {accuracy}" if accuracy else ""
         return [
             f"{self.uri} {done} version {self.version}: trial {self.trial}{measured}",
             f"  mlflow.pyfunc.load_model({self.uri!r}).predict(images)",
