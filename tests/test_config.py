@@ -13,12 +13,12 @@ from trainer.training.check import check_train
     [
         ("dataset", "cifar", "Unknown dataset 'cifar'; did you mean 'cifar10'? Choices: "
          "FOLDER/, PATH.npz, cifar10, "),
-        ("dataset", Path("a.npz"), "Unknown dataset PosixPath('a.npz')"),
+        ("dataset", Path("a.npz"), "dataset must be a text, but got PosixPath('a.npz')."),
         ("split", "tets", "Unknown split 'tets'; did you mean 'test'? Choices: test, train."),
         ("model", "resnet", "Unknown model 'resnet'. Choices: package.module:name, tutorial."),
         ("device", "gpu", "Unknown device 'gpu'; did you mean 'cpu'? Choices: auto, cpu, cuda."),
         ("optimizer", "adm", "Unknown optimizer 'adm'; did you mean 'Adam'? Choices: ASGD, "),
-        ("optimizer", 7, "Unknown optimizer 7. Choices: "),
+        ("optimizer", 7, "optimizer must be a text, but got 7."),
         ("optimizer_args", {"momentun": 0.9}, "Unknown argument of SGD 'momentun'; did you mean "
          "'momentum'? Choices: "),
         ("optimizer_args", {"lr": 0.9}, "Unknown argument of SGD 'lr'"),

@@ -52,6 +52,14 @@ def parse_workers(text: str) -> int:
     return int(text)
 
 
+def _is_space(name: str, got: Any) -> Any:
+    if not isinstance(got, str):
+        raise ConfigError(
+            f"{name} must be a PATH.toml or package.module:function, but got {got!r}."
+        )
+    return got
+
+
 def _is_file_name(name: str, got: Any) -> Any:
     if not isinstance(got, str) or not re.fullmatch(r"[\w.\-]{1,100}", got):
         raise ConfigError(
@@ -136,6 +144,7 @@ class SweepConfig(Execution):
     space: str = setting(
         "",
         "What is searched: a PATH.toml or package.module:function; see sweeps.space.",
+        _is_space,
         shown="optimizer, lr, step_size, gamma",
     )
     objective: str = setting(
@@ -208,6 +217,12 @@ class SweepConfig(Execution):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name, kind in (("train", TrainConfig), ("checkpoints", CheckpointRule)):
+            if not isinstance(got := getattr(self, name), kind):
+                raise ConfigError(f"{name} must be a {kind.__name__}, but got {got!r}.")
+        given = self.enqueue
+        if not isinstance(given, (tuple, list)) or not all(isinstance(it, str) for it in given):
+            raise ConfigError(f"enqueue must be a tuple of texts, but got {given!r}.")
         if not self.sampler:
             name = TPE if self.second else FRUGAL
             object.__setattr__(self, "sampler", name)

@@ -56,10 +56,13 @@ def setting(
 ) -> T:
     """Declare a field of a config class; see `Setting` for the arguments.
 
-    Booleans and mappings are checked to be such without a check of their own.
+    That it is a truth value, a text or a mapping like its default is checked without a check of its
+    own.
     """
     if isinstance(default, bool):
         checks = (_true_or_false, *checks)
+    if isinstance(default, str) and not checks:
+        checks = (_text,)
     if isinstance(default, dict):
         checks = (_arguments_by_name, *checks)
     metadata = {
@@ -147,6 +150,12 @@ def share(name: str, got: Any) -> Any:
     """A number in (0, 1]."""
     if not (_is_number(got) and 0 < got <= 1):
         raise ConfigError(f"{name} must be in (0, 1], but got {got!r}.")
+    return got
+
+
+def _text(name: str, got: Any) -> Any:
+    if not isinstance(got, str):
+        raise ConfigError(f"{name} must be a text, but got {got!r}.")
     return got
 
 
