@@ -1,9 +1,12 @@
 import json
 import math
+import multiprocessing
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
@@ -476,6 +479,47 @@ def test_the_page_of_an_experiment_shows_optimizer_and_rate(make_tracker: MakeTr
         view = json.loads(tags["mlflow.sharedViewState.sweeps"])
         assert {"params.`optimizer`", "params.`lr`"} <= set(view["selectedColumns"])
     assert runs_page("http://me:secret@host:5000/", "7").startswith("http://host:5000/#/")
+
+
+def test_a_folder_that_was_moved_is_told_before_files_go_astray(
+    tmp_path: Path, empty_database: Path, store: StageStore
+) -> None:
+    """MLflow would make the old folder again and put files there."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    (old / "mlruns").mkdir(parents=True)
+    shutil.copy(empty_database, old)
+
+    def start(folder: Path) -> MlflowTracker:
+        uri = f"sqlite:///{folder / 'mlflow.db'}"
+        return MlflowTracker(uri, "tests", str(folder / "mlruns" / "tests"), store)
+
+    start(old)
+    start(old)
+    old.rename(new)
+    with pytest.raises(TrackingError, match="was it moved"):
+        start(new)
+    assert not old.exists()
+    old.symlink_to(new)
+    start(new)
+
+
+def begin(folder: Path, barrier: Barrier) -> None:
+    """Begin as the others do."""
+    barrier.wait()
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    MlflowTracker(uri, "tests", str(folder / "tests"), StageStore(folder / "stages"))
+
+
+def test_processes_that_begin_at_once_in_an_empty_folder_all_can(tmp_path: Path) -> None:
+    """One of them makes MLflow's tables, and one the experiment."""
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(3)
+    processes = [context.Process(target=begin, args=(tmp_path, barrier)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0, 0]
 
 
 def test_a_deleted_experiment_is_refused_with_the_way_back(make_tracker: MakeTracker) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from trainer.errors import TrackingError
+from trainer.files import alone
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -60,11 +61,26 @@ def connect(uri: str) -> MlflowClient:
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
-        return mlflow.MlflowClient(tracking_uri=uri)
+        with _one_at_a_time(uri):  # the first one makes a database's tables
+            return mlflow.MlflowClient(tracking_uri=uri)
     except ImportError as error:  # a driver that SQLAlchemy needs
         raise TrackingError(
             f"MLflow's store {without_password(uri)} cannot be used: {error}; install that module."
         ) from error
+
+
+@contextmanager
+def _one_at_a_time(uri: str) -> Iterator[None]:
+    """One process at a time, while a database in a file is being made."""
+    path = Path(uri.removeprefix("sqlite:///"))
+    lock = path.with_name(f"{path.name}.lock")
+    is_file = uri.startswith("sqlite:///") and os.access(path.parent, os.W_OK)
+    if not is_file or (path.exists() and not lock.exists()):
+        yield
+        return
+    with alone(lock):
+        yield
+    lock.unlink(missing_ok=True)  # whoever waits for it finds the database made
 
 
 def without_password(uri: str) -> str:
@@ -145,11 +161,18 @@ def open_experiment(client: MlflowClient, uri: str, name: str, artifacts: str) -
     Raises:
         TrackingError: the experiment cannot be logged to from here.
     """
+    from mlflow.exceptions import MlflowException
+
     remote = _is_server(uri) or uri.startswith("databricks")
     found = client.get_experiment_by_name(name)
     if found is None:
         location = None if remote else artifacts
-        return str(client.create_experiment(name, location, tags=_SHOWN_AS))
+        try:
+            return str(client.create_experiment(name, location, tags=_SHOWN_AS))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        return open_experiment(client, uri, name, artifacts)  # another process was faster
     if found.lifecycle_stage != "active":
         raise TrackingError(
             f"MLflow's experiment {name!r} must be active, but it was deleted; bring it back with: "
@@ -159,6 +182,13 @@ def open_experiment(client: MlflowClient, uri: str, name: str, artifacts: str) -
         raise TrackingError(
             f"MLflow's experiment {name!r} was made through a server, so its artifacts are reached "
             "only through one; set MLFLOW_TRACKING_URI to the server's address, or rename it there."
+        )
+    folder = Path(found.artifact_location.removeprefix("file://"))
+    if not remote and folder.is_absolute() and not folder.parent.exists():
+        raise TrackingError(
+            f"MLflow's experiment {name!r} keeps its files in {folder}, so {folder.parent} must be "
+            "there, but is not; was it moved? Move it back, or link it there, or name a new store "
+            "with --tracking-uri sqlite:///new.db."
         )
     for name in _SHOWN_AS.keys() - found.tags.keys():
         client.set_experiment_tag(found.experiment_id, name, _SHOWN_AS[name])
