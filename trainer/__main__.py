@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,9 +14,10 @@ from trainer.settings import flags
 from trainer.settings.config import TrainConfig
 from trainer.settings.paths import Paths, Places
 from trainer.tracking.names import RUNS_EXPERIMENT
-from trainer.tracking.record import CHECKPOINTS_HELP, DIVERGED, CheckpointRule
+from trainer.tracking.record import CHECKPOINTS_HELP, DIVERGED, CheckpointRule, RunRecord
 
 if TYPE_CHECKING:
+    from trainer.metrics import EpochResult
     from trainer.runs.reproduce import Logged
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -64,11 +66,9 @@ def train(
     A run that diverges ends with status 1.
     """
     from dataclasses import replace
-    from math import isnan
 
     from trainer.data import prepare
     from trainer.errors import ConfigError, unknown
-    from trainer.metrics import VAL_LOSS, EpochResult, best
     from trainer.runs.fit import fit
     from trainer.runs.reproduce import read_run
     from trainer.stages.store import StageStore
@@ -100,33 +100,52 @@ def train(
     tracker = MlflowTracker(uri, RUNS_EXPERIMENT, paths.artifacts(RUNS_EXPERIMENT), store)
 
     def show(result: EpochResult) -> None:
-        words = [
-            f"epoch {result.epoch}/{config.epochs}",
-            f"running_loss {result.running_loss:.4f}",
-            f"val_loss {result.val_loss:.4f}",
-            # a regression has none
-            *([] if isnan(acc := result.val_accuracy) else [f"val_accuracy {acc:.3f}"]),
-            f"lr {result.lr:g}",
-            f"{result.epoch_seconds:.1f} s",
-        ]
-        print("  ".join(words), flush=True)
+        print(_line(result, config.epochs), flush=True)
 
     try:
-        record = fit(config, store, tracker, folder, checkpoints=rule, each_epoch=show)
+        record = fit(
+            config,
+            store,
+            tracker,
+            folder,
+            checkpoints=rule,
+            each_epoch=lambda it: print(_line(it, config.epochs), flush=True),
+        )
     except KeyboardInterrupt:
         print("Stopped; the same command goes on from here.", file=sys.stderr)
         raise
-    if record.state == DIVERGED:
-        print(f"diverged in epoch {len(record.results)}: try a smaller --lr than {config.lr:g}")
-        status = 1
-    else:
-        top = best(record.results, VAL_LOSS)
-        status = 0
-        print(f"best: val_loss {top.val_loss:.4f} after epoch {top.epoch}")
-    print(f"epochs: {len(record.results)}, of them reused: {record.reused_epochs}")
+    for line in _summary(record, config.lr):
+        print(line)
     print(f"MLflow run {tracker.run_id(record.id)} in experiment 'trainer'")
     print(f"To see it: {tracker.page}")
-    return status
+    return 1 if record.state == DIVERGED else 0
+
+
+def _line(result: EpochResult, epochs: int) -> str:
+    """An epoch, of so many, for people."""
+    words = [
+        f"epoch {result.epoch}/{epochs}",
+        f"running_loss {result.running_loss:.4f}",
+        f"val_loss {result.val_loss:.4f}",
+        f"val_accuracy {result.val_accuracy:.3f}",
+        f"lr {result.lr:g}",
+        f"{result.epoch_seconds:.1f} s",
+    ]
+    if math.isnan(result.val_accuracy):  # of a regression
+        del words[3]
+    return "  ".join(words)
+
+
+def _summary(record: RunRecord, lr: float) -> Iterator[str]:
+    """How the run ended, for people."""
+    from trainer.metrics import VAL_LOSS, best
+
+    if record.state == DIVERGED:
+        yield f"diverged in epoch {len(record.results)}: try a smaller --lr than {lr:g}"
+    else:
+        top = best(record.results, VAL_LOSS)
+        yield f"best: val_loss {top.val_loss:.4f} after epoch {top.epoch}"
+    yield f"epochs: {len(record.results)}, of them reused: {record.reused_epochs}"
 
 
 def _verify(logged: Logged, folder: Path) -> int:
