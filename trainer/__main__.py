@@ -103,14 +103,7 @@ def train(
         print(_line(result, config.epochs), flush=True)
 
     try:
-        record = fit(
-            config,
-            store,
-            tracker,
-            folder,
-            checkpoints=rule,
-            each_epoch=lambda it: print(_line(it, config.epochs), flush=True),
-        )
+        record = fit(config, store, tracker, folder, checkpoints=rule, each_epoch=show)
     except KeyboardInterrupt:
         print("Stopped; the same command goes on from here.", file=sys.stderr)
         raise
