@@ -2,11 +2,13 @@
 
 import fcntl
 import os
+import subprocess
 from pathlib import Path
 
 import optuna
 import pytest
 
+from sweeps.errors import SweepError
 from sweeps.study import journal
 from sweeps.study.journal import HealingLock, cut_torn_line, journal_storage
 
@@ -51,6 +53,26 @@ def test_a_study_whose_last_write_was_torn_anywhere_goes_on(tmp_path: Path) -> N
         assert again.get_trials()[0].value == 1.0
         again.tell(again.ask(), 3.0)
         assert some_study(path).get_trials()[-1].value == 3.0
+
+
+@pytest.mark.parametrize("damage", [b"\x00" * 20, b'{"op_code": 5, "wor', b"\xff\xfe"])
+def test_a_line_that_is_damaged_in_the_middle_is_told_with_the_way_on(
+    damage: bytes, tmp_path: Path
+) -> None:
+    """What the message says to run leaves a study that goes on from there."""
+    path = tmp_path / "s.journal"
+    study = some_study(path)
+    for value in (1.0, 2.0):
+        study.tell(study.ask(), value)
+    lines = path.read_bytes().splitlines(keepends=True)
+    at = len(lines) - 2
+    path.write_bytes(b"".join([*lines[:at], damage + b"\n", *lines[at + 1 :]]))
+    with pytest.raises(SweepError, match=f"Line {at + 1} of .* must be JSON") as caught:
+        journal_storage(path)
+    subprocess.run(str(caught.value).rpartition(": ")[2], shell=True, check=True, cwd=tmp_path)
+    again = some_study(path)
+    assert again.get_trials()[0].value == 1.0
+    again.tell(again.ask(), 3.0)
 
 
 def test_a_lock_whose_holder_died_is_free(tmp_path: Path) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 from pathlib import Path
 
 import filelock
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
+
+from sweeps.errors import SweepError
 
 _LOOK_BACK = 1 << 16
 
@@ -60,9 +64,33 @@ def cut_torn_line(path: Path) -> None:
 
 
 def journal_storage(path: Path) -> BaseStorage:
-    """Optuna's journal storage in the file `path`, healed before it is read."""
+    """Optuna's journal storage in the file `path`, healed before it is read.
+
+    Raises:
+        SweepError: a line in the middle of it is damaged.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = HealingLock(path)
     lock.acquire()
     lock.release()
-    return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))  # type: ignore[arg-type] # has all it calls
+    backend = JournalFileBackend(str(path), lock_obj=lock)  # type: ignore[arg-type] # has all it calls
+    try:
+        return JournalStorage(backend)
+    except ValueError as error:
+        line, name = _damaged_line(path), shlex.quote(str(path))
+        raise SweepError(
+            f"Line {line} of {path} must be JSON, but is damaged. Cut the study there, and the "
+            "same command goes on from there; what was trained after it is looked up: "
+            f"head -n {line - 1} {name} > mended && mv mended {name}"
+        ) from error
+
+
+def _damaged_line(path: Path) -> int:
+    """The number of the first line that is no JSON, from 1."""
+    lines = path.read_bytes().splitlines()
+    for number, line in enumerate(lines, start=1):
+        try:
+            json.loads(line)
+        except ValueError:
+            return number
+    return len(lines)
