@@ -97,15 +97,10 @@ def _confirmation(
         return None
     if top is not None and top < 1:
         raise ConfigError(f"confirm must be a whole number of at least 1, but got {top}.")
-    return ConfirmConfig(
-        study=config.study_name,
-        **({} if top is None else {"top": top}),
-        workers=config.workers,
-        executor=config.executor,
-        timeout=config.timeout,
-        epoch_timeout=config.epoch_timeout,
-        **repeats,
-    )
+    given = config.execution | repeats
+    if top is not None:
+        given["top"] = top
+    return ConfirmConfig(study=config.study_name, **given)
 
 
 def _promoted(study: str, places: Places) -> list[str]:

@@ -15,7 +15,7 @@ from samples import npz
 
 import sweeps
 from sweeps import Places, SweepConfig, SweepError, load_curves, load_trials, sweep
-from sweeps.engine.library import alone
+from sweeps.engine.library import one_sweep
 from sweeps.report.reading.frames import load_study
 from trainer.errors import DataError
 from trainer.settings.config import TrainConfig
@@ -130,7 +130,7 @@ def test_a_second_sweep_at_a_time_in_one_process_is_refused(
 ) -> None:
     """Both would change what torch is set to; when the first has ended, another can begin."""
     config = SweepConfig(train=small(limit=20, epochs=1), trials=1, executor="inline")
-    with alone(), pytest.raises(SweepError, match="must run one sweep at a time"):
+    with one_sweep(), pytest.raises(SweepError, match="must run one sweep at a time"):
         sweep(config, places, progress=False)
     assert sweep(config, places, progress=False).done
 

@@ -116,17 +116,16 @@ def train(
 
 def _line(result: EpochResult, epochs: int) -> str:
     """An epoch, of so many, for people."""
-    words = [
+    is_regression = math.isnan(result.val_accuracy)
+    words = (
         f"epoch {result.epoch}/{epochs}",
         f"running_loss {result.running_loss:.4f}",
         f"val_loss {result.val_loss:.4f}",
-        f"val_accuracy {result.val_accuracy:.3f}",
+        "" if is_regression else f"val_accuracy {result.val_accuracy:.3f}",
         f"lr {result.lr:g}",
         f"{result.epoch_seconds:.1f} s",
-    ]
-    if math.isnan(result.val_accuracy):  # of a regression
-        del words[3]
-    return "  ".join(words)
+    )
+    return "  ".join(filter(None, words))
 
 
 def _summary(record: RunRecord, lr: float) -> Iterator[str]:

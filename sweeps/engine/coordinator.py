@@ -120,8 +120,6 @@ class Coordinator:
             self._take_up(trial)
         landed = False
         while True:
-            for trial in list(self._live):
-                self._advance(trial)
             self._fill()
             if landed:
                 self._evict()
@@ -134,6 +132,8 @@ class Coordinator:
             interrupts.check()
             landed = bool(self._land())
             self._study.lease.renew()
+            for trial in list(self._live):
+                self._advance(trial)
 
     def interrupted(self) -> list[RunRecord]:
         """The records of the trials that are left on their way, wherever that was."""

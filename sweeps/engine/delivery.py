@@ -83,27 +83,26 @@ class Delivery:
 
     def _run(self) -> None:
         while (record := self._next()) is not None:
-            problem, is_lost = "", False
+            error = None
             try:
                 with self._tracker_free:
                     self._tracker.sync(record)
-            except Exception as error:  # MLflow's, a database's, a network's: all may pass
-                problem = f"{type(error).__name__}: {error}".splitlines()[0]
-                is_lost = isinstance(error, LostState)
+            except Exception as raised:  # MLflow's, a database's, a network's: all may pass
+                error = raised
             with self._changed:
                 self._sending = None
-                self._settle(record, problem, is_lost)
+                self._settle(record, error)
                 self._changed.notify_all()
 
-    def _settle(self, record: RunRecord, problem: str, is_lost: bool) -> None:
+    def _settle(self, record: RunRecord, error: Exception | None) -> None:
         self._due.pop(record.id, None)
-        if not problem:
+        if error is None:
             self._failures = 0
             if not self._due and not self._left:
                 self.problem = ""
             return
-        self.problem = problem
-        if is_lost:
+        self.problem = f"{type(error).__name__}: {error}".splitlines()[0]
+        if isinstance(error, LostState):
             self._left.add(record.id)
             return
         self._failures += 1

@@ -102,8 +102,9 @@ class Flights:
             if not isinstance(error, WorkerLost):
                 self._lost_in_a_row.clear()
             if error is None:
-                flight.trial.retrain(flight.future.result().passed_again)
-                for note in flight.future.result().notes:
+                trained = flight.future.result()
+                flight.trial.retrain(trained.passed_again)
+                for note in trained.notes:
                     say(note)
             elif isinstance(error, WorkerLost):
                 self._lose(key, flight, error, say)

@@ -68,7 +68,7 @@ def sweep(
         TrainerError: nothing can be trained here; the base of all expected errors.
     """
     check_guard(config.executor == "local" or any(brought(config)))
-    with alone(), open_view(open_console()) if progress else _silence() as view:
+    with one_sweep(), open_view(open_console()) if progress else _silence() as view:
         done = run_sweep(config, places, view)
     frames = load_study(config.study_name, places.tracking_uri)
     publish(frames, places.tracking_uri or Paths.here().tracking_uri)
@@ -85,7 +85,7 @@ _sweeping = threading.Lock()
 
 
 @contextmanager
-def alone() -> Iterator[None]:
+def one_sweep() -> Iterator[None]:
     """Refuse a second sweep at a time: torch's settings, code and data are those of a process."""
     if not _sweeping.acquire(blocking=False):
         raise SweepError(

@@ -68,10 +68,7 @@ def confirm(config: ConfirmConfig, places: Places, view: View) -> bool:
         study=frames.name,
         objective=frames.objective,
         pruner="none",
-        executor=config.executor,
-        workers=config.workers,
-        timeout=config.timeout,
-        epoch_timeout=config.epoch_timeout,
+        **config.execution,
         checkpoints=_NO_CHECKPOINTS,
     )
     numbers = ", ".join(str(source.number) for source in sources)

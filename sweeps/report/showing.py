@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any
 
@@ -46,9 +47,9 @@ def short(value: Any) -> str:
     return next(text for text in texts if float(text) != 1 or value == 1)
 
 
-def rounded(value: float) -> str:
-    """Four digits: a mean or a bound of an interval."""
-    return f"{value:.4g}"
+def rounded(value: float, digits: int = 4) -> str:
+    """So many digits: a mean or a bound of an interval; "" for what is missing."""
+    return "" if math.isnan(value) else f"{value:.{digits}g}"
 
 
 def size(value: float) -> str:

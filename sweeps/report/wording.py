@@ -12,7 +12,7 @@ from sweeps.report.compare.comparison import Comparison
 from sweeps.report.compare.confirmed import LEAST_SEEDS, TIED
 from sweeps.report.compare.ranking import LEAST_COMPLETE, STATES
 from sweeps.report.reading.frames import StudyFrames
-from sweeps.report.showing import duration, share, short
+from sweeps.report.showing import duration, rounded, share, short
 from sweeps.report.summary import Summary
 from sweeps.search.objectives import SECOND_OBJECTIVES
 from sweeps.space import SEARCHED
@@ -70,7 +70,7 @@ def confirmed_line(summary: Summary) -> str:
     if summary.confirmed.empty:
         return ""
     best = summary.confirmed.iloc[0]
-    spread = "" if pd.isna(best["std"]) else f" (standard deviation {_rounded(best['std'])})"
+    spread = "" if pd.isna(best["std"]) else f" (standard deviation {rounded(best['std'])})"
     seeds = "1 other seed" if best["seeds"] == 1 else f"{best['seeds']} other seeds"
     tied = summary.confirmed.loc[summary.confirmed["verdict"] == TIED, "trial"]
     others = "no other is tied with it"
@@ -81,7 +81,7 @@ def confirmed_line(summary: Summary) -> str:
         others = f"too few to compare by: --repeats {LEAST_SEEDS} or more"
     return (
         f"confirmed: from {seeds} trial {best['trial']} has a mean {summary.objective} of "
-        f"{_rounded(best['mean'])}{spread}; {others}"
+        f"{rounded(best['mean'])}{spread}; {others}"
     )
 
 
@@ -182,8 +182,8 @@ def _listed(summary: Summary, trials: pd.DataFrame) -> pd.DataFrame:
 
 def _compared(confirmed: pd.DataFrame) -> pd.DataFrame:
     """The comparison with the best, an interval as one text."""
-    numbers = confirmed[["mean", "std", "difference"]].map(_rounded)
-    low, high = confirmed["low"].map(_rounded), confirmed["high"].map(_rounded)
+    numbers = confirmed[["mean", "std", "difference"]].map(rounded)
+    low, high = confirmed["low"].map(rounded), confirmed["high"].map(rounded)
     counts = confirmed[["trial", "seeds", "diverged"]].astype("str")
     shown = pd.concat([counts, numbers], axis=1)
     shown["95 %"] = (low + " to " + high).where(confirmed["low"].notna(), "")
@@ -194,13 +194,9 @@ def _compared(confirmed: pd.DataFrame) -> pd.DataFrame:
 def _with_interval(
     values: pd.DataFrame, name: str, low: str, high: str, *, digits: int
 ) -> pd.Series[str]:
-    texts = values[[name, low, high]].map(_rounded, digits=digits)
+    texts = values[[name, low, high]].map(rounded, digits=digits)
     interval = " (" + texts[low] + " to " + texts[high] + ")"
     return texts[name] + interval.where(values[low].notna(), "")
-
-
-def _rounded(value: float, digits: int = 4) -> str:
-    return "" if pd.isna(value) else f"{value:.{digits}g}"
 
 
 def beside(studies: Sequence[StudyFrames]) -> pd.DataFrame:

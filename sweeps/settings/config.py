@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, Literal
 
@@ -104,6 +104,11 @@ class Execution:
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+    @property
+    def execution(self) -> dict[str, Any]:
+        """These fields by name, for another config."""
+        return {item.name: getattr(self, item.name) for item in fields(Execution)}
 
 
 @dataclass(frozen=True, kw_only=True)

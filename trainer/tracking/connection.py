@@ -51,7 +51,7 @@ def connect(uri: str) -> MlflowClient:
     """
     if _is_server(uri):
         _must_answer(uri)
-    elif uri.startswith("sqlite:///") and Path(uri.removeprefix("sqlite:///")).is_dir():
+    elif (file := _file_of(uri)) is not None and file.is_dir():
         raise TrackingError(f"MLflow's store {uri} must be a file, but is a folder.")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -72,15 +72,22 @@ def connect(uri: str) -> MlflowClient:
 @contextmanager
 def _one_at_a_time(uri: str) -> Iterator[None]:
     """One process at a time, while a database in a file is being made."""
-    path = Path(uri.removeprefix("sqlite:///"))
+    path = _file_of(uri)
+    if path is None or not os.access(path.parent, os.W_OK):
+        yield
+        return
     lock = path.with_name(f"{path.name}.lock")
-    is_file = uri.startswith("sqlite:///") and os.access(path.parent, os.W_OK)
-    if not is_file or (path.exists() and not lock.exists()):
+    if path.exists() and not lock.exists():
         yield
         return
     with alone(lock):
         yield
     lock.unlink(missing_ok=True)  # whoever waits for it finds the database made
+
+
+def _file_of(uri: str) -> Path | None:
+    """The file that is the store; None where it is none."""
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
 
 
 def without_password(uri: str) -> str:
