@@ -65,6 +65,7 @@ from trainer.settings.config import TrainConfig
 from trainer.stages.plan import Stage
 from trainer.stages.stage import Trained
 from trainer.tracking.record import DIVERGED, FAILED, CheckpointRule, RunRecord
+from trainer.training.recipe import Recipe
 
 RESULTS = Path(__file__).parent / "results"
 SECONDS = (25, 50, 75, 100, 150, 200, 250, 300, 400, 600, 800, 1000)
@@ -402,10 +403,10 @@ def share_what_is_pure() -> None:
     plans: dict[str, tuple[Stage, ...]] = {}
     points: dict[str, Points] = {}
 
-    def plan(config: TrainConfig, data: Data) -> tuple[Stage, ...]:
-        key = config.to_json()
+    def plan(recipe: Recipe) -> tuple[Stage, ...]:
+        key = recipe.config.to_json()
         if key not in plans:
-            plans[key] = make_plan(config, data)
+            plans[key] = make_plan(recipe)
         return plans[key]
 
     def points_of(

@@ -38,6 +38,7 @@ from trainer.settings.config import TrainConfig
 from trainer.stages.plan import Stage, plan
 from trainer.stages.stage import data_of
 from trainer.training.loop import Training
+from trainer.training.recipe import Recipe
 
 FOLDER = Path(__file__).parent / "tables"
 FAMILY = ["optimizer", "lr"]
@@ -58,7 +59,7 @@ class Family:
     data: Data
 
     def __post_init__(self) -> None:
-        self._training = Training(self.config, self.data)
+        self._training = Training(Recipe(self.config, self.data))
         self._first = math.nan
 
     def rows(self) -> Iterator[dict[str, Any]]:
@@ -83,7 +84,7 @@ class Family:
     ) -> Iterator[dict[str, Any]]:
         """The epochs of a config from `start` on; `keep` takes the states after each."""
         self._training.load(copy.deepcopy(state))
-        for stage in plan(config, self.data)[start:]:
+        for stage in plan(Recipe(config, self.data))[start:]:
             row = self._epoch(stage)
             decayed = {} if keep is not None else {"step_size": config.step_size}
             point = {"step_size": 0, "gamma": 0.0} | (

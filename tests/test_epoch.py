@@ -26,6 +26,7 @@ from trainer.stages.plan import plan
 from trainer.stages.stage import train_stage
 from trainer.stages.store import StageStore
 from trainer.training.epoch import VALIDATION_BATCH, Resident, train_epoch, validate
+from trainer.training.recipe import Recipe
 
 SEED, BATCH, LR, STEP_SIZE, GAMMA = 3, 16, 0.01, 2, 0.3
 TRAIN, VAL = 100, 20
@@ -134,7 +135,7 @@ def test_an_epoch_equals_a_plain_torch_loop_bit_for_bit(
             assert getattr(result, metric) == getattr(run, metric)[epoch - 1], (metric, epoch)
 
     data = load(config.dataset, config.split, config.limit, tmp_path)
-    state = store.state(plan(config, data)[epochs].key)
+    state = store.state(plan(Recipe(config, data))[epochs].key)
     assert state is not None
     for expected, got in zip(run.weights, state["model"].values(), strict=True):
         assert torch.equal(expected, got)

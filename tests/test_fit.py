@@ -15,6 +15,7 @@ from trainer.stages.plan import plan
 from trainer.stages.store import StageStore
 from trainer.tracking.record import COMPLETE, DIVERGED, FAILED, INTERRUPTED, RUNNING, CheckpointRule
 from trainer.tracking.tracker import NullTracker
+from trainer.training.recipe import Recipe
 
 Small = Callable[..., TrainConfig]
 NOWHERE = Path("/nonexistent")
@@ -77,7 +78,8 @@ def test_the_states_of_checkpoints_stay_whatever_the_budget(
     """From the best epoch on its state is kept from eviction; so is the last; others make room."""
     store.budget = 0
     config = small(limit=20, lr=0.05, epochs=4)
-    keys = [stage.key for stage in plan(config, load(config.dataset, "test", 20, NOWHERE))]
+    recipe = Recipe(config, load(config.dataset, "test", 20, NOWHERE))
+    keys = [stage.key for stage in plan(recipe)]
     results: list[EpochResult] = []
 
     def each_epoch(result: EpochResult) -> None:

@@ -14,9 +14,11 @@ import pytest
 from samples import npz
 
 import trainer.stages.plan
+import trainer.training.recipe
 from trainer.data import load
 from trainer.settings.config import TrainConfig
 from trainer.stages.plan import plan
+from trainer.training.recipe import Recipe
 
 KEYS = Path(__file__).with_name("keys.json")
 CHANGES: list[dict[str, Any]] = [
@@ -49,7 +51,7 @@ def keys() -> dict[str, list[str]]:
     found = {}
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(trainer.stages.plan, "platform", lambda device: {"torch": "pinned"})
-        patch.setattr(trainer.stages.plan, "code_digest", lambda reference: "pinned")
+        patch.setattr(trainer.training.recipe, "code_digest", lambda reference: "pinned")
         pixels = np.arange(40 * 32 * 32 * 3, dtype=np.uint32).reshape(40, 32, 32, 3) % 251
         images = {f"{source}_images": pixels.astype(np.uint8) for source in ("train", "test")}
         labels = {f"{source}_labels": np.arange(40) % 10 for source in ("train", "test")}
@@ -58,7 +60,7 @@ def keys() -> dict[str, list[str]]:
         for change in CHANGES:
             config = base.having(change)
             data = load(config.dataset, config.split, config.limit, Path())
-            last = plan(config, data, [1.0, 1.0])[-1]
+            last = plan(Recipe(config, data), [1.0, 1.0])[-1]
             found[json.dumps(change)] = [last.key, last.result_key]
     return found
 

@@ -17,12 +17,12 @@ from trainer.stages.stage import data_of, train_stage
 from trainer.stages.store import StageStore
 from trainer.training.loop import Training
 from trainer.training.optim import (
-    build_optimizer,
-    check_optimizer,
+    find_optimizer,
     load_optimizer,
     optimizer_names,
     set_mode,
 )
+from trainer.training.recipe import Recipe
 
 UNFIT = {"Muon", "SparseAdam"}
 
@@ -32,7 +32,7 @@ def accepted() -> list[str]:
     names = []
     for name in optimizer_names():
         try:
-            check_optimizer(name, {})
+            find_optimizer(name, {}).check()
         except ConfigError:
             continue
         names.append(name)
@@ -82,21 +82,21 @@ def test_only_optimizers_that_need_more_than_a_dense_step_are_refused() -> None:
 def test_fused_is_taken_where_torch_has_it_for_this_device(name: str) -> None:
     """It is the fastest implementation; elsewhere torch's own choice stands."""
     has_it = "fused" in inspect.signature(getattr(torch.optim, name)).parameters
-    optimizer = build_optimizer(name, layer().parameters(), 0.1, {}, "cpu")
+    optimizer = find_optimizer(name, {}).build(layer().parameters(), 0.1, "cpu")
     assert optimizer.param_groups[0].get("fused") is (True if has_it else None)
 
 
 @pytest.mark.parametrize("args", [{"fused": False}, {"foreach": True}, {"foreach": False}])
 def test_a_user_who_chose_an_implementation_gets_it(args: dict[str, bool]) -> None:
     """Fused is only a default."""
-    group = build_optimizer("SGD", layer().parameters(), 0.1, args, "cpu").param_groups[0]
+    group = find_optimizer("SGD", args).build(layer().parameters(), 0.1, "cpu").param_groups[0]
     assert {name: group[name] for name in args} == args
     assert not group["fused"]
 
 
 def test_lists_from_json_become_the_tuples_torch_wants() -> None:
     """JSON has no tuples, and torch's betas are one."""
-    group = build_optimizer("Adam", layer().parameters(), 0.1, {"betas": [0.5, 0.9]}, "cpu")
+    group = find_optimizer("Adam", {"betas": [0.5, 0.9]}).build(layer().parameters(), 0.1, "cpu")
     assert group.param_groups[0]["betas"] == (0.5, 0.9)
 
 
@@ -104,11 +104,11 @@ def test_lists_from_json_become_the_tuples_torch_wants() -> None:
 def test_a_loaded_optimizer_goes_on_with_the_same_bits(name: str) -> None:
     """Saved and loaded between two steps, or not: the third step gives the same weights."""
     straight, resumed = layer(), layer()
-    one = build_optimizer(name, straight.parameters(), 0.01, {}, "cpu")
+    one = find_optimizer(name, {}).build(straight.parameters(), 0.01, "cpu")
     for _ in range(2):
         step(straight, one)
     resumed.load_state_dict(straight.state_dict())
-    other = build_optimizer(name, resumed.parameters(), 0.01, {}, "cpu")
+    other = find_optimizer(name, {}).build(resumed.parameters(), 0.01, "cpu")
     load_optimizer(other, copy.deepcopy(one.state_dict()))
     step(straight, one)
     step(resumed, other)
@@ -118,12 +118,12 @@ def test_a_loaded_optimizer_goes_on_with_the_same_bits(name: str) -> None:
 def test_state_is_loaded_in_the_type_it_was_saved_in() -> None:
     """torch would round a wider state to the type of the weights."""
     model = layer()
-    optimizer = build_optimizer("Adam", model.parameters(), 0.01, {}, "cpu")
+    optimizer = find_optimizer("Adam", {}).build(model.parameters(), 0.01, "cpu")
     step(model, optimizer)
     saved: dict[str, Any] = optimizer.state_dict()
     wide = torch.full_like(saved["state"][0]["exp_avg"], 1 / 3, dtype=torch.float64)
     saved["state"][0]["exp_avg"] = wide
-    fresh = build_optimizer("Adam", model.parameters(), 0.01, {}, "cpu")
+    fresh = find_optimizer("Adam", {}).build(model.parameters(), 0.01, "cpu")
     load_optimizer(fresh, saved)
     loaded = fresh.state_dict()["state"]
     assert loaded[0]["exp_avg"].dtype == torch.float64
@@ -152,7 +152,7 @@ def test_an_optimizer_that_cannot_be_is_refused(
 ) -> None:
     """With the nearest right name, or torch's reason, in one line."""
     with pytest.raises(ConfigError) as caught:
-        check_optimizer(name, args)
+        find_optimizer(name, args).check()
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -187,11 +187,11 @@ def test_the_weights_of_schedulefree_are_those_of_its_eval_mode(
         optimizer="schedulefree:SGDScheduleFree", model="brought:tiny", epochs=1, batch_size=8
     )
     train_stage(config, 1, store, tmp_path)
-    stages = plan(config, data_of(config, tmp_path))
+    stages = plan(Recipe(config, data_of(config, tmp_path)))
     state = store.state(stages[1].key)
     assert state is not None
     assert state["optimizer"]["param_groups"][0]["train_mode"] is False
-    training = Training(config, data_of(config, tmp_path))
+    training = Training(Recipe(config, data_of(config, tmp_path)))
     training.load(state)
     set_mode(training._optimizer, "train")
     other = training.state()["model"]

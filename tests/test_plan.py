@@ -13,6 +13,7 @@ from trainer.data import Data, load
 from trainer.errors import DataError
 from trainer.settings.config import TrainConfig
 from trainer.stages.plan import Stage, digest, plan
+from trainer.training.recipe import Recipe
 
 Small = Callable[..., TrainConfig]
 
@@ -24,7 +25,7 @@ def data_of(config: TrainConfig) -> Data:
 
 def stages(config: TrainConfig) -> tuple[Stage, ...]:
     """The plan of a config for its own data."""
-    return plan(config, data_of(config))
+    return plan(Recipe(config, data_of(config)))
 
 
 def keys(config: TrainConfig) -> list[str]:
@@ -124,7 +125,8 @@ def test_validation_data_changes_only_the_keys_of_results(small: Small) -> None:
     config = small()
     data = data_of(config)
     other = replace(data, val=replace(data.val, digest="another"))
-    for one, two in zip(plan(config, data), plan(config, other), strict=True):
+    plans = (plan(Recipe(config, one)) for one in (data, other))
+    for one, two in zip(*plans, strict=True):
         assert one.key == two.key
         assert one.result_key != two.result_key
 

@@ -18,6 +18,7 @@ from sweeps.space import Space, open_space
 from trainer.data import load
 from trainer.settings.config import TrainConfig
 from trainer.stages.plan import plan
+from trainer.training.recipe import Recipe
 
 CONDITIONAL = """
 optimizer = ["SGD", "Adam"]
@@ -105,7 +106,8 @@ def test_points_share_nodes_exactly_where_their_stages_have_the_same_key(
     keys: dict[int, set[str]] = {}
     nodes: dict[str, set[int]] = {}
     for point in drawn(points, 40):
-        stages = plan(space.suggest(FixedTrial(dict(point.params)), base), data)[1:]
+        config = space.suggest(FixedTrial(dict(point.params)), base)
+        stages = plan(Recipe(config, data))[1:]
         assert len(stages) == len(point.nodes) == len(point.rates)
         for node, rate, stage in zip(point.nodes, point.rates, stages, strict=True):
             keys.setdefault(node, set()).add(stage.key)

@@ -1,4 +1,5 @@
 import inspect
+import json
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -51,14 +52,19 @@ def test_a_new_record_says_all_that_is_known_beforehand(
     """Parameters, the config as a file, the data, and whose run it is; it runs, and has no end."""
     config = small(optimizer_args={"momentum": 0.9})
     data = load(config.dataset, config.split, config.limit, tmp_path)
-    record = record_of(config, data, id="run", name="a run", started_at=5.0, tags={"a": "b"})
+    record = record_of(
+        config, data, {"numerics": 1}, id="run", name="a run", started_at=5.0, tags={"a": "b"}
+    )
     assert (record.state, record.started_at, record.ended_at) == (RUNNING, 5.0, None)
     assert (record.id, record.group, record.parent) == ("run", "run", None)
     assert record.params == params_of(config)
     assert TrainConfig.from_json(record.files["config.json"]) == config
+    assert json.loads(record.files["environment.json"]) == {"numerics": 1}
     assert record.dataset == ("cifar10", data.digest)
     assert record.tags == {"a": "b"}
-    child = record_of(config, data, id="c", name="", started_at=5.0, group="study", parent="study")
+    child = record_of(
+        config, data, {}, id="c", name="", started_at=5.0, group="study", parent="study"
+    )
     assert (child.group, child.parent) == ("study", "study")
 
 

@@ -8,7 +8,7 @@ import itertools
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,9 @@ from trainer.stages.stage import data_of, train_stage
 from trainer.stages.store import StageStore
 from trainer.training.check import check_train
 from trainer.training.loop import epoch_seed
-from trainer.training.optim import set_rates
-from trainer.training.schedule import replay
+from trainer.training.optim import find_optimizer, set_rates
+from trainer.training.recipe import Recipe
+from trainer.training.schedule import Rates, Schedule
 
 LR, EPOCHS, TRAIN, VAL, BATCH, SEED = 0.01, 4, 20, 4, 8, 3
 BATCHES = 3  # in an epoch: two of 8, one of 4
@@ -66,6 +67,14 @@ BROUGHT = [
     "brought:Heads",
 ]
 CYCLES_MOMENTUM = ("CyclicLR", "OneCycleLR")
+
+
+def rates_of(
+    config: TrainConfig, batches: int, val_losses: Sequence[float] = ()
+) -> tuple[Rates, ...]:
+    """The rates of each epoch, as far as the results determine them."""
+    optimizer = find_optimizer(config.optimizer, config.optimizer_args)
+    return Schedule(config, optimizer).rates(batches, val_losses)
 
 
 def config_of(sample: Path, optimizer: str, schedule: str, interval: str) -> TrainConfig:
@@ -181,7 +190,7 @@ def equals_plain_loop(
     config = config_of(sample, optimizer, schedule, interval)
     store = StageStore(folder / f"{optimizer}-{schedule}-{interval}")
     results = [train_stage(config, epoch, store, folder).result for epoch in range(1, EPOCHS + 1)]
-    stages = plan(config, data_of(config, folder), [result.val_loss for result in results])
+    stages = plan(Recipe(config, data_of(config, folder)), [result.val_loss for result in results])
     state = store.state(stages[EPOCHS].key)
     assert state is not None
     losses, rates, weights = plain_loop(sample, optimizer, schedule, interval)
@@ -231,7 +240,7 @@ def test_rates_are_those_of_a_loop_that_steps_torchs_scheduler(
         optimizer.step()
         scheduler.step()
     config = TrainConfig(lr=lr, step_size=step_size, gamma=gamma, device="cpu")
-    got = [rates.scalars["lr"] for rates in replay(config, batches=7)]
+    got = [rates.scalars["lr"] for rates in rates_of(config, batches=7)]
     assert got == stepped
     closed = [lr * gamma ** (epoch // step_size) for epoch in range(20)]
     assert got == pytest.approx(closed, rel=1e-12, abs=0.0)
@@ -240,7 +249,7 @@ def test_rates_are_those_of_a_loop_that_steps_torchs_scheduler(
 def test_rates_hold_every_scalar_of_the_group_and_only_those() -> None:
     """What decides an epoch is in its key, be it a default of torch's or the user's; no tensors."""
     config = TrainConfig(optimizer_args={"momentum": 0.9}, lr=0.1, epochs=1, device="cpu")
-    (rates,) = replay(config, batches=1)
+    (rates,) = rates_of(config, batches=1)
     weights = [torch.nn.Parameter(torch.zeros(1))]
     group = torch.optim.SGD(weights, lr=0.1, momentum=0.9, fused=True).param_groups[0]
     assert rates.scalars == {name: value for name, value in group.items() if name != "params"}
@@ -249,9 +258,9 @@ def test_rates_hold_every_scalar_of_the_group_and_only_those() -> None:
 def test_what_a_schedule_moves_is_found() -> None:
     """Always the rate; and with OneCycle the momentum too."""
     config = TrainConfig(epochs=3, device="cpu")
-    assert [rates.moved for rates in replay(config, batches=2)] == [{"lr"}] * 3
+    assert [rates.moved for rates in rates_of(config, batches=2)] == [{"lr"}] * 3
     cycle = replace(config, scheduler="OneCycleLR", optimizer_args={"momentum": 0.9})
-    assert [rates.moved for rates in replay(cycle, batches=2)] == [{"lr", "momentum"}] * 3
+    assert [rates.moved for rates in rates_of(cycle, batches=2)] == [{"lr", "momentum"}] * 3
 
 
 def test_a_schedule_by_batch_says_what_each_batch_has() -> None:
@@ -259,7 +268,7 @@ def test_a_schedule_by_batch_says_what_each_batch_has() -> None:
     config = TrainConfig(
         scheduler="ExponentialLR", gamma=0.5, scheduler_interval="batch", epochs=2, device="cpu"
     )
-    rates = replay(config, batches=3)
+    rates = rates_of(config, batches=3)
     assert [one["lr"] for epoch in rates for one in epoch.batches] == [
         0.01 * 0.5**step for step in range(6)
     ]
@@ -271,7 +280,7 @@ def test_a_schedule_that_looks_at_results_is_known_one_epoch_beyond_them() -> No
     config = TrainConfig(scheduler="ReduceLROnPlateau", epochs=5, device="cpu").having(
         {"scheduler.patience": 0}
     )
-    known = [replay(config, 1, [1.0, 2.0, 3.0][:count]) for count in range(4)]
+    known = [rates_of(config, 1, [1.0, 2.0, 3.0][:count]) for count in range(4)]
     assert [len(rates) for rates in known] == [1, 2, 3, 4]
     assert [rates.scalars["lr"] for rates in known[3]] == pytest.approx([0.01, 0.01, 0.001, 1e-4])
     for shorter, longer in itertools.pairwise(known):
@@ -289,7 +298,7 @@ def test_schedules_that_agree_so_far_share_their_epochs(sample: Path, tmp_path: 
         "ReduceLROnPlateau": {"scheduler.patience": 0},
     }.items():
         config = TrainConfig(**shared).having({"scheduler": name, **values})
-        stages = plan(config, data_of(config, tmp_path), [1.0, 1.0, 1.0])
+        stages = plan(Recipe(config, data_of(config, tmp_path)), [1.0, 1.0, 1.0])
         keys[name] = [stage.key for stage in stages]
     agree = [
         sum(one == other for one, other in zip(keys["none"], it, strict=True))

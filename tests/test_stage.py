@@ -19,6 +19,7 @@ from trainer.stages.stage import train_stage, worker_name
 from trainer.stages.store import StageStore
 from trainer.training.loop import epoch_seed
 from trainer.training.model import build_model
+from trainer.training.recipe import Recipe
 
 Small = Callable[..., TrainConfig]
 NOWHERE = Path("/nonexistent")
@@ -27,7 +28,7 @@ NOWHERE = Path("/nonexistent")
 
 def stages(config: TrainConfig) -> tuple[Stage, ...]:
     """The plan of a config."""
-    return plan(config, load(config.dataset, config.split, config.limit, NOWHERE))
+    return plan(Recipe(config, load(config.dataset, config.split, config.limit, NOWHERE)))
 
 
 def train(config: TrainConfig, store: StageStore, trained_for: str = "") -> list[EpochResult]:

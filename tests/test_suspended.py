@@ -31,6 +31,7 @@ from trainer.settings.paths import Paths
 from trainer.stages.plan import plan
 from trainer.stages.store import StageStore
 from trainer.tracking.record import CheckpointRule
+from trainer.training.recipe import Recipe
 
 LENGTH = 8
 FAMILY = """
@@ -79,7 +80,7 @@ class LawExecutor:
 
     def _do(self, work: partial[Any]) -> Any:
         config, epoch, store, _ = work.args
-        rates = [stage.rates.scalars["lr"] for stage in plan(config, self.data)[1:]]
+        rates = [stage.rates.scalars["lr"] for stage in plan(Recipe(config, self.data))[1:]]
         values = losses(config.values(), rates)
         loss = values[epoch - 1] if epoch <= len(values) else float("inf")
         trained_for = work.keywords["trained_for"]

@@ -17,9 +17,9 @@ from sweeps.settings.config import Places, SweepConfig
 from sweeps.study.kinds import Kinds
 from trainer.data import Data
 from trainer.settings.config import TrainConfig
-from trainer.stages.plan import plan
 from trainer.training.device import hold_still, synchronize
 from trainer.training.loop import Training
+from trainer.training.recipe import Recipe
 
 _WARM_UP_BATCHES = 3
 _TIMED_BATCHES = 10
@@ -62,7 +62,8 @@ def _measure(train: TrainConfig, data: Data) -> tuple[float, int]:
         train, optimizer="Adam", optimizer_args={}, scheduler="none", scheduler_args={}, warmup=0
     )
     hold_still(config.device, config.threads, deterministic=config.deterministic)
-    training, rates = Training(config, data), plan(config, data)[1].rates
+    recipe = Recipe(config, data)
+    training, rates = Training(recipe), recipe.rates()[0]
     training.train(1, rates, most=_WARM_UP_BATCHES)
     synchronize(config.device)
     began = time.perf_counter()

@@ -31,12 +31,13 @@ from trainer.data import Data
 from trainer.metrics import OBJECTIVES
 from trainer.settings.config import TrainConfig
 from trainer.settings.paths import Paths
-from trainer.stages.plan import plan
+from trainer.stages.plan import environment, plan
 from trainer.stages.stage import renew
 from trainer.tracking.connection import connect, read_file
 from trainer.tracking.names import CONFIG_FILE, CONFIRMS_TAG, STUDY_TAG
 from trainer.tracking.record import BEST, BEST_EPOCH, CheckpointRule, record_of
 from trainer.training.check import check_train
+from trainer.training.recipe import Recipe
 
 _NO_CHECKPOINTS = CheckpointRule(best=False, last=False)
 HEAT = 2
@@ -186,9 +187,11 @@ class Repeats:
         config = replace(source.config, seed=seed)
         if config.unshared:
             config = replace(config, unshared=id)
+        recipe = Recipe(config, self._data)
         record = record_of(
             config,
             self._data,
+            environment(recipe),
             id=id,
             name=f"trial {source.number} again, seed {seed}",
             started_at=time.time(),
@@ -199,10 +202,9 @@ class Repeats:
         repeat = Repeat(
             number=source.number,
             handle=optuna.trial.create_trial(state=optuna.trial.TrialState.RUNNING),
-            config=config,
+            recipe=recipe,
             label=f"{config.label} seed={seed}",
-            data=self._data,
-            stages=plan(config, self._data),
+            stages=plan(recipe),
             record=record,
             objective=self._objective,
             rule=_NO_CHECKPOINTS,

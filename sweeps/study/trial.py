@@ -12,7 +12,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweeps.search.allocation.curves import DIVERGED_ATTR, DIVERGED_CONSTRAINT, EPOCHS, GRANTED
 from sweeps.search.objectives import penalty_of, value_of
-from trainer.data import Data
 from trainer.metrics import OBJECTIVES, EpochResult, has_diverged
 from trainer.settings.config import TrainConfig
 from trainer.stages.killpoints import passing
@@ -28,6 +27,7 @@ from trainer.tracking.record import (
     CheckpointRule,
     RunRecord,
 )
+from trainer.training.recipe import Recipe
 
 REUSED = "reused_epochs"
 RETRAINED = "retrained_epochs"
@@ -41,9 +41,8 @@ class LiveTrial:
     Attributes:
         number: Optuna's number of the trial.
         handle: Optuna's trial; a frozen one where an earlier start has told its end.
-        config: what it trains.
+        recipe: what it trains.
         label: what makes it different from others, for people.
-        data: it trains on.
         stages: its stages 0, 1, ... to the last, or as far as its results let them be known.
         record: what is known of it.
         objective: the metric it is judged by.
@@ -59,9 +58,8 @@ class LiveTrial:
 
     number: int
     handle: optuna.Trial | FrozenTrial
-    config: TrainConfig
+    recipe: Recipe
     label: str
-    data: Data
     stages: tuple[Stage, ...]
     record: RunRecord
     objective: str
@@ -73,6 +71,11 @@ class LiveTrial:
     reason: str = ""
     reported: int = 0
     ended_at: float | None = None
+
+    @property
+    def config(self) -> TrainConfig:
+        """Its configuration."""
+        return self.recipe.config
 
     @property
     def title(self) -> str:
@@ -138,7 +141,7 @@ class LiveTrial:
     def accept(self, result: EpochResult) -> None:
         """Take the next epoch's result; while it is not decided: report it, and decide."""
         self.record = replace(self.record, results=(*self.record.results, result))
-        self.stages = extended(self.stages, self.config, self.data, self.record.results)
+        self.stages = extended(self.stages, self.recipe, self.record.results)
         if self.outcome != RUNNING:
             return
         if has_diverged(self.record.results):

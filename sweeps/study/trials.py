@@ -31,9 +31,10 @@ from trainer.data import Data
 from trainer.errors import ConfigError, TrainerError
 from trainer.metrics import OBJECTIVES
 from trainer.stages.killpoints import passing
-from trainer.stages.plan import plan
+from trainer.stages.plan import environment, plan
 from trainer.tracking.names import STUDY_TAG, TRIAL_TAG
 from trainer.tracking.record import DIVERGED, FAILED, RUNNING, record_of
+from trainer.training.recipe import Recipe
 
 CLOSED_AT = "closed_at"
 """User attribute of a study: with how many trials nothing more was granted."""
@@ -55,6 +56,7 @@ class Trials:
         self._config = config
         self._study = study
         self._data = data
+        self._base = Recipe(config.train, data)
         self._unshared = unshared
         self._space = config.search_space
         self._kinds = Kinds(config, len(data.train.labels))
@@ -172,7 +174,8 @@ class Trials:
             config = self._space.suggest(suggesting, self._config.train)
             label = config.label
             config = replace(config, unshared=id) if self._unshared else config
-            stages = plan(config, self._data)
+            recipe = Recipe(config, self._data)
+            stages, facts = plan(recipe), environment(recipe)
         except TrainerError as error:  # values that cannot be together, which no check found before
             if not isinstance(error, ConfigError):
                 raise
@@ -180,12 +183,13 @@ class Trials:
         except Exception:  # what users bring can raise anything
             refused = traceback.format_exc()
         if refused:
-            config, stages = self._config.train, ()
+            recipe, stages, facts = self._base, (), {}
             label = " ".join(f"{name}={value}" for name, value in suggesting.params.items())
         assert handle.datetime_start is not None, "a trial that was asked for has a start"
         record = record_of(
-            config,
+            recipe.config,
             self._data,
+            facts,
             id=id,
             name=f"trial {handle.number}: {label}",
             started_at=handle.datetime_start.timestamp(),
@@ -200,16 +204,15 @@ class Trials:
         trial = LiveTrial(
             number=handle.number,
             handle=handle,
-            config=config,
+            recipe=recipe,
             label=label,
-            data=self._data,
             stages=stages,
             record=record,
             objective=self._config.objective,
             second=self._config.second,
             penalized=self._config.sampler in COMPLETE_ONLY,
             rule=self._config.checkpoints,
-            goal=config.epochs,
+            goal=recipe.config.epochs,
         )
         if refused:
             trial.decide(FAILED, refused)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from trainer.metrics import VAL_LOSS, EpochResult, has_diverged
 from trainer.settings.config import TrainConfig
-from trainer.stages.plan import extended, plan
+from trainer.stages.plan import environment, extended, plan
 from trainer.stages.rehearsal import check_resumes, rehearse
 from trainer.stages.stage import data_of, renew, train_stage
 from trainer.stages.store import StageStore
@@ -27,6 +27,7 @@ from trainer.tracking.record import (
 )
 from trainer.tracking.tracker import Tracker
 from trainer.training.check import check_train
+from trainer.training.recipe import Recipe
 
 
 def fit(
@@ -56,11 +57,12 @@ def fit(
     check_train(config)
     if config.references:
         check_resumes(config, rehearse(config, folder))
-    data = data_of(config, folder)
-    stages = plan(config, data)
+    recipe = Recipe(config, data_of(config, folder))
+    stages = plan(recipe)
     record = record_of(
         config,
-        data,
+        recipe.data,
+        environment(recipe),
         id=uuid.uuid4().hex,
         name=config.label,
         started_at=time.time(),
@@ -76,7 +78,7 @@ def fit(
                 results=(*record.results, result),
                 retrained_epochs=record.retrained_epochs + trained.passed_again,
             )
-            stages = extended(stages, config, data, record.results)
+            stages = extended(stages, recipe, record.results)
             tracker.sync(record)
             each_epoch(result)
             state = DIVERGED if has_diverged(record.results) else COMPLETE

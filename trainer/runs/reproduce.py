@@ -20,6 +20,7 @@ from trainer.stages.store import StageStore
 from trainer.tracking.connection import connect, has_run, read_file, unbounded, without_password
 from trainer.tracking.names import CONFIG_FILE, ENVIRONMENT_FILE
 from trainer.training.check import check_train
+from trainer.training.recipe import Recipe
 
 NUMBERS = (LR, RUNNING_LOSS, TRAIN_LOSS, VAL_LOSS, VAL_ACCURACY)
 """Metrics of an epoch that its config determines to the bit; times are not."""
@@ -127,7 +128,7 @@ def changes(logged: Logged, folder: Path) -> list[str]:
     """What determines the numbers and is not as it was, each as "name: then -> now"."""
     if logged.environment is None:
         return ["the run did not record what determined its numbers"]
-    now = environment(logged.config, data_of(logged.config, folder))
+    now = environment(Recipe(logged.config, data_of(logged.config, folder)))
     then, now = _flat(logged.environment), _flat(json.loads(json.dumps(now)))
     return [
         f"{name}: {then.get(name)} -> {now.get(name)}"

@@ -15,6 +15,7 @@ from trainer.settings.config import TrainConfig
 from trainer.stages.stage import data_of
 from trainer.training.device import hold_still
 from trainer.training.loop import Training
+from trainer.training.recipe import Recipe
 
 _EXAMPLES = 2
 
@@ -36,7 +37,7 @@ class Served:
         hold_still(config.device, config.threads, deterministic=config.deterministic)
         prepare(config.dataset, folder, config.image_size)
         self._data = data_of(config, folder)
-        self._training = Training(config, self._data)
+        self._training = Training(Recipe(config, self._data))
         self._training.load_weights(weights)
 
     def validation(self) -> tuple[float, float]:

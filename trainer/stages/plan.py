@@ -16,18 +16,14 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-from torch import nn
 
-from trainer.data import Data
-from trainer.errors import DataError
 from trainer.metrics import EpochResult
-from trainer.settings.config import MODELS, TrainConfig
-from trainer.settings.references import code_digest, is_reference
+from trainer.settings.config import MODELS
 from trainer.training.device import platform
-from trainer.training.loop import is_channels_last
-from trainer.training.model import SIDE, build_model
-from trainer.training.optim import build_optimizer, check_fits, plain_scalars, without_defaults
-from trainer.training.schedule import Rates, replay
+from trainer.training.model import NetworkSpec
+from trainer.training.optim import OptimizerSpec
+from trainer.training.recipe import Recipe
+from trainer.training.schedule import Rates
 
 NUMERICS = 1
 """Version of the loop's arithmetic: raise it with any change that gives other bits."""
@@ -50,50 +46,33 @@ class Stage:
     result_key: str
 
 
-def plan(config: TrainConfig, data: Data, val_losses: Sequence[float] = ()) -> tuple[Stage, ...]:
-    """Stages 0 to `config.epochs`, or as far as the results let them be known.
+def plan(recipe: Recipe, val_losses: Sequence[float] = ()) -> tuple[Stage, ...]:
+    """Stages 0 to `config.epochs`, or as far as the results determine them.
 
     Args:
-        config: with its device resolved.
-        data: that it trains on.
+        recipe: what is trained.
         val_losses: of epochs 1, 2, ..., for a schedule that looks at them: it is known for one
             epoch more than these.
 
     Raises:
-        DataError: the images are not of the size that the network takes.
-        ConfigError: the model cannot be made, or the optimizer refuses it.
+        ConfigError: the model cannot be built, or the optimizer refuses it.
     """
-    size = data.train.images.shape[1:3]
-    if config.model == "tutorial" and (not data.are_images or size != (SIDE, SIDE)):
-        raise DataError(
-            f"The tutorial's network takes images of {SIDE} x {SIDE}, but those of {data.name} are "
-            f"{' x '.join(map(str, data.train.images.shape[1:]))}; bring images to that size with "
-            f"--image-size {SIDE}, or give another --model."
-        )
-    if not data.are_images and (config.normalize or config.augment):
-        raise DataError(
-            "normalize and augment are for images of bytes (uint8), but the inputs of "
-            f"{data.name} are {data.train.images.dtype}."
-        )
-    batches = -(-len(data.train.labels) // config.batch_size)
-    groups = _groups_of(config, data)
-    key = _hash(_constants(config, data))
-    result_key = _hash([key, data.val.digest])
-    stages = [Stage(epoch=0, rates=Rates(scalars={}), key=key, result_key=result_key)]
-    for epoch, rates in enumerate(replay(config, batches, val_losses, groups=groups), start=1):
+    val = recipe.data.val.digest
+    key = _hash(_constants(recipe))
+    stages = [Stage(epoch=0, rates=Rates(scalars={}), key=key, result_key=_hash([key, val]))]
+    for epoch, rates in enumerate(recipe.rates(val_losses), start=1):
         key = _hash([key, *rates.facts()])
-        result_key = _hash([key, data.val.digest])
-        stages.append(Stage(epoch=epoch, rates=rates, key=key, result_key=result_key))
+        stages.append(Stage(epoch=epoch, rates=rates, key=key, result_key=_hash([key, val])))
     return tuple(stages)
 
 
 def extended(
-    stages: tuple[Stage, ...], config: TrainConfig, data: Data, results: Sequence[EpochResult]
+    stages: tuple[Stage, ...], recipe: Recipe, results: Sequence[EpochResult]
 ) -> tuple[Stage, ...]:
-    """The stages as far as these results let them be known; all of them stay as they are."""
-    if len(stages) > config.epochs:
+    """The stages as far as these results determine them; those already known do not change."""
+    if len(stages) > recipe.config.epochs:
         return stages
-    return plan(config, data, [result.val_loss for result in results])
+    return plan(recipe, [result.val_loss for result in results])
 
 
 def digest(state: Mapping[str, Any]) -> str:
@@ -103,43 +82,41 @@ def digest(state: Mapping[str, Any]) -> str:
     return total.hexdigest()
 
 
-def environment(config: TrainConfig, data: Data) -> dict[str, Any]:
-    """All that determines a run's numbers beside the rates, as JSON values: its first key's facts.
+def environment(recipe: Recipe) -> dict[str, Any]:
+    """All that determines a run's numbers besides the learning rates, as JSON values.
 
-    And the validation data, and Python, by which code that users bring may behave differently.
+    Beyond what the first key hashes: the validation data, and Python's version, on which user code
+    may depend.
     """
-    return _constants(config, data) | {
-        "val": data.val.digest,
+    return _constants(recipe) | {
+        "val": recipe.data.val.digest,
         "python": sys.version.partition(" ")[0],
     }
 
 
-def _constants(config: TrainConfig, data: Data) -> dict[str, Any]:
-    code = {reference: code_digest(reference) for reference in config.references}
-    model = _Model.of(config, data)
-    if config.model not in MODELS:
-        _check_fits(model, config.optimizer, json.dumps(dict(config.optimizer_args)))
+def _constants(recipe: Recipe) -> dict[str, Any]:
+    config = recipe.config
     facts = {
         "numerics": NUMERICS,
-        "train": data.train.digest,
+        "train": recipe.data.train.digest,
         "shuffle": config.shuffle,
         "model": config.model,
-        "initial": _initial_digest(model),
+        "initial": _initial_digest(recipe.network, recipe.optimizer),
         "optimizer": config.optimizer,
-        "optimizer_args": without_defaults(config.optimizer, config.optimizer_args),
+        "optimizer_args": recipe.optimizer.args,
         "loss": config.loss,
         "batch_size": config.batch_size,
         "seed": config.seed,
         "threads": config.threads,
         "dtype": "float32",
-        "memory_format": "channels_last" if is_channels_last(config, data) else "contiguous",
+        "memory_format": "channels_last" if recipe.is_channels_last else "contiguous",
         "device": config.device,
         "platform": platform(config.device),
     }
-    # these stand in the key only where they say something: what was stored before them stays found
+    # defaults of these are omitted, so that existing keys stay valid
     added = {
         "model_args": dict(config.model_args),
-        "code": code,
+        "code": recipe.code,
         "normalize": config.normalize,
         "augment": config.augment,
         "nondeterministic": not config.deterministic,
@@ -148,60 +125,13 @@ def _constants(config: TrainConfig, data: Data) -> dict[str, Any]:
     return facts | {name: value for name, value in added.items() if value}
 
 
-def _groups_of(config: TrainConfig, data: Data) -> tuple[Mapping[str, Any], ...]:
-    """The scalars of each parameter group that a user's optimizer makes, where it makes several."""
-    if not is_reference(config.optimizer):
-        return ()
-    args = json.dumps(dict(config.optimizer_args))
-    return _groups(_Model.of(config, data), config.optimizer, args, float(config.lr))
-
-
 @lru_cache(maxsize=64)
-def _groups(
-    model: _Model, optimizer: str, optimizer_args: str, lr: float
-) -> tuple[Mapping[str, Any], ...]:
-    weights = model.build().parameters()
-    groups = build_optimizer(optimizer, weights, lr, json.loads(optimizer_args), "cpu").param_groups
-    return tuple(map(plain_scalars, groups)) if len(groups) > 1 else ()
-
-
-@dataclass(frozen=True)
-class _Model:
-    """What determines initial weights; of code that users bring, the state it is in."""
-
-    name: str
-    args: str
-    seed: int
-    classes: int
-    channels: int
-    code: str
-
-    @classmethod
-    def of(cls, config: TrainConfig, data: Data) -> _Model:
-        """That of a config, with its data."""
-        return cls(
-            config.model,
-            json.dumps(dict(config.model_args), sort_keys=True),
-            config.seed,
-            data.classes,
-            data.channels,
-            code=json.dumps([code_digest(reference) for reference in config.references]),
-        )
-
-    def build(self) -> nn.Module:
-        """It, with its initial weights."""
-        args = json.loads(self.args)
-        return build_model(self.name, args, self.seed, self.classes, self.channels)
-
-
-@lru_cache(maxsize=64)
-def _initial_digest(model: _Model) -> str:
-    return digest(model.build().state_dict())
-
-
-@lru_cache(maxsize=64)
-def _check_fits(model: _Model, optimizer: str, optimizer_args: str) -> None:
-    check_fits(optimizer, json.loads(optimizer_args), model.build().parameters())
+def _initial_digest(network: NetworkSpec, optimizer: OptimizerSpec) -> str:
+    """Digest of the initial weights, after the optimizer was tried on a user's network."""
+    model = network.build()
+    if network.name not in MODELS:
+        optimizer.check_fits(model.parameters())
+    return digest(model.state_dict())
 
 
 def _hash(value: Any) -> str:

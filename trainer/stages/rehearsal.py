@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 
-from trainer.data import Data
 from trainer.errors import ConfigError
 from trainer.settings.config import TrainConfig
 from trainer.stages.plan import digest, plan
@@ -17,6 +16,7 @@ from trainer.stages.stage import data_of
 from trainer.stages.store import packed, unpacked
 from trainer.training.device import hold_still
 from trainer.training.loop import Training
+from trainer.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,10 @@ def rehearse(config: TrainConfig, folder: Path, batches: int = 3) -> Rehearsal:
         Exception: whatever the code that users bring raises.
     """
     hold_still(config.device, config.threads, deterministic=config.deterministic)
-    data = data_of(config, folder)
+    recipe = Recipe(config, data_of(config, folder))
     return Rehearsal(
-        straight=_trained(config, data, batches, stop=False),
-        stopped=_trained(config, data, batches, stop=True),
+        straight=_trained(recipe, batches, stop=False),
+        stopped=_trained(recipe, batches, stop=True),
     )
 
 
@@ -77,29 +77,30 @@ def check_resumes(config: TrainConfig, rehearsal: Rehearsal) -> None:
         )
 
 
-def _trained(config: TrainConfig, data: Data, batches: int, *, stop: bool) -> tuple[str, ...]:
+def _trained(recipe: Recipe, batches: int, *, stop: bool) -> tuple[str, ...]:
     """Digests after each of two epochs; `stop`: a new training takes up what the first left."""
-    stages = plan(config, data)  # refuses what cannot be trained
-    training = Training(config, data)
+    stages = plan(recipe)  # refuses what cannot be trained
+    training = Training(recipe)
     digests: list[str] = []
     val_losses: list[float] = []
-    for epoch in range(1, min(2, config.epochs) + 1):
+    for epoch in range(1, min(2, recipe.config.epochs) + 1):
         stage = stages[epoch]
         training.train(stage.epoch, stage.rates, most=batches)
         val_loss, _ = training.validate(most=batches)
         val_losses.append(val_loss)
-        stages = plan(config, data, val_losses)
+        stages = plan(recipe, val_losses)
         digests.append(digest({"state": training.state(), "val_loss": val_loss}))
         if stop:
             try:
                 state = unpacked(packed(training.state()))
             except pickle.UnpicklingError as error:
+                code = " and ".join(recipe.config.references)
                 what = next(_foreign(training.state()), "something else")
                 raise ConfigError(
-                    f"What {' and '.join(config.references)} keep in state_dict() must be tensors "
-                    f"and Python's numbers and texts, but there is {what}."
+                    f"What {code} keep in state_dict() must be tensors and Python's numbers and "
+                    f"texts, but there is {what}."
                 ) from error
-            training = Training(config, data)
+            training = Training(recipe)
             training.load(state)
     return tuple(digests)
 

@@ -21,6 +21,7 @@ from trainer.stages.plan import Stage, digest, plan
 from trainer.stages.store import DamagedState, StageStore
 from trainer.training.device import hold_still, synchronize
 from trainer.training.loop import Training
+from trainer.training.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,19 +68,19 @@ def train_stage(
         StoreError: the store cannot be written.
     """
     hold_still(config.device, config.threads, deterministic=config.deterministic)
-    data = data_of(config, folder)
-    stages = plan(config, data)
+    recipe = Recipe(config, data_of(config, folder))
+    stages = plan(recipe)
     earlier: list[Trained] = []
-    while len(stages) <= epoch:  # the schedule looks at results, so it is known that far only
-        earlier.append(_have(config, stages, data, store, trained_for, with_state=False))
-        stages = plan(config, data, [trained.result.val_loss for trained in earlier])
+    while len(stages) <= epoch:  # the schedule depends on results, which are known that far only
+        earlier.append(_have(recipe, stages, store, trained_for, with_state=False))
+        stages = plan(recipe, [trained.result.val_loss for trained in earlier])
     stages = stages[: epoch + 1]
     if expect is not None and expect != stages[epoch].result_key:
         raise PlatformMismatch(
             f"Worker {worker_name()} must be a machine like the one that asks, but it would give "
             "other numbers (processor, GPU, torch version, data or code differ)."
         )
-    last = _have(config, stages, data, store, trained_for, with_state=with_state)
+    last = _have(recipe, stages, store, trained_for, with_state=with_state)
     return replace(
         last,
         passed_again=sum(trained.passed_again for trained in (*earlier, last)),
@@ -88,9 +89,8 @@ def train_stage(
 
 
 def _have(
-    config: TrainConfig,
+    recipe: Recipe,
     stages: Sequence[Stage],
-    data: Data,
     store: StageStore,
     trained_for: str,
     *,
@@ -102,11 +102,11 @@ def _have(
     if stored is not None and (not with_state or store.has_state(goal.key)):
         return Trained(result=stored)
 
-    training = Training(config, data)
+    training = Training(recipe)
     start, notes = _take_up(stages[1:-1], store, training)
     passed_again = 0
     for stage in stages[start + 1 :]:
-        result, state = _train(training, stage, data, config, trained_for)
+        result, state = _train(training, stage, recipe, trained_for)
         recorded = store.result(stage.result_key)
         if recorded is not None and recorded.state_digest != result.state_digest:
             notes.append(
@@ -170,17 +170,13 @@ def _take_up(
 
 
 def _train(
-    training: Training,
-    stage: Stage,
-    data: Data,
-    config: TrainConfig,
-    trained_for: str,
+    training: Training, stage: Stage, recipe: Recipe, trained_for: str
 ) -> tuple[EpochResult, dict[str, Any]]:
     """Train and validate one epoch: its result, and the state after it."""
-    synchronize(config.device)
+    synchronize(recipe.config.device)
     began = time.perf_counter()
     running, mean, first = training.train(stage.epoch, stage.rates)
-    synchronize(config.device)
+    synchronize(recipe.config.device)
     seconds = time.perf_counter() - began
 
     val_loss, val_accuracy = training.validate()
@@ -193,7 +189,7 @@ def _train(
         val_accuracy=val_accuracy,
         lr=float(stage.rates.scalars["lr"]),
         epoch_seconds=seconds,
-        images_per_second=len(data.train.labels) / seconds,
+        images_per_second=len(recipe.data.train.labels) / seconds,
         first_batch_loss=first,
         state_digest=digest(state),
         trained_for=trained_for,

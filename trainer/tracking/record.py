@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trainer.errors import ConfigError
 from trainer.metrics import (
@@ -140,6 +140,7 @@ class RunRecord:
 def record_of(
     config: TrainConfig,
     data: Data,
+    environment: Mapping[str, Any],
     *,
     id: str,
     name: str,
@@ -148,10 +149,19 @@ def record_of(
     parent: str | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> RunRecord:
-    """The record of a training run that has not trained yet."""
-    from trainer.stages.plan import environment  # needs torch
+    """The record of a training run that has not trained yet.
 
-    made_by = json.dumps(environment(config, data), indent=2, sort_keys=True)
+    Args:
+        config: of the run.
+        data: that it trains on.
+        environment: all that determines its numbers besides the learning rates.
+        id: that no other run has.
+        name: for people.
+        started_at: seconds since 1970.
+        group: id of the group that the run belongs to; None: a group of its own.
+        parent: id of its parent run.
+        tags: further ones.
+    """
     return RunRecord(
         id=id,
         group=group or id,
@@ -160,7 +170,10 @@ def record_of(
         started_at=started_at,
         params=params_of(config),
         tags=tags or {},
-        files={CONFIG_FILE: config.to_json(), ENVIRONMENT_FILE: made_by},
+        files={
+            CONFIG_FILE: config.to_json(),
+            ENVIRONMENT_FILE: json.dumps(environment, indent=2, sort_keys=True),
+        },
         dataset=(data.name, data.digest),
     )
 

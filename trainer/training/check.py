@@ -10,8 +10,8 @@ from trainer.settings.fields import REFERENCE
 from trainer.settings.references import is_reference
 from trainer.training.loss import find_loss
 from trainer.training.model import check_model
-from trainer.training.optim import check_optimizer
-from trainer.training.schedule import check_schedule
+from trainer.training.optim import find_optimizer
+from trainer.training.schedule import Schedule
 
 _DATASET_FORMS = (*DATASETS, "FOLDER/", "PATH.npz", REFERENCE)
 
@@ -26,8 +26,9 @@ def check_train(config: TrainConfig) -> None:
     _check_dataset(config.dataset)
     find_loss(config.loss)
     check_model(config.model, config.model_args)
-    check_optimizer(config.optimizer, config.optimizer_args, dense=config.model in MODELS)
-    check_schedule(config)
+    optimizer = find_optimizer(config.optimizer, config.optimizer_args)
+    optimizer.check(dense=config.model in MODELS)
+    Schedule(config, optimizer).check()
 
 
 def _check_dataset(dataset: object) -> None:

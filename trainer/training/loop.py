@@ -13,42 +13,30 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from trainer.data import Data, Part
-from trainer.settings.config import TrainConfig
+from trainer.data import Part
 from trainer.training.epoch import VALIDATION_BATCH, Batch, Resident, train_epoch, validate
-from trainer.training.loss import find_loss
-from trainer.training.model import build_model
-from trainer.training.optim import build_optimizer, load_optimizer, set_rates, takes_channels_last
+from trainer.training.optim import load_optimizer, set_rates
+from trainer.training.recipe import Recipe
 from trainer.training.schedule import Rates
 from trainer.training.transforms import Normalized, Transform, statistics
 
 
 class Training:
-    """One run between two epochs.
+    """Model and optimizer between two epochs.
 
     Args:
-        config: with its device resolved.
-        data: that it trains and is validated on.
+        recipe: what is trained.
     """
 
-    def __init__(self, config: TrainConfig, data: Data) -> None:
-        self._config = config
-        self._data = data
-        self._loss = find_loss(config.loss)
-        self._model = build_model(
-            config.model, config.model_args, config.seed, data.classes, data.channels
-        )
-        self._model.to(config.device)
-        if is_channels_last(config, data):
+    def __init__(self, recipe: Recipe) -> None:
+        self._config = config = recipe.config
+        self._data = data = recipe.data
+        self._loss = recipe.loss
+        self._model = recipe.network.build().to(config.device)
+        if recipe.is_channels_last:
             self._model.to(memory_format=torch.channels_last)
-        self._optimizer = build_optimizer(
-            config.optimizer,
-            self._model.parameters(),
-            config.lr,
-            config.optimizer_args,
-            config.device,
-        )
-        images = cast("NDArray[np.uint8]", data.train.images)  # `plan` refuses others
+        self._optimizer = recipe.optimizer.build(self._model.parameters(), config.lr, config.device)
+        images = cast("NDArray[np.uint8]", data.train.images)  # a recipe refuses others
         mean, std = statistics(images) if config.normalize else (None, None)
         self._transform = Transform(
             augment=tuple(config.augment.split(",")),
@@ -118,11 +106,6 @@ class Training:
             self._config.batch_size,
             lambda images: self._transform.train(images, generator),
         )
-
-
-def is_channels_last(config: TrainConfig, data: Data) -> bool:
-    """Whether weights lie channels last, as images do: faster, where the optimizer can do it."""
-    return data.are_images and takes_channels_last(config.optimizer, config.optimizer_args)
 
 
 def epoch_seed(seed: int, epoch: int) -> int:

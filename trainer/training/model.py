@@ -1,10 +1,12 @@
-"""The networks, made from a seed on the CPU so that every device starts from the same bits."""
+"""Networks, initialized on the CPU from a seed, so that every device starts from the same bits."""
 
 from __future__ import annotations
 
 import inspect
+import json
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -43,6 +45,32 @@ class TutorialNet(nn.Module):
         """Scores of each class, N x `classes`."""
         scores: torch.Tensor = self.model1(images)
         return scores
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """All that determines a network and its initial weights.
+
+    Attributes:
+        name: of a network here, or a reference to user code.
+        frozen_args: arguments of the user's function, as JSON.
+        seed: of the weights.
+        classes: number of outputs.
+        channels: of the images; of other inputs, the size of their first dimension.
+        code: digest of the user code that the run brings.
+    """
+
+    name: str
+    frozen_args: str
+    seed: int
+    classes: int
+    channels: int
+    code: str
+
+    def build(self) -> nn.Module:
+        """The network on the CPU, with its initial weights."""
+        args = json.loads(self.frozen_args)
+        return build_model(self.name, args, self.seed, self.classes, self.channels)
 
 
 def check_model(name: str, args: Mapping[str, Any]) -> None:

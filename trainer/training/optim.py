@@ -1,10 +1,11 @@
-"""Optimizers by name: made, checked before they train, told their rates, loaded to the bit."""
+"""Optimizers: looked up by name, checked before training, set to the epoch's learning rates."""
 
 from __future__ import annotations
 
 import inspect
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -26,70 +27,93 @@ def optimizer_names() -> list[str]:
     )
 
 
-def check_optimizer(name: str, args: Mapping[str, Any], *, dense: bool = True) -> None:
-    """Make it, so that what torch refuses is known before anything trains.
+@dataclass(frozen=True)
+class OptimizerSpec:
+    """An optimizer class and its arguments, looked up but not yet constructed.
 
-    Args:
-        name: of a class in `torch.optim`, or a reference to another one.
-        args: its further arguments.
-        dense: take a step on a stand-in convolution too, as the networks here have them.
+    Attributes:
+        name: a class of `torch.optim`, or a reference to user code.
+        make: the class.
+        frozen_args: the arguments that differ from the defaults of the class, as JSON.
+    """
+
+    name: str
+    make: Any
+    frozen_args: str
+
+    @property
+    def args(self) -> dict[str, Any]:
+        """The arguments that differ from the defaults of the class."""
+        args: dict[str, Any] = json.loads(self.frozen_args)
+        return args
+
+    def build(
+        self, params: Iterable[torch.nn.Parameter], lr: float, device: str
+    ) -> torch.optim.Optimizer:
+        """Construct it over `params`; fused where torch can and the arguments leave it open."""
+        return _construct(self.make, params, lr, self.args | _implementation(self, device))
+
+    def check(self, *, dense: bool = True) -> None:
+        """Check the arguments and take a step, so that what torch refuses is known early.
+
+        Args:
+            dense: take the step on a stand-in convolution, as the networks here have them.
+
+        Raises:
+            ConfigError: unknown argument, a value that torch refuses, or an optimizer that cannot
+                train a dense model with plain steps.
+        """
+        parameters = _signature(self.make)
+        known = [item for item in parameters if item not in ("params", "lr")]
+        takes_any = any(item.kind == item.VAR_KEYWORD for item in parameters.values())
+        if "lr" not in parameters and not takes_any:
+            raise ConfigError(
+                f"An optimizer must take lr, but {self.name} takes {', '.join(parameters)}."
+            )
+        for arg in self.args:
+            if arg not in known and not takes_any:
+                raise ConfigError(unknown(f"argument of {self.name}", arg, known, also=NICKNAMES))
+        if dense:
+            self.check_fits([torch.zeros(shape) for shape in ((1, 1, 1, 1), (1,))])
+        else:
+            self.check_fits([stand_in("cpu").detach()])
+
+    def check_fits(self, weights: Iterable[torch.Tensor]) -> None:
+        """Take a step on copies of the weights.
+
+        Raises:
+            ConfigError: the optimizer refuses them; with its own reason.
+        """
+        try:
+            copies = [torch.nn.Parameter(weight.detach().clone()) for weight in weights]
+            _step(_construct(self.make, copies, 0.01, self.args), copies)
+        except Exception as error:  # torch refuses with ValueError, RuntimeError, TypeError, ...
+            words = ", ".join(f"{key}={value!r}" for key, value in self.args.items())
+            raise ConfigError(f"{self.name}({words}) cannot train this model: {error}") from error
+
+    @property
+    def takes_channels_last(self) -> bool:
+        """Whether it can train channels-last weights; LBFGS, say, views them flat."""
+        return _takes_channels_last(self)
+
+
+def find_optimizer(name: str, args: Mapping[str, Any]) -> OptimizerSpec:
+    """Look up a class of `torch.optim`, or what a reference names.
 
     Raises:
-        ConfigError: no such class or argument, a value torch refuses, or an optimizer that cannot
-            train a dense model with plain steps.
+        ConfigError: no such class, or arguments that JSON cannot hold.
     """
-    parameters = _signature(_class_of(name))
-    known = [item for item in parameters if item not in ("params", "lr")]
-    takes_any = any(item.kind == item.VAR_KEYWORD for item in parameters.values())
-    if "lr" not in parameters and not takes_any:
-        raise ConfigError(f"An optimizer must take lr, but {name} takes {', '.join(parameters)}.")
-    for arg in args:
-        if arg not in known and not takes_any:
-            raise ConfigError(unknown(f"argument of {name}", arg, known, also=NICKNAMES))
-    try:
-        _frozen(args)  # keys and config.json have them as JSON
-    except TypeError as error:
-        raise ConfigError(f"{name}({_words(args)}) must have plain values: {error}.") from error
-    if dense:
-        check_fits(name, args, [torch.zeros(shape) for shape in ((1, 1, 1, 1), (1,))])
+    if is_reference(name):
+        make = find("optimizer", name)
+    elif name in optimizer_names():
+        make = getattr(torch.optim, name)
     else:
-        check_fits(name, args, [stand_in("cpu").detach()])
-
-
-def check_fits(name: str, args: Mapping[str, Any], weights: Iterable[torch.Tensor]) -> None:
-    """Take a step on copies of the weights.
-
-    Raises:
-        ConfigError: the optimizer refuses them; with its own reason.
-    """
-    try:
-        copies = [torch.nn.Parameter(weight.detach().clone()) for weight in weights]
-        _step(_construct(_class_of(name), copies, 0.01, args), copies)
-    except Exception as error:  # torch refuses with ValueError, RuntimeError, TypeError, ...
-        raise ConfigError(f"{name}({_words(args)}) cannot train this model: {error}") from error
-
-
-def build_optimizer(
-    name: str, params: Iterable[torch.nn.Parameter], lr: float, args: Mapping[str, Any], device: str
-) -> torch.optim.Optimizer:
-    """The optimizer over `params`; fused where torch has that and nobody said otherwise."""
-    make, args = _class_of(name), without_defaults(name, args)
-    return _construct(make, params, lr, args | _implementation(make, _frozen(args), device))
-
-
-def without_defaults(name: str, args: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments that are not what the class takes anyway, so that saying so changes nothing."""
-    defaults = {key: item.default for key, item in _signature(_class_of(name)).items()}
-    return {
-        key: value
-        for key, value in args.items()
-        if not (is_plain(defaults.get(key, _signature)) and _tuples(value) == defaults[key])
-    }
-
-
-def takes_channels_last(name: str, args: Mapping[str, Any]) -> bool:
-    """Whether it can train weights that lie channels last; LBFGS, say, wants to view them flat."""
-    return _takes_channels_last(_class_of(name), _frozen(args))
+        raise ConfigError(unknown("optimizer", name, (*optimizer_names(), "package.module:name")))
+    try:  # keys and config.json have them as JSON
+        return OptimizerSpec(name, make, json.dumps(_without_defaults(make, args), sort_keys=True))
+    except TypeError as error:
+        words = ", ".join(f"{key}={value!r}" for key, value in args.items())
+        raise ConfigError(f"{name}({words}) must have plain values: {error}.") from error
 
 
 def needs_closure(optimizer: torch.optim.Optimizer) -> bool:
@@ -151,14 +175,6 @@ def stand_in(device: str) -> torch.nn.Parameter:
     return weight
 
 
-def _class_of(name: str) -> Any:
-    if is_reference(name):
-        return find("optimizer", name)
-    if name not in optimizer_names():
-        raise ConfigError(unknown("optimizer", name, (*optimizer_names(), "package.module:name")))
-    return getattr(torch.optim, name)
-
-
 def _signature(make: Any) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(make).parameters
 
@@ -183,33 +199,35 @@ def _step(optimizer: torch.optim.Optimizer, weights: Iterable[torch.nn.Parameter
     optimizer.step(lambda: 0.0)
 
 
-def _words(args: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key}={value!r}" for key, value in args.items())
-
-
-def _frozen(args: Mapping[str, Any]) -> str:
-    return json.dumps(dict(args), sort_keys=True)
+def _without_defaults(make: Any, args: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that differ from the defaults, so that naming a default changes no key."""
+    defaults = {key: item.default for key, item in _signature(make).items()}
+    return {
+        key: value
+        for key, value in args.items()
+        if not (is_plain(defaults.get(key, _signature)) and _tuples(value) == defaults[key])
+    }
 
 
 @lru_cache
-def _takes_channels_last(make: Any, args: str) -> bool:
+def _takes_channels_last(spec: OptimizerSpec) -> bool:
     weight = torch.nn.Parameter(torch.zeros((2, 2, 2, 2)).to(memory_format=torch.channels_last))
     try:
-        _step(_construct(make, [weight], 0.01, json.loads(args)), [weight])
+        _step(_construct(spec.make, [weight], 0.01, spec.args), [weight])
     except (RuntimeError, ValueError):
         return False
     return True
 
 
 @lru_cache
-def _implementation(make: Any, args: str, device: str) -> dict[str, bool]:
+def _implementation(spec: OptimizerSpec, device: str) -> dict[str, bool]:
     """{"fused": True} where that works, {} where torch has no such thing or the user chose."""
-    given = json.loads(args)
-    if "fused" not in _signature(make) or given.keys() & {"fused", "foreach", "differentiable"}:
+    chosen = spec.args.keys() & {"fused", "foreach", "differentiable"}
+    if "fused" not in _signature(spec.make) or chosen:
         return {}
     try:
         weight = stand_in(device)
-        _step(_construct(make, [weight], 0.01, given | {"fused": True}), [weight])
+        _step(_construct(spec.make, [weight], 0.01, spec.args | {"fused": True}), [weight])
     except (RuntimeError, ValueError):
         return {}
     return {"fused": True}

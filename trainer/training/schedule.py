@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import LinearLR, LRScheduler, ReduceLROnPlateau, S
 from trainer.errors import ConfigError, unknown
 from trainer.settings.config import TrainConfig
 from trainer.settings.schedulers import NONE, PLATEAU, class_of, parameters_of
-from trainer.training.optim import build_optimizer, plain_scalars, set_mode, stand_in
+from trainer.training.optim import OptimizerSpec, plain_scalars, set_mode, stand_in
 
 
 @dataclass(frozen=True)
@@ -57,103 +57,142 @@ class Rates:
         return [*own, *(it.facts() for it in self.further)]
 
 
-def check_schedule(config: TrainConfig) -> None:
-    """Construct the schedule and take a step, so that what torch refuses is known at once.
-
-    Raises:
-        ConfigError: no such scheduler or argument, or values that torch refuses.
-    """
-    known = parameters_of(config.scheduler)
-    takes_any = any(item.kind == item.VAR_KEYWORD for item in known.values())
-    allowed = [name for name in known if name not in ("step_size", "gamma", "last_epoch")]
-    for name in config.scheduler_args:
-        if name in ("step_size", "gamma"):
-            raise ConfigError(f"{name} must be given as {name}, but got scheduler.{name}.")
-        if name not in allowed and not takes_any:
-            raise ConfigError(unknown(f"argument of {config.scheduler}", name, allowed))
-    given = _given(config, batches=1)
-    for name, item in known.items():
-        needed = item.default is item.empty and item.kind not in (
-            item.VAR_KEYWORD,
-            item.VAR_POSITIONAL,
-        )
-        if needed and name not in given:
-            raise ConfigError(f"{config.scheduler} needs scheduler.{name}, but it is not given.")
-    if config.scheduler == PLATEAU:
-        if config.scheduler_interval == "batch":
-            raise ConfigError(
-                f"scheduler_interval must be 'epoch' for {PLATEAU}, which looks at the results of "
-                "epochs, but got 'batch'."
-            )
-        if config.warmup:
-            raise ConfigError(
-                f"warmup must be 0 for {PLATEAU}, which torch cannot join to another schedule, "
-                f"but got {config.warmup}."
-            )
-    replay(config, batches=1, device="cpu")
-
-
-def replay(
-    config: TrainConfig,
-    batches: int,
-    val_losses: Sequence[float] = (),
-    *,
-    groups: Sequence[Mapping[str, Any]] = (),
-    device: str | None = None,
-) -> tuple[Rates, ...]:
-    """What is in force in epochs 1 to `config.epochs`, or as far as the results let it be known.
+class Schedule:
+    """The learning-rate schedule of a config.
 
     Args:
         config: of the run.
-        batches: in an epoch.
-        val_losses: of epochs 1, 2, ..., for a schedule that looks at them.
-        groups: the scalars of each parameter group, of an optimizer that makes several.
-        device: in place of the config's, which must be resolved otherwise.
-
-    Raises:
-        ConfigError: torch refuses the values.
+        optimizer: that it drives.
     """
-    device = device or config.device
-    optimizer = build_optimizer(
-        config.optimizer,
-        [stand_in(device)],
-        float(config.lr),  # 1 and 1.0 are one rate
-        config.optimizer_args,
-        device,
-    )
-    if groups:
-        first_group = optimizer.param_groups[0]
-        optimizer.param_groups = [
-            {**first_group, **scalars, "params": [stand_in(device)]} for scalars in groups
+
+    def __init__(self, config: TrainConfig, optimizer: OptimizerSpec) -> None:
+        self._config = config
+        self._optimizer = optimizer
+        self._parameters = parameters_of(config.scheduler)
+
+    def check(self) -> None:
+        """Construct the schedule and take a step, so that what torch refuses is known early.
+
+        Raises:
+            ConfigError: unknown argument, or values that torch refuses.
+        """
+        config, known = self._config, self._parameters
+        takes_any = any(item.kind == item.VAR_KEYWORD for item in known.values())
+        allowed = [name for name in known if name not in ("step_size", "gamma", "last_epoch")]
+        for name in config.scheduler_args:
+            if name in ("step_size", "gamma"):
+                raise ConfigError(f"{name} must be given as {name}, but got scheduler.{name}.")
+            if name not in allowed and not takes_any:
+                raise ConfigError(unknown(f"argument of {config.scheduler}", name, allowed))
+        given = self._arguments(batches=1)
+        for name, item in known.items():
+            needed = item.default is item.empty and item.kind not in (
+                item.VAR_KEYWORD,
+                item.VAR_POSITIONAL,
+            )
+            if needed and name not in given:
+                raise ConfigError(
+                    f"{config.scheduler} needs scheduler.{name}, but it is not given."
+                )
+        if config.scheduler == PLATEAU:
+            if config.scheduler_interval == "batch":
+                raise ConfigError(
+                    f"scheduler_interval must be 'epoch' for {PLATEAU}, which looks at the results "
+                    "of epochs, but got 'batch'."
+                )
+            if config.warmup:
+                raise ConfigError(
+                    f"warmup must be 0 for {PLATEAU}, which torch cannot join to another schedule, "
+                    f"but got {config.warmup}."
+                )
+        self.rates(batches=1, device="cpu")
+
+    def rates(
+        self,
+        batches: int,
+        val_losses: Sequence[float] = (),
+        *,
+        groups: Sequence[Mapping[str, Any]] = (),
+        device: str | None = None,
+    ) -> tuple[Rates, ...]:
+        """The rates of epochs 1 to `config.epochs`, or as far as the results determine them.
+
+        Args:
+            batches: in an epoch.
+            val_losses: of epochs 1, 2, ..., for a schedule that looks at them.
+            groups: the scalars of each parameter group, of an optimizer that makes several.
+            device: overrides the config's.
+
+        Raises:
+            ConfigError: torch refuses the values.
+        """
+        config, device = self._config, device or self._config.device
+        optimizer = self._optimizer.build([stand_in(device)], float(config.lr), device)
+        if groups:
+            first_group = optimizer.param_groups[0]
+            optimizer.param_groups = [
+                {**first_group, **scalars, "params": [stand_in(device)]} for scalars in groups
+            ]
+        fresh = [plain_scalars(group) for group in optimizer.param_groups]
+
+        def now() -> list[dict[str, Any]]:
+            every = zip(optimizer.param_groups, fresh, strict=True)
+            return [{name: group[name] for name in names} for group, names in every]
+
+        try:
+            scheduler = self._build(optimizer, batches)
+            first = now()
+            set_mode(optimizer, "train")
+            optimizer.step(lambda: math.nan)  # a scheduler warns where no step was taken before
+            for group, scalars in zip(optimizer.param_groups, first, strict=True):
+                group.update(scalars)
+            if config.scheduler_interval == "batch":
+                every = _step_each_batch(scheduler, now, config.epochs * batches)
+            else:
+                every = _step_each_epoch(scheduler, now, config.epochs, val_losses)
+        except Exception as error:  # torch refuses with ValueError, TypeError, ...
+            given = ", ".join(f"{name}={it!r}" for name, it in self._arguments(batches).items())
+            raise ConfigError(
+                f"{config.scheduler}({given}) cannot drive {config.optimizer}: {error}"
+            ) from error
+        steps = batches if config.scheduler_interval == "batch" else 1
+        by_group = [
+            _by_epoch(one, [step[number] for step in every], steps)
+            for number, one in enumerate(fresh)
         ]
-    fresh = [plain_scalars(group) for group in optimizer.param_groups]
+        epochs = zip(*by_group, strict=True)
+        return tuple(replace(first, further=tuple(others)) for first, *others in epochs)
 
-    def now() -> list[dict[str, Any]]:
-        every = zip(optimizer.param_groups, fresh, strict=True)
-        return [{name: group[name] for name in names} for group, names in every]
+    def _arguments(self, batches: int) -> dict[str, Any]:
+        """Of the scheduler: those given override those that follow from the run."""
+        config = self._config
+        per_epoch = batches if config.scheduler_interval == "batch" else 1
+        steps = max(1, config.epochs * per_epoch - config.warmup)
+        own: dict[str, Any] = {"step_size": config.step_size, "gamma": float(config.gamma)}
+        own |= {"CosineAnnealingLR": {"T_max": steps}}.get(config.scheduler, {})
+        if config.scheduler == "OneCycleLR":
+            own["max_lr"] = float(config.lr)
+            if not config.scheduler_args.keys() & {"total_steps", "epochs", "steps_per_epoch"}:
+                own["total_steps"] = steps
+        if config.scheduler == "CyclicLR":  # whose gamma is that of one of its modes alone
+            own = {"base_lr": float(config.lr), "gamma": float(config.gamma)}
+        fitting = {name: value for name, value in own.items() if name in self._parameters}
+        return fitting | dict(config.scheduler_args)
 
-    try:
-        scheduler = _build(config, optimizer, batches)
-        first = now()
-        set_mode(optimizer, "train")
-        optimizer.step(lambda: math.nan)  # a scheduler warns where the optimizer was never stepped
-        for group, scalars in zip(optimizer.param_groups, first, strict=True):
-            group.update(scalars)
-        if config.scheduler_interval == "batch":
-            every = _step_each_batch(scheduler, now, config.epochs * batches)
-        else:
-            every = _step_each_epoch(scheduler, now, config.epochs, val_losses)
-    except Exception as error:  # torch refuses with ValueError, TypeError, ZeroDivisionError, ...
-        given = ", ".join(f"{name}={it!r}" for name, it in _given(config, batches).items())
-        raise ConfigError(
-            f"{config.scheduler}({given}) cannot drive {config.optimizer}: {error}"
-        ) from error
-    steps = batches if config.scheduler_interval == "batch" else 1
-    by_group = [
-        _by_epoch(one, [step[number] for step in every], steps) for number, one in enumerate(fresh)
-    ]
-    epochs = zip(*by_group, strict=True)
-    return tuple(replace(first, further=tuple(others)) for first, *others in epochs)
+    def _build(self, optimizer: torch.optim.Optimizer, batches: int) -> LRScheduler | None:
+        config = self._config
+        if config.scheduler == NONE and not config.warmup:
+            return None
+        main: LRScheduler | None = None
+        if config.warmup:
+            warm_up = LinearLR(optimizer, config.warmup_start, total_iters=config.warmup)
+        if config.scheduler != NONE:
+            main = class_of(config.scheduler)(optimizer, **self._arguments(batches))
+        if not config.warmup:
+            return main
+        if main is None:
+            return warm_up
+        return SequentialLR(optimizer, [warm_up, main], [config.warmup])
 
 
 def _step_each_epoch(
@@ -199,38 +238,3 @@ def _by_epoch(
         each = [{name: one[name] for name in sorted(moved)} for one in some] if steps > 1 else []
         epochs.append(Rates(some[0], frozenset(moved), tuple(each)))
     return tuple(epochs)
-
-
-def _given(config: TrainConfig, batches: int) -> dict[str, Any]:
-    """The arguments of the scheduler: the user's, and where there are none, the run's own."""
-    known = parameters_of(config.scheduler)
-    per_epoch = batches if config.scheduler_interval == "batch" else 1
-    steps = max(1, config.epochs * per_epoch - config.warmup)
-    own: dict[str, Any] = {"step_size": config.step_size, "gamma": float(config.gamma)}
-    own |= {"CosineAnnealingLR": {"T_max": steps}}.get(config.scheduler, {})
-    if config.scheduler == "OneCycleLR":
-        own["max_lr"] = float(config.lr)
-        if not config.scheduler_args.keys() & {"total_steps", "epochs", "steps_per_epoch"}:
-            own["total_steps"] = steps
-    if config.scheduler == "CyclicLR":  # whose gamma is that of one of its modes alone
-        own = {"base_lr": float(config.lr), "gamma": float(config.gamma)}
-    return {name: value for name, value in own.items() if name in known} | dict(
-        config.scheduler_args
-    )
-
-
-def _build(
-    config: TrainConfig, optimizer: torch.optim.Optimizer, batches: int
-) -> LRScheduler | None:
-    if config.scheduler == NONE and not config.warmup:
-        return None
-    main: LRScheduler | None = None
-    if config.warmup:
-        warm_up = LinearLR(optimizer, config.warmup_start, total_iters=config.warmup)
-    if config.scheduler != NONE:
-        main = class_of(config.scheduler)(optimizer, **_given(config, batches))
-    if not config.warmup:
-        return main
-    if main is None:
-        return warm_up
-    return SequentialLR(optimizer, [warm_up, main], [config.warmup])

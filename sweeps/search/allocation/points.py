@@ -145,7 +145,8 @@ class Points:
         distributions: Mapping[str, BaseDistribution],
         config: TrainConfig,
     ) -> Point:
-        from trainer.training.schedule import replay  # torch is slow to import
+        from trainer.training.optim import find_optimizer  # torch is slow to import
+        from trainer.training.schedule import Schedule
 
         constants = {
             name: value
@@ -155,7 +156,8 @@ class Points:
         rates, nodes = [], []
         node: Hashable = tuple((name, str(value)) for name, value in sorted(constants.items()))
         batches = -(-self._images // config.batch_size)
-        for each in replay(config, batches, device="cpu"):  # rates are the same on any device
+        schedule = Schedule(config, find_optimizer(config.optimizer, config.optimizer_args))
+        for each in schedule.rates(batches, device="cpu"):  # rates are the same on any device
             scalars = str((each.scalars, each.batches))
             node = self._nodes.setdefault((node, scalars), len(self._nodes))
             nodes.append(node)

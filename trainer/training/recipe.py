@@ -1,0 +1,89 @@
+"""`Recipe`: a config and its data, with the parts that the config names looked up once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from trainer.data import Data
+from trainer.errors import DataError
+from trainer.settings.config import TrainConfig
+from trainer.settings.references import code_digest, is_reference
+from trainer.training.loss import find_loss
+from trainer.training.model import SIDE, NetworkSpec
+from trainer.training.optim import OptimizerSpec, find_optimizer, plain_scalars
+from trainer.training.schedule import Rates, Schedule
+
+
+class Recipe:
+    """What both the keys of epochs and their training are made from.
+
+    Attributes:
+        config: with its device resolved.
+        data: the training and validation data.
+        code: digest of the user code behind each reference of the config.
+        network: the model and its initial weights.
+        loss: mean over a batch.
+        optimizer: class and arguments.
+        is_channels_last: whether weights lie channels last, as images do: faster, where the
+            optimizer can do it.
+
+    Raises:
+        DataError: the inputs are not of the kind or size that the config needs.
+        ConfigError: the model, loss, optimizer or scheduler does not exist.
+    """
+
+    def __init__(self, config: TrainConfig, data: Data) -> None:
+        _check_inputs(config, data)
+        self.config = config
+        self.data = data
+        self.code = {reference: code_digest(reference) for reference in config.references}
+        self.network = NetworkSpec(
+            name=config.model,
+            frozen_args=json.dumps(dict(config.model_args), sort_keys=True),
+            seed=config.seed,
+            classes=data.classes,
+            channels=data.channels,
+            code=json.dumps(self.code),
+        )
+        self.loss = find_loss(config.loss)
+        self.optimizer = find_optimizer(config.optimizer, config.optimizer_args)
+        self.is_channels_last = data.are_images and self.optimizer.takes_channels_last
+        self._schedule = Schedule(config, self.optimizer)
+
+    def rates(self, val_losses: Sequence[float] = ()) -> tuple[Rates, ...]:
+        """The learning rates of epochs 1, 2, ..., as far as these results determine them.
+
+        Raises:
+            ConfigError: torch refuses the values, or the model cannot be built.
+        """
+        batches = -(-len(self.data.train.labels) // self.config.batch_size)
+        is_users = is_reference(self.config.optimizer)
+        groups = _groups(self.network, self.optimizer, float(self.config.lr)) if is_users else ()
+        return self._schedule.rates(batches, val_losses, groups=groups)
+
+
+def _check_inputs(config: TrainConfig, data: Data) -> None:
+    size = data.train.images.shape[1:3]
+    if config.model == "tutorial" and (not data.are_images or size != (SIDE, SIDE)):
+        raise DataError(
+            f"The tutorial's network takes images of {SIDE} x {SIDE}, but those of {data.name} are "
+            f"{' x '.join(map(str, data.train.images.shape[1:]))}; bring images to that size with "
+            f"--image-size {SIDE}, or give another --model."
+        )
+    if not data.are_images and (config.normalize or config.augment):
+        raise DataError(
+            "normalize and augment are for images of bytes (uint8), but the inputs of "
+            f"{data.name} are {data.train.images.dtype}."
+        )
+
+
+@lru_cache(maxsize=64)
+def _groups(
+    network: NetworkSpec, optimizer: OptimizerSpec, lr: float
+) -> tuple[Mapping[str, Any], ...]:
+    """The scalars of each parameter group, where the optimizer makes several."""
+    groups = optimizer.build(network.build().parameters(), lr, "cpu").param_groups
+    return tuple(map(plain_scalars, groups)) if len(groups) > 1 else ()
