@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from trainer.errors import ConfigError
-from trainer.training.device import hold_still, platform, resolve_device, synchronize
+from trainer.training.device import platform, resolve_device, set_determinism, synchronize
 
 
 def test_auto_is_the_gpu_where_there_is_one() -> None:
@@ -48,17 +48,17 @@ def test_what_user_code_set_for_the_whole_process_is_set_back() -> None:
     torch.set_grad_enabled(False)
     torch.set_float32_matmul_precision("medium")
     try:
-        hold_still("cpu", 1)
+        set_determinism("cpu", 1)
         assert (torch.rand(1).dtype, torch.rand(1).device.type) == (torch.float32, "cpu")
         assert torch.is_grad_enabled()
         assert torch.get_float32_matmul_precision() == "highest"
     finally:
-        hold_still("cpu", 1)
+        set_determinism("cpu", 1)
 
 
 def test_a_process_that_is_held_still_has_the_threads_it_was_given() -> None:
     """The number of threads decides in which order sums are added."""
     for threads in (2, 1):
-        hold_still("cpu", threads)
+        set_determinism("cpu", threads)
         assert torch.get_num_threads() == threads
     synchronize("cpu")  # a CPU has nothing to wait for

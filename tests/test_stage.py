@@ -102,7 +102,7 @@ def test_stopped_and_resumed_equals_straight_through(
     one_by_one = train(config, store)
     assert numbers(one_by_one) == numbers([result for result in stored if result])
     assert numbers([last.result]) == numbers(one_by_one[2:])
-    assert last.passed_again == 0
+    assert last.retrained == 0
 
 
 def test_what_is_stored_is_not_trained_again(small: Small, store: StageStore) -> None:
@@ -144,12 +144,12 @@ def test_evicted_states_are_trained_again_to_the_same_bits(
     before = train(config, store)
     without_states(store)
     again = train_stage(config, 3, store, NOWHERE, with_state=True)
-    assert (again.result, again.passed_again, again.notes) == (before[2], 3, ())
+    assert (again.result, again.retrained, again.notes) == (before[2], 3, ())
     assert store.has_state(stages(config)[3].key)
     longer = small(epochs=5)
     without_states(store)
     further = train_stage(longer, 4, store, NOWHERE)
-    assert (further.passed_again, further.notes) == (3, ())
+    assert (further.retrained, further.notes) == (3, ())
     assert numbers([further.result]) == numbers(train(longer, StageStore(tmp_path / "b")))[3:4]
 
 
@@ -158,7 +158,7 @@ def test_a_wiped_store_costs_time_and_never_a_number(small: Small, store: StageS
     before = train(small(), store)
     shutil.rmtree(store.url)
     again = train_stage(small(), 3, store, NOWHERE)
-    assert again.passed_again == 0
+    assert again.retrained == 0
     assert numbers([again.result]) == numbers(before[2:])
     assert numbers(train(small(), store)) == numbers(before)
 
@@ -171,7 +171,7 @@ def test_training_starts_from_the_nearest_stored_state(small: Small, store: Stag
     store.budget = 0
     store.evict(keep={keys[2]})
     again = train_stage(config, 4, store, NOWHERE, with_state=True)
-    assert (again.result, again.passed_again) == (before[3], 2)
+    assert (again.result, again.retrained) == (before[3], 2)
     assert [store.has_state(key) for key in keys] == [False, False, True, True, True, False]
 
 
@@ -188,7 +188,7 @@ def test_a_damaged_state_is_noted_and_trained_again(
     trained = train_stage(config, 3, store, NOWHERE)
     (note,) = trained.notes
     assert f"{path} was damaged" in note
-    assert trained.passed_again == 1
+    assert trained.retrained == 1
     alone = train_stage(config, 3, StageStore(tmp_path / "alone"), NOWHERE)
     assert numbers([trained.result]) == numbers([alone.result])
 
@@ -228,10 +228,10 @@ def test_a_missing_state_is_restored_when_it_is_asked_for(small: Small, store: S
     (first, *_) = train(config, store)
     kept = store.state(keys[1])
     without_states(store)
-    assert train_stage(config, 1, store, NOWHERE).passed_again == 0
+    assert train_stage(config, 1, store, NOWHERE).retrained == 0
     assert not store.has_state(keys[1])
     restored = train_stage(config, 1, store, NOWHERE, with_state=True)
-    assert (restored.result, restored.passed_again) == (first, 1)
+    assert (restored.result, restored.retrained) == (first, 1)
     state = store.state(keys[1])
     assert state is not None
     assert kept is not None
@@ -303,7 +303,7 @@ def test_a_schedule_that_looks_at_results_is_followed_wherever_they_are(
     without_states(store)
     again = train_stage(config, 5, store, NOWHERE, with_state=True)
     assert again.result == one_by_one[-1]
-    assert again.passed_again == 5
+    assert again.retrained == 5
     assert not again.notes
 
 

@@ -95,7 +95,7 @@ class Done:
     """What a worker gives back: nothing to be said."""
 
     notes: tuple[str, ...] = ()
-    passed_again: int = 0
+    retrained: int = 0
 
 
 class Watched(Said):

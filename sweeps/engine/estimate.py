@@ -17,7 +17,7 @@ from sweeps.settings.config import Places, SweepConfig
 from sweeps.study.kinds import Kinds
 from trainer.data import Data
 from trainer.settings.config import TrainConfig
-from trainer.training.device import hold_still, synchronize
+from trainer.training.device import set_determinism, synchronize
 from trainer.training.loop import Training
 from trainer.training.recipe import Recipe
 
@@ -61,7 +61,7 @@ def _measure(train: TrainConfig, data: Data) -> tuple[float, int]:
     config = replace(
         train, optimizer="Adam", optimizer_args={}, scheduler="none", scheduler_args={}, warmup=0
     )
-    hold_still(config.device, config.threads, deterministic=config.deterministic)
+    set_determinism(config.device, config.threads, deterministic=config.deterministic)
     recipe = Recipe(config, data)
     training, rates = Training(recipe), recipe.rates()[0]
     training.train(1, rates, most=_WARM_UP_BATCHES)

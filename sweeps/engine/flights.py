@@ -103,7 +103,7 @@ class Flights:
                 self._lost_in_a_row.clear()
             if error is None:
                 trained = flight.future.result()
-                flight.trial.retrain(trained.passed_again)
+                flight.trial.retrain(trained.retrained)
                 for note in trained.notes:
                     say(note)
             elif isinstance(error, WorkerLost):

@@ -1,4 +1,4 @@
-"""`fit`: one training run from its first epoch to its last."""
+"""`fit`: one whole training run."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ def fit(
     checkpoints: CheckpointRule = CheckpointRule(),  # noqa: B008 - frozen
     each_epoch: Callable[[EpochResult], None] = lambda result: None,
 ) -> RunRecord:
-    """Train every epoch that is not stored yet, show the run to `tracker`, and give its record.
+    """Train every epoch that is not stored yet, log the run, and return its record.
 
     Args:
         config: with its device resolved.
-        store: where stages are looked up and kept.
-        tracker: shown the run as it goes.
+        store: of results and states.
+        tracker: the run is logged to.
         folder: of the prepared data sets.
-        checkpoints: which states are kept with the run.
-        each_epoch: called with each epoch's result in turn.
+        checkpoints: which states are logged with the run.
+        each_epoch: called with the result of each epoch.
 
     Raises:
         ConfigError: the config cannot be trained.
-        TrainerError: the run could not go on; the tracker shows it as failed.
+        TrainerError: the run failed, and is logged as failed.
     """
     renew(config)
     check_train(config)
@@ -76,7 +76,7 @@ def fit(
             record = replace(
                 record,
                 results=(*record.results, result),
-                retrained_epochs=record.retrained_epochs + trained.passed_again,
+                retrained_epochs=record.retrained_epochs + trained.retrained,
             )
             stages = extended(stages, recipe, record.results)
             tracker.sync(record)

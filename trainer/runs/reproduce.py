@@ -1,4 +1,4 @@
-"""Training a logged run again, and whether that gives the same numbers to the bit."""
+"""Train a logged run again, and compare the numbers bit for bit."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from trainer.training.check import check_train
 from trainer.training.recipe import Recipe
 
 NUMBERS = (LR, RUNNING_LOSS, TRAIN_LOSS, VAL_LOSS, VAL_ACCURACY)
-"""Metrics of an epoch that its config determines to the bit; times are not."""
+"""Metrics of an epoch that its config determines bit for bit; times are not among them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Logged:
-    """A run as MLflow has it.
+    """A run as logged in MLflow.
 
     Attributes:
         run_id: MLflow's.
-        config: that it was trained with.
-        epochs: the `NUMBERS` of epochs 1, 2, ... in order; a run that was stopped has fewer than
-            its config.
-        environment: all that determined its numbers; None where that was not recorded.
+        config: of the run.
+        epochs: the `NUMBERS` of epochs 1, 2, ... in order; fewer than in the config if the run was
+            stopped.
+        environment: all that determined its numbers; None if it was not recorded.
     """
 
     run_id: str
@@ -46,11 +46,11 @@ class Logged:
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """An epoch that was trained again.
+    """Comparison of one epoch.
 
     Attributes:
         epoch: counted from 1.
-        differences: the number as logged and as trained now, by name; none where all are the same.
+        differences: numbers as logged and as trained now, by name; empty if all are equal.
     """
 
     epoch: int
@@ -58,7 +58,7 @@ class Compared:
 
 
 def read_run(run_id: str, tracking_uri: str) -> Logged:
-    """A run that trained something: a study's trial, or a single run.
+    """Read the run of a trial, or a single run.
 
     Raises:
         TrackingError: there is no such run, or it trained nothing.
@@ -95,14 +95,14 @@ def read_run(run_id: str, tracking_uri: str) -> Logged:
 
 
 def verify(logged: Logged, folder: Path) -> Iterator[Compared]:
-    """Train each epoch that was logged anew, none taken from a store, and compare it.
+    """Train each logged epoch again, without a store, and compare it.
 
     Args:
         logged: the run.
-        folder: of the data sets; that of the run is prepared where it is missing.
+        folder: of the data sets; that of the run is prepared if it is missing.
 
     Raises:
-        ConfigError: the run has no epochs, or its config cannot be trained any more.
+        ConfigError: the run has no epochs, or its config can no longer be trained.
         DataError: the data set cannot be had.
     """
     if not logged.epochs:
@@ -125,7 +125,7 @@ def verify(logged: Logged, folder: Path) -> Iterator[Compared]:
 
 
 def changes(logged: Logged, folder: Path) -> list[str]:
-    """What determines the numbers and is not as it was, each as "name: then -> now"."""
+    """Facts that determine the numbers and have changed, each as "name: then -> now"."""
     if logged.environment is None:
         return ["the run did not record what determined its numbers"]
     now = environment(Recipe(logged.config, data_of(logged.config, folder)))
@@ -138,7 +138,7 @@ def changes(logged: Logged, folder: Path) -> list[str]:
 
 
 def _epochs(points: Iterable[tuple[int, int, str, float]]) -> Iterator[dict[str, float]]:
-    """The numbers of each epoch that has them all; of one that was logged twice, the later ones.
+    """The numbers of each complete epoch; the later ones where an epoch was logged twice.
 
     Args:
         points: milliseconds since 1970, epoch, name and value of each.
@@ -153,7 +153,7 @@ def _epochs(points: Iterable[tuple[int, int, str, float]]) -> Iterator[dict[str,
 
 
 def _flat(facts: Mapping[str, Any], within: str = "") -> dict[str, Any]:
-    """Facts within facts as "outer.inner"."""
+    """Nested facts as "outer.inner"."""
     flat: dict[str, Any] = {}
     for name, value in facts.items():
         if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""A network with trained weights as others use it: measured, with its normalisation inside."""
+"""A trained network as others use it: evaluated, with its normalization inside."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from trainer.data import prepare
 from trainer.settings.config import TrainConfig
 from trainer.stages.stage import data_of
-from trainer.training.device import hold_still
+from trainer.training.device import set_determinism
 from trainer.training.loop import Training
 from trainer.training.recipe import Recipe
 
@@ -21,12 +21,12 @@ _EXAMPLES = 2
 
 
 class Served:
-    """The network of a config, with weights from one of its epochs, on the CPU.
+    """The network of a config on the CPU, with weights of one of its epochs.
 
     Args:
         config: of the run that trained it.
         weights: a state dict of its model.
-        folder: of the data sets; that of the config is prepared where it is missing.
+        folder: of the data sets; that of the config is prepared if it is missing.
 
     Raises:
         DataError: the data set cannot be had.
@@ -34,28 +34,28 @@ class Served:
 
     def __init__(self, config: TrainConfig, weights: Mapping[str, Tensor], folder: Path) -> None:
         config = replace(config, device="cpu")
-        hold_still(config.device, config.threads, deterministic=config.deterministic)
+        set_determinism(config.device, config.threads, deterministic=config.deterministic)
         prepare(config.dataset, folder, config.image_size)
         self._data = data_of(config, folder)
         self._training = Training(Recipe(config, self._data))
         self._training.load_weights(weights)
 
     def validation(self) -> tuple[float, float]:
-        """Mean loss over the validation data, and the share of it classified rightly."""
+        """Mean loss and accuracy over the validation data."""
         return self._training.validate()
 
     def test(self) -> tuple[float, float] | None:
-        """The same over the test images; None where the run was trained on these."""
+        """Mean loss and accuracy over the test images; None if the run was trained on them."""
         if self._data.test is None:
             return None
         return self._training.measure(self._data.test)
 
     def network(self) -> nn.Module:
-        """Takes images N x C x H x W (float32, 0 to 1), or other inputs, as they come from data."""
+        """A module that takes images N x C x H x W (float32, 0 to 1), or other inputs as stored."""
         return self._training.network().eval()
 
     def examples(self) -> NDArray[np.float32]:
-        """Some validation data as the network takes it."""
+        """A few validation inputs in the form that the network takes."""
         inputs = np.asarray(self._data.val.images[:_EXAMPLES])
         values = inputs.astype(np.float32)
         if inputs.dtype == np.uint8:

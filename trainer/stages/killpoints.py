@@ -1,4 +1,4 @@
-"""Named places between two writes, where a test makes the process group die as by `kill -9`."""
+"""Kill points: named places between two writes where tests kill the process group."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import signal
 
 VARIABLE = "SWEEPS_KILL_AT"
-"""NAME or NAME@N in this environment variable: die when the place NAME is passed the Nth time."""
+"""Environment variable NAME or NAME@N: send SIGKILL when NAME is passed the Nth time."""
 
 KILL_POINTS = (
     "point-enqueued",
@@ -31,7 +31,7 @@ _times_passed: dict[str, int] = {}
 
 
 def passing(name: str) -> None:
-    """Mark the place `name`; it does nothing unless the environment asks to die here."""
+    """Mark the kill point `name`; without effect unless the environment variable names it."""
     wanted, _, nth = os.environ.get(VARIABLE, "").partition("@")
     if wanted != name:
         return

@@ -1,8 +1,9 @@
-"""Stages and their keys: every epoch of a config under the hash of all that determines it.
+"""Stages and their keys: each epoch of a config has the hash of all that determines its result.
 
-The key of stage 0 hashes every constant of the run; the key of stage k hashes the key of stage k-1
-and the scalars of the optimizer's parameter group in force in epoch k. `step_size` and `gamma` are
-not in it, the rates they lead to are: configs whose rates agree so far share their stages.
+The key of stage 0 hashes every constant of the run. The key of stage k hashes the key of stage k-1
+and the learning rate and other values of the parameter groups in epoch k. It does not contain
+`step_size` and `gamma`, only the rates that follow from them: configs share their stages for as
+long as their rates agree.
 """
 
 from __future__ import annotations
@@ -26,18 +27,18 @@ from trainer.training.recipe import Recipe
 from trainer.training.schedule import Rates
 
 NUMERICS = 1
-"""Version of the loop's arithmetic: raise it with any change that gives other bits."""
+"""Version of the arithmetic: raise it with every change that alters the bits of a result."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """Epoch `epoch` of some config (0: its initial state).
+    """One epoch of a config, or its initial state (epoch 0).
 
     Attributes:
         epoch: counted from 1; 0 is the initial state.
-        rates: in force in the epoch; none for stage 0.
-        key: of the state after the epoch.
-        result_key: of the epoch's result, which depends on the validation data too.
+        rates: learning rates of the epoch; empty for stage 0.
+        key: under which the state after the epoch is stored.
+        result_key: under which its result is stored, which depends on the validation data too.
     """
 
     epoch: int
@@ -76,7 +77,7 @@ def extended(
 
 
 def digest(state: Mapping[str, Any]) -> str:
-    """SHA-256 over every tensor (type, shape, bits) and number of a state, in order of names."""
+    """SHA-256 of a state: every tensor (dtype, shape, bits) and value, in order of names."""
     total = hashlib.sha256()
     _feed(total, state)
     return total.hexdigest()

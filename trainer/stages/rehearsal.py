@@ -1,4 +1,4 @@
-"""A rehearsal: whether code that users bring can be trained epoch by epoch at all."""
+"""Rehearsal: whether user code can be trained epoch by epoch, stored and resumed in between."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from trainer.settings.config import TrainConfig
 from trainer.stages.plan import digest, plan
 from trainer.stages.stage import data_of
 from trainer.stages.store import packed, unpacked
-from trainer.training.device import hold_still
+from trainer.training.device import set_determinism
 from trainer.training.loop import Training
 from trainer.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What the first batches of epochs 1 and 2 gave.
+    """Digests after the first batches of epochs 1 and 2.
 
     Attributes:
-        straight: digests of states and validation after each, in one go.
-        stopped: the same, where epoch 2 went on from the state that epoch 1 would have stored.
+        straight: of state and validation after each epoch, trained in one go.
+        stopped: the same, with the state saved and loaded into new objects between the epochs.
     """
 
     straight: tuple[str, ...]
@@ -33,17 +33,17 @@ class Rehearsal:
 
     @property
     def repeats(self) -> bool:
-        """Whether epoch 1 gave the same a second time."""
+        """Whether epoch 1 gave the same bits twice."""
         return self.straight[0] == self.stopped[0]
 
     @property
     def resumes(self) -> bool:
-        """Whether all that epoch 2 depends on is in the state."""
+        """Whether the state contains all that epoch 2 depends on."""
         return self.straight == self.stopped
 
 
 def rehearse(config: TrainConfig, folder: Path, batches: int = 3) -> Rehearsal:
-    """Train and validate the first batches of epochs 1 and 2, and store nothing.
+    """Train and validate the first batches of epochs 1 and 2 twice, without storing anything.
 
     Args:
         config: with its device resolved.
@@ -52,9 +52,9 @@ def rehearse(config: TrainConfig, folder: Path, batches: int = 3) -> Rehearsal:
 
     Raises:
         ConfigError: the state cannot be stored.
-        Exception: whatever the code that users bring raises.
+        Exception: whatever user code raises.
     """
-    hold_still(config.device, config.threads, deterministic=config.deterministic)
+    set_determinism(config.device, config.threads, deterministic=config.deterministic)
     recipe = Recipe(config, data_of(config, folder))
     return Rehearsal(
         straight=_trained(recipe, batches, stop=False),
@@ -63,10 +63,10 @@ def rehearse(config: TrainConfig, folder: Path, batches: int = 3) -> Rehearsal:
 
 
 def check_resumes(config: TrainConfig, rehearsal: Rehearsal) -> None:
-    """Refuse code that would give other numbers epoch by epoch than in one go.
+    """Refuse user code that gives other numbers when it is stopped and resumed between epochs.
 
     Raises:
-        ConfigError: epoch 1 repeats, but epoch 2 needs what is not in the state.
+        ConfigError: epoch 1 repeats, but epoch 2 depends on something outside the state.
     """
     if rehearsal.repeats and not rehearsal.resumes:
         raise ConfigError(
@@ -78,7 +78,7 @@ def check_resumes(config: TrainConfig, rehearsal: Rehearsal) -> None:
 
 
 def _trained(recipe: Recipe, batches: int, *, stop: bool) -> tuple[str, ...]:
-    """Digests after each of two epochs; `stop`: a new training takes up what the first left."""
+    """Digests after each of two epochs; `stop`: save and load the state in between."""
     stages = plan(recipe)  # refuses what cannot be trained
     training = Training(recipe)
     digests: list[str] = []
@@ -106,7 +106,7 @@ def _trained(recipe: Recipe, batches: int, *, stop: bool) -> tuple[str, ...]:
 
 
 def _foreign(value: object, where: str = "") -> Iterator[str]:
-    """What torch would not load, each as "place (type)"."""
+    """Values that torch would refuse to load, each as "place (type)"."""
     if isinstance(value, Mapping):
         for name, item in value.items():
             yield from _foreign(item, f"{where}.{name}" if where else str(name))

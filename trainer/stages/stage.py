@@ -1,4 +1,4 @@
-"""`train_stage`: an epoch looked up in the store, and trained where it is missing."""
+"""`train_stage`: look up an epoch in the store, or train it."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from trainer.settings.references import import_changed, is_reference
 from trainer.stages.killpoints import passing
 from trainer.stages.plan import Stage, digest, plan
 from trainer.stages.store import DamagedState, StageStore
-from trainer.training.device import hold_still, synchronize
+from trainer.training.device import set_determinism, synchronize
 from trainer.training.loop import Training
 from trainer.training.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """What `train_stage` gives.
+    """What `train_stage` returns.
 
     Attributes:
-        result: of the epoch asked for.
-        passed_again: epochs trained once more because their states were no longer stored.
-        notes: what a person should know, one sentence each.
+        result: of the requested epoch.
+        retrained: epochs that were trained again because their states were evicted.
+        notes: messages for the user, one sentence each.
     """
 
     result: EpochResult
-    passed_again: int = 0
+    retrained: int = 0
     notes: tuple[str, ...] = ()
 
 
@@ -49,25 +49,25 @@ def train_stage(
     expect: str | None = None,
     with_state: bool = False,
 ) -> Trained:
-    """The result of epoch `epoch` of `config`, looked up in `store` or trained and kept there.
+    """Return the result of an epoch, from the store or by training.
 
-    What is missing is trained forward from the nearest stored state before it.
+    Missing epochs are trained from the nearest earlier state in the store.
 
     Args:
         config: with its device resolved.
         epoch: counted from 1, at most `config.epochs`.
-        store: where stages are looked up and kept.
+        store: of results and states.
         folder: of the prepared data sets.
-        trained_for: id of the run that asks; kept in the results this call makes.
-        expect: the result key the asker computed, refused where this machine has another.
-        with_state: whether the state after the epoch must be stored too when this returns.
+        trained_for: id of the run that requests the epoch; stored in new results.
+        expect: the result key that the caller computed; raises if this machine computes another.
+        with_state: make sure that the state after the epoch is stored, too.
 
     Raises:
-        PlatformMismatch: this machine would give other numbers than `expect` promises.
+        PlatformMismatch: this machine would compute other numbers than the caller's.
         DataError: the data is not prepared.
         StoreError: the store cannot be written.
     """
-    hold_still(config.device, config.threads, deterministic=config.deterministic)
+    set_determinism(config.device, config.threads, deterministic=config.deterministic)
     recipe = Recipe(config, data_of(config, folder))
     stages = plan(recipe)
     earlier: list[Trained] = []
@@ -83,7 +83,7 @@ def train_stage(
     last = _have(recipe, stages, store, trained_for, with_state=with_state)
     return replace(
         last,
-        passed_again=sum(trained.passed_again for trained in (*earlier, last)),
+        retrained=sum(trained.retrained for trained in (*earlier, last)),
         notes=tuple(note for trained in (*earlier, last) for note in trained.notes),
     )
 
@@ -96,7 +96,7 @@ def _have(
     *,
     with_state: bool,
 ) -> Trained:
-    """The last of the stages, looked up or trained."""
+    """The last of the stages, from the store or by training."""
     goal = stages[-1]
     stored = store.result(goal.result_key)
     if stored is not None and (not with_state or store.has_state(goal.key)):
@@ -104,7 +104,7 @@ def _have(
 
     training = Training(recipe)
     start, notes = _take_up(stages[1:-1], store, training)
-    passed_again = 0
+    retrained = 0
     for stage in stages[start + 1 :]:
         result, state = _train(training, stage, recipe, trained_for)
         recorded = store.result(stage.result_key)
@@ -120,12 +120,12 @@ def _have(
             passing("result-written")
         else:
             result = recorded
-            passed_again += 1
-    return Trained(result=result, passed_again=passed_again, notes=tuple(notes))
+            retrained += 1
+    return Trained(result=result, retrained=retrained, notes=tuple(notes))
 
 
 def data_of(config: TrainConfig, folder: Path) -> Data:
-    """What the config trains on, from the prepared data sets in `folder`.
+    """Load the data of a config from the prepared data sets in `folder`.
 
     Raises:
         DataError: it is not prepared, or has too few examples.
@@ -134,13 +134,13 @@ def data_of(config: TrainConfig, folder: Path) -> Data:
 
 
 def renew(config: TrainConfig, references: Iterable[str] = ()) -> None:
-    """Forget code and data as they were when this process last used them.
+    """Reload user code and data that changed since this process last used them.
 
-    To be called where work begins; in a notebook both may have changed since.
+    Call it at the start of a sweep or run; in a notebook both may have changed since the last one.
 
     Args:
-        config: that is to be trained.
-        references: of further code.
+        config: to be trained.
+        references: to further user code.
     """
     everything = (*config.references, config.scheduler, config.dataset, *references)
     import_changed(filter(is_reference, everything))
@@ -148,14 +148,14 @@ def renew(config: TrainConfig, references: Iterable[str] = ()) -> None:
 
 
 def worker_name() -> str:
-    """This process, as people find it: host and process id."""
+    """This process as host:pid."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def _take_up(
     earlier: Sequence[Stage], store: StageStore, training: Training
 ) -> tuple[int, list[str]]:
-    """Load the latest stored state of `earlier`; its epoch (0: none stored) and notes."""
+    """Load the latest stored state of `earlier`; return its epoch (0: none stored) and notes."""
     notes: list[str] = []
     for stage in reversed(earlier):
         try:
@@ -172,7 +172,7 @@ def _take_up(
 def _train(
     training: Training, stage: Stage, recipe: Recipe, trained_for: str
 ) -> tuple[EpochResult, dict[str, Any]]:
-    """Train and validate one epoch: its result, and the state after it."""
+    """Train and validate one epoch; return its result and the state after it."""
     synchronize(recipe.config.device)
     began = time.perf_counter()
     running, mean, first = training.train(stage.epoch, stage.rates)

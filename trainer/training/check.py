@@ -1,4 +1,4 @@
-"""Check of a whole config, which needs torch, user code and the file system."""
+"""Check of a whole config, with torch, user code and the file system."""
 
 from __future__ import annotations
 

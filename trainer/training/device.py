@@ -1,4 +1,4 @@
-"""What runs the numbers: the device, what of it determines the bits, and how to hold it still."""
+"""Device choice, the platform facts that determine bits, and determinism settings."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def resolve_device(name: str) -> str:
     """Turn "auto" into "cuda" where there is a GPU, else "cpu"; other names stay.
 
     Raises:
-        ConfigError: "cuda" was asked for and there is no GPU.
+        ConfigError: "cuda" was requested and there is no GPU.
     """
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
@@ -47,9 +47,9 @@ def visible_gpus() -> list[str]:
 
 
 def platform(device: str) -> dict[str, str]:
-    """What of this machine and its environment determines the bits that training gives on `device`.
+    """Facts of this machine and its environment that determine the bits of a training on `device`.
 
-    Libraries choose their kernels by the processor, and some environment variables overrule them.
+    Libraries choose kernels by the processor, and some environment variables override that choice.
     """
     facts = {"torch": torch.__version__, "machine": machine.machine()}
     facts |= {name: os.environ[name] for name in _KERNEL_VARIABLES if name in os.environ}
@@ -62,10 +62,10 @@ def platform(device: str) -> dict[str, str]:
     return facts | {"cpu": torch.backends.cpu.get_cpu_capability(), "processor": _processor()}
 
 
-def hold_still(device: str, threads: int, *, deterministic: bool = True) -> None:
-    """Make this process give the same bits each time: set all of torch's that user code may change.
+def set_determinism(device: str, threads: int, *, deterministic: bool = True) -> None:
+    """Set every global option of torch that changes results, as user code may have changed some.
 
-    These are torch's defaults, but for the number of threads, and on a GPU its algorithms.
+    All are torch's defaults, except for the number of threads and, on a GPU, the algorithms.
     """
     torch.set_num_threads(threads)
     torch.set_default_dtype(torch.float32)
@@ -83,14 +83,14 @@ def hold_still(device: str, threads: int, *, deterministic: bool = True) -> None
 
 
 def synchronize(device: str) -> None:
-    """Wait until the device has done all it was given, so that a clock can be read."""
+    """Wait until all work queued on the device is done, so that elapsed time can be measured."""
     if device == "cuda":
         torch.cuda.synchronize()
 
 
 @cache
 def _processor() -> str:
-    """Its name, as Linux has it, or else Python."""
+    """The name of the processor, from Linux or else from Python."""
     cpuinfo = Path("/proc/cpuinfo")
     found = re.search(r"model name\s*: (.*)", cpuinfo.read_text() if cpuinfo.exists() else "")
     return found[1] if found else machine.processor() or "unknown"

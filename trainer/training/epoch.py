@@ -1,4 +1,4 @@
-"""The epoch: one visible loop over resident examples, and the validation after it."""
+"""The training loop over one epoch, and the validation after it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ Batch = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class Resident:
-    """Examples on the device: images N x H x W x C of uint8, or other inputs of float32; labels: N.
+    """Examples on the device.
 
-    Labels are classes (int64), or N x K targets of a regression (float32).
+    Attributes:
+        images: uint8 images N x H x W x C, or other inputs as float32.
+        labels: N classes (int64), or N x K targets of a regression (float32).
     """
 
     images: Tensor
@@ -35,10 +37,15 @@ class Resident:
         size: int,
         transform: Callable[[Tensor], Tensor] = lambda images: images,
     ) -> Iterator[Batch]:
-        """Pairs of inputs and labels (B).
+        """Pairs of inputs and labels of a batch (of B examples).
 
         Images become B x C x H x W (float32, 0 to 1, channels last) and go through `transform`;
-        other inputs stay as they are.
+        other inputs are passed on unchanged.
+
+        Args:
+            order: indices of the examples; None: in stored order.
+            size: examples per batch; the last batch may have fewer.
+            transform: applied to the images of each batch.
         """
         for start in range(0, len(self.labels), size):
             chosen = slice(start, start + size) if order is None else order[start : start + size]
@@ -60,12 +67,12 @@ def train_epoch(
     """One pass over the training data.
 
     Args:
-        model: trained.
-        optimizer: over the model's parameters, with the epoch's rates in force.
+        model: on its device.
+        optimizer: over the model's parameters, with the epoch's learning rates set.
         batches: inputs and targets, at least one pair.
         loss: mean over a batch.
-        rates: what is put in force before each batch, by parameter group, where that changes within
-            the epoch.
+        rates: values to set before each batch, by parameter group, where they change within the
+            epoch.
 
     Returns:
         The sum over batches of their mean losses, the mean loss over examples, and the mean loss of
@@ -102,10 +109,7 @@ def train_epoch(
 def validate(
     model: nn.Module, optimizer: torch.optim.Optimizer, batches: Iterable[Batch], loss: Loss
 ) -> tuple[float, float]:
-    """Mean loss over the examples, and the share of them classified rightly.
-
-    The share is NaN where the labels are no classes.
-    """
+    """Mean loss over the examples, and accuracy; NaN where the labels are not classes."""
     model.eval()
     set_mode(optimizer, "eval")
     device = next(model.parameters()).device
@@ -125,7 +129,7 @@ def validate(
 def _step_with_closure(
     model: nn.Module, optimizer: torch.optim.Optimizer, inputs: Tensor, targets: Tensor, loss: Loss
 ) -> Tensor:
-    """A step that evaluates the loss as often as it likes; the first of these losses."""
+    """Take a step that evaluates the loss several times; return the first of these losses."""
     values: list[Tensor] = []
 
     def closure() -> Tensor:

@@ -1,4 +1,4 @@
-"""`Training`: a model, its optimizer and its data on their device, ready for the next epoch."""
+"""`Training`: model, optimizer and data on their device, between two epochs."""
 
 from __future__ import annotations
 
@@ -45,25 +45,25 @@ class Training:
         )
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` gave, to the bit."""
+        """Restore a state that `state()` returned, bit for bit."""
         self._model.load_state_dict(state["model"])
         load_optimizer(self._optimizer, state["optimizer"])
 
     def state(self) -> dict[str, Any]:
-        """What the next epoch needs."""
+        """State dicts of model and optimizer: all that the next epoch needs."""
         return {"model": self._model.state_dict(), "optimizer": self._optimizer.state_dict()}
 
     def train(
         self, epoch: int, rates: Rates, most: int | None = None
     ) -> tuple[float, float, float]:
-        """Train one epoch, or its first `most` batches; what it gives is that of `train_epoch`.
+        """Train one epoch; returns what `train_epoch` returns.
 
-        All that is drawn comes from the config's seed and the epoch.
+        Every random number comes from the config's seed and the epoch.
 
         Args:
-            epoch: its number, from 1.
-            rates: that are put in force.
-            most: batches to end after.
+            epoch: counted from 1.
+            rates: learning rates and other scheduled values of the epoch.
+            most: stop after this many batches.
         """
         set_rates(self._optimizer, rates.begin())
         seed = epoch_seed(self._config.seed, epoch)
@@ -74,24 +74,22 @@ class Training:
         return train_epoch(self._model, self._optimizer, batches, self._loss, rates.each_batch())
 
     def validate(self, most: int | None = None) -> tuple[float, float]:
-        """Mean loss over the validation data, or its first `most` batches, and the share of it
-        classified rightly.
-        """
+        """Mean loss and accuracy over the validation data, or its first `most` batches."""
         return self.measure(self._data.val, most)
 
     def measure(self, part: Part, most: int | None = None) -> tuple[float, float]:
-        """The same over any part of a data set."""
+        """Mean loss and accuracy over any part of a data set."""
         batches = _resident(part, self._config.device).batches(
             None, VALIDATION_BATCH, self._transform.plain
         )
         return validate(self._model, self._optimizer, islice(batches, most), self._loss)
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Take the model's weights alone, to be measured or used."""
+        """Load weights of the model without a state of the optimizer."""
         self._model.load_state_dict(weights)
 
     def network(self) -> nn.Module:
-        """The model, which takes inputs as they come from data, whatever is done to them here."""
+        """The model with normalization inside, so that it takes inputs as the data set has them."""
         mean, std = self._transform.mean, self._transform.std
         return self._model if mean is None or std is None else Normalized(self._model, mean, std)
 
@@ -109,7 +107,7 @@ class Training:
 
 
 def epoch_seed(seed: int, epoch: int) -> int:
-    """The seed of all that is drawn in an epoch: 63 bits of SHA-256 of "seed epoch"."""
+    """Seed of every random number of an epoch: 63 bits of SHA-256 of "seed epoch"."""
     return int.from_bytes(hashlib.sha256(f"{seed} {epoch}".encode()).digest()[:8], "big") >> 1
 
 
@@ -117,7 +115,7 @@ _on_device: dict[tuple[str, str], Resident] = {}
 
 
 def _resident(part: Part, device: str) -> Resident:
-    """The part as tensors on the device, kept between stages; at most two parts are."""
+    """The part as tensors on the device; the last two parts stay there between epochs."""
     name = (part.digest, device)
     if name not in _on_device:
         while len(_on_device) >= 2:

@@ -12,15 +12,15 @@ from trainer.errors import ConfigError
 from trainer.settings.references import find
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""Takes the network's outputs and the targets of a batch, gives the mean over the batch."""
+"""A function of the outputs and targets of a batch that returns the mean over the batch."""
 
 
 def find_loss(name: str) -> Loss:
-    """The loss of that name, or what the reference names.
+    """Look up a loss by name or reference.
 
     Raises:
-        ConfigError: its module or function is missing, or it is a class; what is returned raises it
-            where the loss gives anything but a single number.
+        ConfigError: its module or function is missing, or it is a class. The returned function
+            raises it where the loss returns anything but a scalar tensor.
     """
     if name == "cross_entropy":
         return F.cross_entropy

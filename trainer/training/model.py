@@ -24,7 +24,7 @@ class TutorialNet(nn.Module):
     """The tutorial's network: three 5x5 convolutions, each with max pooling, and two linear layers.
 
     Takes N x `channels` x 32 x 32 (float32, 0 to 1) and gives N x `classes` scores. There is no
-    activation between the layers: that is how the tutorial has it.
+    activation between the layers, as in the tutorial.
     """
 
     def __init__(self, classes: int = 10, channels: int = 3) -> None:
@@ -52,7 +52,7 @@ class NetworkSpec:
     """All that determines a network and its initial weights.
 
     Attributes:
-        name: of a network here, or a reference to user code.
+        name: of a built-in network, or a reference to user code.
         frozen_args: arguments of the user's function, as JSON.
         seed: of the weights.
         classes: number of outputs.
@@ -74,10 +74,10 @@ class NetworkSpec:
 
 
 def check_model(name: str, args: Mapping[str, Any]) -> None:
-    """Look the model up, so that a wrong name is known at once.
+    """Check that the model exists, without building it.
 
     Raises:
-        ConfigError: its module or function is missing, or arguments are given to a network of ours.
+        ConfigError: its module or function is missing, or a built-in network is given arguments.
     """
     if is_reference(name):
         find("model", name)
@@ -88,20 +88,20 @@ def check_model(name: str, args: Mapping[str, Any]) -> None:
 def build_model(
     name: str, args: Mapping[str, Any], seed: int, classes: int, channels: int
 ) -> nn.Module:
-    """The network with the initial weights that torch draws after `torch.manual_seed(seed)`.
+    """Build a network with the initial weights that torch draws after `torch.manual_seed(seed)`.
 
     A user's function is called with as many of (num_classes, in_channels) as it has arguments
-    without a default; where it has none, with those of the two that it takes by name.
+    without a default; if it has none, with those of the two that it accepts by name.
 
     Args:
-        name: of a network here, or a reference to a function that makes one.
+        name: of a built-in network, or a reference to a function that returns one.
         args: further arguments of that function.
         seed: of the weights.
-        classes: how many scores it gives.
+        classes: number of outputs.
         channels: of its images; of other inputs, the size of their first dimension.
 
     Raises:
-        ConfigError: the user's function fails, or gives something else.
+        ConfigError: the user's function fails, or returns something else.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -134,7 +134,7 @@ def _users(name: str, args: Mapping[str, Any], classes: int, channels: int) -> n
 def _call(
     make: Callable[..., Any], args: Mapping[str, Any], classes: int, channels: int
 ) -> tuple[tuple[int, ...], dict[str, Any]]:
-    """What the function is called with."""
+    """Positional and keyword arguments to call the function with."""
     parameters = inspect.signature(make).parameters
     needed = [
         name

@@ -17,7 +17,7 @@ from trainer.settings.references import find, is_reference
 
 
 def optimizer_names() -> list[str]:
-    """The classes of `torch.optim` that can be asked for by name."""
+    """Names of the optimizer classes in `torch.optim`."""
     return sorted(
         name
         for name, item in vars(torch.optim).items()
@@ -54,10 +54,10 @@ class OptimizerSpec:
         return _construct(self.make, params, lr, self.args | _implementation(self, device))
 
     def check(self, *, dense: bool = True) -> None:
-        """Check the arguments and take a step, so that what torch refuses is known early.
+        """Check the arguments and take a step, so that torch's objections are known early.
 
         Args:
-            dense: take the step on a stand-in convolution, as the networks here have them.
+            dense: take the step on a stand-in convolution, as the built-in networks have.
 
         Raises:
             ConfigError: unknown argument, a value that torch refuses, or an optimizer that cannot
@@ -117,13 +117,13 @@ def find_optimizer(name: str, args: Mapping[str, Any]) -> OptimizerSpec:
 
 
 def needs_closure(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether its `step` must be given the loss as a function to evaluate again, as LBFGS's."""
+    """Whether `step` requires a closure that evaluates the loss again, as LBFGS does."""
     closure = inspect.signature(optimizer.step).parameters.get("closure")
     return closure is not None and closure.default is closure.empty
 
 
 def set_mode(optimizer: torch.optim.Optimizer, mode: str) -> None:
-    """Call the optimizer's own "train" or "eval", where it has two sets of weights (schedulefree).
+    """Call the optimizer's `train` or `eval`, if it keeps two sets of weights (schedulefree).
 
     Defazio et al., The Road Less Scheduled, https://arxiv.org/abs/2405.15682
     """
@@ -133,20 +133,20 @@ def set_mode(optimizer: torch.optim.Optimizer, mode: str) -> None:
 
 
 def set_rates(optimizer: torch.optim.Optimizer, scalars: Sequence[Mapping[str, Any]]) -> None:
-    """Put the scalars of each group in force; what an optimizer keeps for itself there stays."""
+    """Set scheduled values in each parameter group; other entries are never overwritten."""
     for group, own in zip(optimizer.param_groups, scalars, strict=True):
         group.update(own)
 
 
 def plain_scalars(group: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a parameter group is a number, a text, and the like, by name."""
+    """The entries of a parameter group that are plain values, by name."""
     return {name: it for name, it in group.items() if name != "params" and is_plain(it)}
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """`load_state_dict`, with each state tensor in the type it was saved in.
+    """`load_state_dict` that keeps the dtype of each saved tensor.
 
-    torch casts them to the type of the parameter, which would round them.
+    torch casts them to the dtype of the parameter, which would round them.
     """
     optimizer.load_state_dict(state)
     by_index = dict(enumerate(p for group in optimizer.param_groups for p in group["params"]))
@@ -162,14 +162,14 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> N
 
 
 def is_plain(value: object) -> bool:
-    """Whether it is a number, a text, a truth value, nothing, or a sequence of such."""
+    """Whether it is a number, string, bool, None, or a sequence of such."""
     if isinstance(value, (list, tuple)):
         return all(is_plain(item) for item in value)
     return value is None or isinstance(value, (bool, int, float, str))
 
 
 def stand_in(device: str) -> torch.nn.Parameter:
-    """A small matrix, which every optimizer takes, with a gradient of zeros."""
+    """A small matrix with a gradient of zeros, which every optimizer accepts."""
     weight = torch.nn.Parameter(torch.zeros((2, 2), device=device))
     weight.grad = torch.zeros_like(weight)
     return weight
@@ -188,7 +188,7 @@ def _construct(
 
 
 def _tuples(value: Any) -> Any:
-    """As torch wants it where JSON and TOML have lists."""
+    """Lists of JSON and TOML as the tuples that torch expects."""
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -221,7 +221,7 @@ def _takes_channels_last(spec: OptimizerSpec) -> bool:
 
 @lru_cache
 def _implementation(spec: OptimizerSpec, device: str) -> dict[str, bool]:
-    """{"fused": True} where that works, {} where torch has no such thing or the user chose."""
+    """{"fused": True} where the device can do it and the arguments leave it open, else {}."""
     chosen = spec.args.keys() & {"fused", "foreach", "differentiable"}
     if "fused" not in _signature(spec.make) or chosen:
         return {}

@@ -1,8 +1,8 @@
-"""Schedules of the learning rate: torch's own, replayed on a stand-in optimizer.
+"""Learning-rate schedules: torch's schedulers, replayed on a stand-in optimizer.
 
-No scheduler state is ever stored. The rates of every epoch come from stepping torch's scheduler on
-a stand-in optimizer of the same class, so that they are those of a loop that steps the scheduler,
-to the last bit; a schedule that looks at results (ReduceLROnPlateau) is replayed over them.
+No scheduler state is stored. The learning rates of every epoch come from stepping torch's scheduler
+on a stand-in optimizer of the same class, so they equal those of a plain loop bit for bit. A
+schedule that depends on results (ReduceLROnPlateau) is replayed over them.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from trainer.training.optim import OptimizerSpec, plain_scalars, set_mode, stand
 
 @dataclass(frozen=True)
 class Rates:
-    """What is in force in one epoch.
+    """Learning rate and other values of the parameter groups in one epoch.
 
     Attributes:
-        scalars: every scalar of the optimizer's parameter group as the epoch begins, by name.
-        moved: names of those that the schedule has set to something else by then, and `lr`; the
-            others are the optimizer's own, which may keep what it likes there.
-        batches: for a schedule by batch, what it moves, for each batch in order; else empty.
-        further: the same for each parameter group after the first, where the optimizer makes such.
+        scalars: every plain value of the parameter group as the epoch begins, by name.
+        moved: names of the values that the scheduler controls: `lr`, and those that it has changed
+            so far; others are never overwritten.
+        batches: for a schedule by batch, the controlled values of each batch in order; else empty.
+        further: the same for each parameter group after the first.
     """
 
     scalars: Mapping[str, Any]
@@ -40,19 +40,19 @@ class Rates:
 
     @property
     def groups(self) -> tuple[Rates, ...]:
-        """Of each parameter group in order."""
+        """One for each parameter group, in order."""
         return (self, *self.further)
 
     def begin(self) -> list[dict[str, Any]]:
-        """What is put in force as the epoch begins, by group."""
+        """Values to set as the epoch begins, by group."""
         return [{name: it.scalars[name] for name in it.moved} for it in self.groups]
 
     def each_batch(self) -> list[tuple[Mapping[str, Any], ...]]:
-        """What is put in force before each batch, by group; empty where nothing is."""
+        """Values to set before each batch, by group; empty if the schedule is by epoch."""
         return list(zip(*(it.batches for it in self.groups), strict=True))
 
     def facts(self) -> list[Any]:
-        """All of it, as JSON values."""
+        """All of it as JSON values, to be hashed."""
         own = [self.scalars, *([self.batches] if self.batches else [])]
         return [*own, *(it.facts() for it in self.further)]
 
@@ -71,7 +71,7 @@ class Schedule:
         self._parameters = parameters_of(config.scheduler)
 
     def check(self) -> None:
-        """Construct the schedule and take a step, so that what torch refuses is known early.
+        """Construct the schedule and take a step, so that torch's objections are known early.
 
         Raises:
             ConfigError: unknown argument, or values that torch refuses.
@@ -164,7 +164,7 @@ class Schedule:
         return tuple(replace(first, further=tuple(others)) for first, *others in epochs)
 
     def _arguments(self, batches: int) -> dict[str, Any]:
-        """Of the scheduler: those given override those that follow from the run."""
+        """Arguments of the scheduler: explicit ones override those that follow from the run."""
         config = self._config
         per_epoch = batches if config.scheduler_interval == "batch" else 1
         steps = max(1, config.epochs * per_epoch - config.warmup)
@@ -201,7 +201,7 @@ def _step_each_epoch(
     epochs: int,
     val_losses: Sequence[float],
 ) -> list[list[dict[str, Any]]]:
-    """What is in force in each epoch and group, as far as the results let it be known."""
+    """Values in each epoch and group, as far as the results determine them."""
     every = [now()]
     for epoch in range(1, epochs):
         if isinstance(scheduler, ReduceLROnPlateau):
@@ -217,7 +217,7 @@ def _step_each_epoch(
 def _step_each_batch(
     scheduler: LRScheduler | None, now: Callable[[], list[dict[str, Any]]], steps: int
 ) -> list[list[dict[str, Any]]]:
-    """What is in force in each batch and group."""
+    """Values in each batch and group."""
     every = [now()]
     for _ in range(1, steps):
         if scheduler is not None:
@@ -229,7 +229,7 @@ def _step_each_batch(
 def _by_epoch(
     fresh: Mapping[str, Any], every: Sequence[Mapping[str, Any]], steps: int
 ) -> tuple[Rates, ...]:
-    """What is in force in each step, of which an epoch has so many, put together by epoch."""
+    """Group the values of single steps, of which an epoch has `steps`, by epoch."""
     moved = {"lr"}
     epochs = []
     for start in range(0, len(every), steps):

@@ -1,4 +1,4 @@
-"""What is done to images on their way into the network, as seeded operations on whole batches."""
+"""Augmentation and normalization of image batches, with a seeded generator."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 CROP_SHARE = 8
-"""A crop moves the image by up to one part in so many of its side (4 pixels of 32)."""
+"""A crop shifts the image by up to 1/CROP_SHARE of its side (4 pixels of 32)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Transform:
-    """Augmentation, then normalisation, of images N x C x H x W (float32, 0 to 1).
+    """Augmentation, then normalization, of images N x C x H x W (float32, 0 to 1).
 
     Attributes:
-        augment: "crop" (each image moved by up to an eighth of its side each way, what comes in is
-            0), "flip" (every other image, by chance, mirrored left to right), both, or neither.
-        mean: of each colour, 1 x C x 1 x 1; None: not normalised.
-        std: deviation of each colour, likewise.
+        augment: "crop" (random shift by up to an eighth of the side, padded with 0), "flip" (random
+            horizontal flip, probability 1/2), both, or neither.
+        mean: of each channel, 1 x C x 1 x 1; None: no normalization.
+        std: standard deviation of each channel, 1 x C x 1 x 1.
     """
 
     augment: tuple[str, ...] = ()
@@ -31,7 +31,7 @@ class Transform:
     std: Tensor | None = None
 
     def train(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """For training: what is drawn comes from `generator`, which is on the CPU."""
+        """Training images, augmented with random numbers from `generator` (on the CPU)."""
         if "crop" in self.augment:
             images = _crop(images, generator)
         if "flip" in self.augment:
@@ -41,14 +41,14 @@ class Transform:
         return self.plain(images)
 
     def plain(self, images: Tensor) -> Tensor:
-        """For validation."""
+        """Validation images, not augmented."""
         if self.mean is None or self.std is None:
             return images
         return (images - self.mean) / self.std
 
 
 class Normalized(nn.Module):
-    """A network that takes images as they are, and normalises them itself."""
+    """A network preceded by the normalization of its images."""
 
     mean: Tensor
     std: Tensor
@@ -60,15 +60,15 @@ class Normalized(nn.Module):
         self.register_buffer("std", std)
 
     def forward(self, images: Tensor) -> Any:
-        """What the network gives for images N x C x H x W (float32, 0 to 1)."""
+        """Outputs for images N x C x H x W (float32, 0 to 1)."""
         return self.inner((images - self.mean) / self.std)
 
 
 def statistics(images: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of each colour of images N x H x W x C of bytes, on the scale 0 to 1.
+    """Mean and standard deviation of each channel of uint8 images N x H x W x C, scaled to 0..1.
 
-    From counts of whole numbers, so that they are exact whatever adds them up. A colour that never
-    changes has deviation 1, as dividing by 0 would help nobody.
+    They are computed from a histogram of integers, so that the order of summation cannot change
+    them. A constant channel gets deviation 1, to avoid a division by 0.
 
     Returns:
         Two tensors of 1 x C x 1 x 1, float32.
