@@ -7,7 +7,7 @@ epoch, one thread, and an order drawn from SHA-256 of "seed epoch".
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,12 @@ def seed_of(epoch: int) -> int:
     return int(hashlib.sha256(f"{SEED} {epoch}".encode()).hexdigest()[:16], 16) // 2
 
 
-def plain_run(sample: Path, epochs: int, make: Callable[..., torch.optim.Optimizer]) -> Plain:
+def plain_run(
+    sample: Path,
+    epochs: int,
+    make: Callable[..., torch.optim.Optimizer],
+    clip: Callable[[nn.Module], object] = lambda model: None,
+) -> Plain:
     """Train so many epochs on the first test images, as anyone would write it."""
     torch.set_num_threads(1)
     arrays = np.load(sample)
@@ -74,6 +79,7 @@ def plain_run(sample: Path, epochs: int, make: Callable[..., torch.optim.Optimiz
             optimizer.zero_grad()
             loss = F.cross_entropy(model(images[batch]), labels[batch])
             loss.backward()
+            clip(model)
             optimizer.step()
             losses.append(loss.item())
             sizes.append(len(batch))
@@ -149,6 +155,26 @@ def test_an_epoch_equals_a_plain_torch_loop_bit_for_bit(
                 assert got is None
             else:
                 assert torch.equal(torch.as_tensor(value), torch.as_tensor(got)), entry
+
+
+def test_clipped_gradients_are_those_of_a_plain_torch_loop(
+    small: Callable[..., TrainConfig], sample: Path, store: StageStore, tmp_path: Path
+) -> None:
+    """Bit for bit, where a loop calls `clip_grad_norm_` before each step; and it takes effect."""
+    config = small(
+        lr=LR, epochs=2, batch_size=BATCH, seed=SEED, limit=TRAIN, step_size=STEP_SIZE, gamma=GAMMA
+    )
+    clipped = replace(config, clip_grad_norm=0.01)
+    run = plain_run(
+        sample,
+        2,
+        lambda weights, lr: torch.optim.SGD(weights, lr=lr, fused=True),
+        lambda model: nn.utils.clip_grad_norm_(model.parameters(), 0.01),
+    )
+    ours = [train_stage(clipped, epoch, store, tmp_path).result for epoch in (1, 2)]
+    assert [it.train_loss for it in ours] == run.train_loss
+    assert [it.val_loss for it in ours] == run.val_loss
+    assert train_stage(config, 1, store, tmp_path).result.val_loss != run.val_loss[0]
 
 
 def test_an_epoch_comes_close_to_the_tutorials_own_form(

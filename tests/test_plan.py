@@ -1,6 +1,6 @@
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -107,11 +107,27 @@ def test_what_was_before_is_in_every_later_key(small: Small) -> None:
         {"split": "train", "limit": 90},
         {"shuffle": False},
         {"threads": 2},
+        {"clip_grad_norm": 1.0},
     ],
 )
 def test_each_constant_of_a_run_is_in_its_first_key(small: Small, change: dict[str, Any]) -> None:
     """Runs that differ in one of them share no stage at all."""
     assert not set(keys(small())) & set(keys(small(**change)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extended(TrainConfig):
+    """A config with one more field."""
+
+    further: int = 1
+
+
+def test_a_new_field_is_in_the_key_without_a_further_line(small: Small) -> None:
+    """Its default leaves existing keys valid; any other value trains for itself."""
+    plain = small()
+    values = {item.name: getattr(plain, item.name) for item in fields(plain)}
+    assert keys(Extended(**values)) == keys(plain)
+    assert not set(keys(Extended(**values, further=2))) & set(keys(plain))
 
 
 def test_the_rate_and_the_number_of_epochs_are_not_in_the_first_key(small: Small) -> None:

@@ -34,7 +34,8 @@ from trainer.settings.fields import (
 ROOT = Path(__file__).parent.parent
 STORED = {"--tracking-uri", "--data-dir"}
 TRAINED = {
-    "--augment", "--batch-size", "--checkpoints", "--dataset", "--deterministic", "--device",
+    "--augment", "--batch-size", "--checkpoints", "--clip-grad-norm", "--dataset",
+    "--deterministic", "--device",
     "--epochs", "--image-size", "--limit", "--loss", "--model", "--no-deterministic",
     "--no-shuffle", "--normalize", "--scheduler", "--scheduler-interval", "--seed", "--set",
     "--shuffle", "--split", "--stages", "--state-budget", "--threads", "--warmup", "--warmup-start",

@@ -89,6 +89,13 @@ class TrainConfig:
     )
     step_size: int = setting(5, "Steps between decays (StepLR).", whole(1))
     gamma: float = setting(0.1, "Factor of each decay (StepLR).", share)
+    clip_grad_norm: float | None = setting(
+        None,
+        "Clip the norm of all gradients to this value.",
+        positive,
+        metavar="NORM",
+        shown="none",
+    )
     epochs: int = setting(20, "Passes over the data.", whole(1))
     batch_size: int = setting(64, "Images per batch.", whole(1))
     shuffle: bool = setting(True, "Shuffle the training images each epoch.")

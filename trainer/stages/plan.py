@@ -12,7 +12,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any
 
@@ -28,6 +28,17 @@ from trainer.training.schedule import Rates
 
 NUMERICS = 1
 """Version of the arithmetic: raise it with every change that alters the bits of a result."""
+
+_KEYED_ALWAYS = frozenset(
+    {"batch_size", "device", "loss", "model", "optimizer", "seed", "shuffle", "threads"}
+)
+_KEYED_OTHERWISE = frozenset(
+    {"dataset", "image_size", "limit", "split"}  # by the digests of the data
+    | {"epochs", "gamma", "lr", "scheduler", "scheduler_args", "scheduler_interval", "step_size"}
+    | {"warmup", "warmup_start"}  # these and the line above by the learning rates
+    | {"deterministic", "model_args", "optimizer_args"}  # by `_constants`
+)
+"""Fields of a config that are not hashed by themselves; every other one is, new ones too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,33 +108,33 @@ def environment(recipe: Recipe) -> dict[str, Any]:
 
 def _constants(recipe: Recipe) -> dict[str, Any]:
     config = recipe.config
+    values = {
+        item.name: getattr(config, item.name)
+        for item in fields(config)
+        if item.name not in _KEYED_OTHERWISE
+    }
+    defaults = {item.name: item.default for item in fields(config)}
     facts = {
         "numerics": NUMERICS,
         "train": recipe.data.train.digest,
-        "shuffle": config.shuffle,
-        "model": config.model,
         "initial": _initial_digest(recipe.network, recipe.optimizer),
-        "optimizer": config.optimizer,
         "optimizer_args": recipe.optimizer.args,
-        "loss": config.loss,
-        "batch_size": config.batch_size,
-        "seed": config.seed,
-        "threads": config.threads,
         "dtype": "float32",
         "memory_format": "channels_last" if recipe.is_channels_last else "contiguous",
-        "device": config.device,
         "platform": platform(config.device),
     }
-    # defaults of these are omitted, so that existing keys stay valid
     added = {
         "model_args": dict(config.model_args),
         "code": recipe.code,
-        "normalize": config.normalize,
-        "augment": config.augment,
         "nondeterministic": not config.deterministic,
-        "unshared": config.unshared,
     }
-    return facts | {name: value for name, value in added.items() if value}
+    facts |= {name: value for name, value in added.items() if value}
+    # a default is omitted, so that a new setting leaves existing keys valid
+    return facts | {
+        name: value
+        for name, value in values.items()
+        if name in _KEYED_ALWAYS or value != defaults[name]
+    }
 
 
 @lru_cache(maxsize=64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -63,6 +64,7 @@ def train_epoch(
     batches: Iterable[Batch],
     loss: Loss,
     rates: Sequence[Sequence[Mapping[str, Any]]] = (),
+    clip_grad_norm: float | None = None,
 ) -> tuple[float, float, float]:
     """One pass over the training data.
 
@@ -73,6 +75,7 @@ def train_epoch(
         loss: mean over a batch.
         rates: values to set before each batch, by parameter group, where they change within the
             epoch.
+        clip_grad_norm: norm that all gradients together are clipped to; None: not clipped.
 
     Returns:
         The sum over batches of their mean losses, the mean loss over examples, and the mean loss of
@@ -86,17 +89,23 @@ def train_epoch(
     first: Tensor | None = None
     count = 0
     evaluates_again = needs_closure(optimizer)
+
+    def backward(inputs: Tensor, targets: Tensor) -> Tensor:
+        optimizer.zero_grad(set_to_none=True)
+        batch_loss = loss(model(inputs), targets)
+        batch_loss.backward()  # type: ignore[no-untyped-call]
+        if clip_grad_norm is not None:
+            nn.utils.clip_grad_norm_(model.parameters(), clip_grad_norm)
+        return batch_loss.detach()
+
     for number, (inputs, targets) in enumerate(batches):
         if rates:
             set_rates(optimizer, rates[number])
         if evaluates_again:
-            value = _step_with_closure(model, optimizer, inputs, targets, loss)
+            value = _step_with_closure(optimizer, partial(backward, inputs, targets))
         else:
-            optimizer.zero_grad(set_to_none=True)
-            batch_loss = loss(model(inputs), targets)
-            batch_loss.backward()  # type: ignore[no-untyped-call]
+            value = backward(inputs, targets)
             optimizer.step()
-            value = batch_loss.detach()
         first = value if first is None else first
         running += value
         total += value * len(targets)
@@ -126,18 +135,13 @@ def validate(
     return total.item() / count, right.item() / count if classified else math.nan
 
 
-def _step_with_closure(
-    model: nn.Module, optimizer: torch.optim.Optimizer, inputs: Tensor, targets: Tensor, loss: Loss
-) -> Tensor:
+def _step_with_closure(optimizer: torch.optim.Optimizer, backward: Callable[[], Tensor]) -> Tensor:
     """Take a step that evaluates the loss several times; return the first of these losses."""
     values: list[Tensor] = []
 
     def closure() -> Tensor:
-        optimizer.zero_grad(set_to_none=True)
-        value = loss(model(inputs), targets)
-        value.backward()  # type: ignore[no-untyped-call]
-        values.append(value.detach())
-        return value
+        values.append(backward())
+        return values[-1]
 
     optimizer.step(closure)  # type: ignore[arg-type] # torch asks for a float and takes a tensor
     return values[0]

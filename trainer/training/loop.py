@@ -71,7 +71,14 @@ class Training:
         np.random.seed(seed % 2**32)
         random.seed(seed)
         batches: Iterable[Batch] = islice(self._batches(seed), most)
-        return train_epoch(self._model, self._optimizer, batches, self._loss, rates.each_batch())
+        return train_epoch(
+            self._model,
+            self._optimizer,
+            batches,
+            self._loss,
+            rates.each_batch(),
+            self._config.clip_grad_norm,
+        )
 
     def validate(self, most: int | None = None) -> tuple[float, float]:
         """Mean loss and accuracy over the validation data, or its first `most` batches."""
