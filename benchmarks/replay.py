@@ -2,7 +2,7 @@
 
     python benchmarks/replay.py digits --seeds 50
     python benchmarks/replay.py digits --sampler TPESampler --pruner PromotionPruner
-    python benchmarks/replay.py digits --workers 8
+    python benchmarks/replay.py digits --workers 8 --concurrent-trials 8
     python benchmarks/replay.py digits --compare optimizer
     python benchmarks/replay.py cifar10 --default-rates
 
@@ -56,7 +56,7 @@ from sweeps.settings.config import SweepConfig
 from sweeps.space import Space
 from sweeps.space.file import default_text
 from sweeps.study.lease import Lease
-from sweeps.study.opening import OpenStudy
+from sweeps.study.opening import LEAST_WIDTH, OpenStudy
 from sweeps.study.trial import EPOCHS, REUSED, outcome_of
 from sweeps.study.trials import Trials
 from trainer.data import Data, Part
@@ -277,7 +277,8 @@ def replay(config: SweepConfig, lookup: Lookup, data: Data) -> dict[str, Any]:
         "delivery": NoDelivery(),
     }
     work = Workspace(data=data, folder=Path(), **simulated)
-    coordinator = Coordinator(config, opened, Trials(config, opened, data), work, simulation)
+    trials = Trials(config, opened, data, width=config.concurrent_trials or LEAST_WIDTH)
+    coordinator = Coordinator(config, opened, trials, work, simulation)
     coordinator.resume()
     if not coordinator.run():
         raise RuntimeError(f"The study of seed {config.search_seed} stopped before its end.")
@@ -426,6 +427,8 @@ def name_of(config: SweepConfig, label: str) -> str:
     words = [config.sampler, config.pruner]
     words += [f"{name}={value}" for name, value in config.pruner_args.items()]
     words += [f"{config.trials} trials"] if config.trials != 50 else []
+    width = config.concurrent_trials
+    words += [f"{width} at a time"] if width != LEAST_WIDTH else []
     words += [f"{config.workers} workers"] if config.workers > 1 else []
     words += [f"compare {config.compare}"] if config.compare else []
     words += [label] if label else []
@@ -453,6 +456,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=50, help="search seeds 0, 1, ...")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--trials", type=int, default=50)
+    parser.add_argument("--concurrent-trials", type=int, default=4)
     parser.add_argument("--sampler", default="")
     parser.add_argument("--pruner", default="")
     parser.add_argument(
@@ -489,6 +493,7 @@ def main() -> None:
                 pruner_args=dict(given.pruner_arg),
                 search_seed=seed,
                 workers=given.workers,
+                concurrent_trials=given.concurrent_trials,
                 checkpoints=CheckpointRule(best=False, last=False),
                 compare=given.compare,
             )

@@ -47,8 +47,8 @@ FLAGS = {
     sweeps.run: TRAINED
     | EXECUTED
     | {
-        "--compare", "--confirm", "--dry-run", "--enqueue", "--fresh", "--no-promote",
-        "--until-settled",
+        "--compare", "--concurrent-trials", "--confirm", "--dry-run", "--enqueue", "--fresh",
+        "--no-promote", "--until-settled",
         "--objective", "--promote", "--pruner", "--pruner-arg", "--sampler", "--sampler-arg",
         "--search-seed", "--space", "--study", "--trials",
     },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,10 +20,10 @@ from sweeps.engine.coordinator import Coordinator
 from sweeps.engine.delivery import Delivery
 from sweeps.engine.progress import Progress
 from sweeps.engine.workspace import Workspace
-from sweeps.search.allocation.curves import EPOCHS, GRANTED
+from sweeps.search.allocation.curves import EPOCHS, granted_to
 from sweeps.search.optuna_private import is_enqueued
 from sweeps.settings.config import SweepConfig
-from sweeps.study.opening import OpenStudy, open_study
+from sweeps.study.opening import LEAST_WIDTH, OpenStudy, open_study
 from sweeps.study.trials import CLOSED_AT, Trials
 from trainer.data import Data, load
 from trainer.errors import DataError
@@ -74,6 +75,9 @@ class LawExecutor:
         future.set_result(self._do(fn))
         return future
 
+    def awaited(self) -> None:
+        """The coordinator is about to wait."""
+
     def stop(self) -> None:
         """Wait for what was submitted."""
         self._thread.shutdown()
@@ -99,15 +103,17 @@ class Done:
 
 
 class Watched(Said):
-    """A view that keeps the progress, too."""
+    """A view that keeps the progress, too; it is shown before the coordinator waits."""
 
-    def __init__(self) -> None:
+    def __init__(self, awaited: Callable[[], None]) -> None:
         super().__init__()
         self.progress: list[Progress] = []
+        self._awaited = awaited
 
     def show(self, progress: Progress) -> None:
         """Keep it."""
         self.progress.append(progress)
+        self._awaited()
 
 
 @dataclass
@@ -126,7 +132,7 @@ class Bench:
     def run(self, executor: LawExecutor | None = None, **watch: Any) -> Watched:
         """Run it to its end, or until the executor can no more."""
         executor = executor or LawExecutor(self.data)
-        view, study, delivery = Watched(), self.open(), Delivery(Shown())
+        view, study, delivery = Watched(executor.awaited), self.open(), Delivery(Shown())
         for name, make in watch.items():
             setattr(executor, name, make(study))
         trials = Trials(self.config, study, self.data)
@@ -199,7 +205,7 @@ PROMOTING = {"sampler": "RandomSampler", "pruner": "PromotionPruner"}
 def is_waiting(trial: FrozenTrial) -> bool:
     """Whether a trial is suspended."""
     step = trial.last_step or 0
-    return trial.state == TrialState.RUNNING and step >= trial.user_attrs.get(GRANTED, LENGTH)
+    return trial.state == TrialState.RUNNING and step >= (granted_to(trial) or LENGTH)
 
 
 @pytest.mark.parametrize("changes", [{}, PROMOTING], ids=["frugal", "promotion"])
@@ -222,7 +228,7 @@ def test_trials_are_suspended_taken_up_again_and_told_at_the_end(
     assert all(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in told)
     waited = [trial for trial in told if trial.state == TrialState.PRUNED and not trial.constraints]
     assert waited
-    assert all(it.last_step == it.user_attrs[EPOCHS] == it.user_attrs[GRANTED] for it in waited)
+    assert all(it.last_step == it.user_attrs[EPOCHS] == granted_to(it) for it in waited)
     assert made.open().optuna.user_attrs[CLOSED_AT] == 12
 
 
@@ -231,7 +237,7 @@ def test_trials_are_suspended_taken_up_again_and_told_at_the_end(
 def test_few_trials_are_on_their_way_at_once(
     slots: int, changes: dict[str, Any], bench: Callable[..., Bench]
 ) -> None:
-    """Those that have epochs to train are twice as many as are trained at once, at most."""
+    """No more than the study trains at a time, whatever the number of workers."""
     made = bench(**changes)
     active: list[int] = []
 
@@ -244,7 +250,7 @@ def test_few_trials_are_on_their_way_at_once(
         return look
 
     made.run(LawExecutor(made.data, slots=slots), before=count)
-    assert 1 <= max(active) <= 2 * slots
+    assert max(active) == LEAST_WIDTH
 
 
 def test_trials_that_wait_for_one_epoch_are_no_reason_to_begin_more(
@@ -257,9 +263,63 @@ def test_trials_that_wait_for_one_epoch_are_no_reason_to_begin_more(
         LawExecutor(made.data, slots=2),
         before=lambda study: lambda: begun.append(len(study.optuna.get_trials(deepcopy=False))),
     )
-    assert begun[0] == 1
-    assert begun[1] <= 4  # the second epoch is submitted when the first is there
+    assert begun[0] == LEAST_WIDTH
+    assert begun[1] <= 2 * LEAST_WIDTH  # the second epoch is submitted when the first is there
     assert len(made.trials()) == 24
+
+
+class ErraticExecutor(LawExecutor):
+    """Ends what it was given in an order of its own, one epoch each time it is waited for."""
+
+    def __init__(self, data: Data, slots: int, seed: int, dies_at: int | None = None) -> None:
+        super().__init__(data, slots=slots, dies_at=dies_at)
+        self._random = random.Random(seed)
+        self._pending: list[tuple[Future[Any], partial[Any]]] = []
+
+    def submit(self, fn: Callable[..., Any], *args: Any) -> Future[Any]:
+        """Take it."""
+        assert isinstance(fn, partial)
+        if len(self.submitted) == self.dies_at:
+            raise DataError("gone")
+        self.submitted.append(fn.keywords["expect"])
+        self._pending.append((Future(), fn))
+        return self._pending[-1][0]
+
+    def awaited(self) -> None:
+        """Let one end."""
+        if self._pending:
+            future, work = self._pending.pop(self._random.randrange(len(self._pending)))
+            future.set_result(self._do(work))
+
+
+SEARCHES: dict[str, dict[str, Any]] = {
+    "frugal": {},
+    "promotion": PROMOTING,
+    "compare": {"compare": "optimizer", "trials": 15},
+    "median": {"sampler": "TPESampler", "pruner": "MedianPruner"},
+    "hyperband": {"sampler": "TPESampler", "pruner": "HyperbandPruner"},
+    "two objectives": {"sampler": "NSGAIISampler", "pruner": "none", "second": "train_loss"},
+}
+
+
+@pytest.mark.parametrize("changes", SEARCHES.values(), ids=SEARCHES)
+def test_any_number_of_workers_gives_the_same_table(
+    changes: dict[str, Any], bench: Callable[..., Bench]
+) -> None:
+    """Whichever of them is faster, and where the study is cut off and goes on with another."""
+    alone = bench(**changes)
+    executor = LawExecutor(alone.data)
+    alone.run(executor)
+    for slots in (3, 6):
+        made = bench(folder=f"of{slots}", **changes)
+        made.run(ErraticExecutor(made.data, slots, seed=slots))
+        assert made.table() == alone.table()
+    made = bench(folder="cut", **changes)
+    count = len(executor.submitted)
+    with pytest.raises(DataError, match="gone"):
+        made.run(ErraticExecutor(made.data, 4, seed=4, dies_at=count // 2))
+    made.run(ErraticExecutor(made.data, 2, seed=0))
+    assert made.table() == alone.table()
 
 
 @pytest.mark.parametrize("changes", [{}, PROMOTING], ids=["frugal", "promotion"])

@@ -6,6 +6,7 @@ It alone talks to Optuna, and through the delivery to MLflow. Workers know neith
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Protocol
@@ -19,22 +20,25 @@ from sweeps.search.allocation.grants import Grant
 from sweeps.settings.config import SweepConfig
 from sweeps.study.opening import OpenStudy
 from sweeps.study.trial import LiveTrial
+from sweeps.study.window import Granted, Window
 from trainer.tracking.record import (
     FAILED,
     INTERRUPTED,
     PRUNED,
     RUNNING,
-    SUSPENDED,
     CheckpointRule,
     RunRecord,
 )
 
 _LOOK_SECONDS = 0.5
-_ACTIVE_PER_SLOT = 2  # trials with epochs to train, for each stage that is trained at once
 
 
 class TrialSource(Protocol):
     """Where live trials come from: `Trials` of a sweep, `Repeats` of some of them."""
+
+    @property
+    def width(self) -> int:
+        """How many are in training at a time."""
 
     def asked(self) -> int:
         """How many there are to be in all."""
@@ -84,7 +88,10 @@ class Coordinator:
         self._store = work.store
         self._delivery = work.delivery
         self._view = view
-        self._live: list[LiveTrial] = []
+        self._live: dict[str, LiveTrial] = {}
+        self._past: dict[str, int] = {}  # epochs of those whose end an earlier start told
+        self._undecided: deque[LiveTrial] = deque()  # that an earlier start did not come to grant
+        self._window = Window(trials.width)
         self._flights = Flights(work.executor, work.store, work.folder)
         self._began = time.time()
         self.progress = Progress(
@@ -101,13 +108,19 @@ class Coordinator:
         Returns:
             Whether there is anything to do.
         """
+        recorded: list[Granted] = []
         for trial in self._trials.begun():
+            recorded += trial.recorded
             if trial.ended_at is not None:
                 self._count(trial)
+                self._past[trial.id] = sum(trial.told_epochs())
                 self.progress = self.progress.with_epochs(*trial.told_epochs())
                 if self._delivery.is_whole(trial.closed()):
                     continue
-            self._live.append(trial)
+            elif not trial.recorded:
+                self._undecided.append(trial)
+            self._live[trial.id] = trial
+        self._window = Window(self._trials.width, recorded)
         return bool(self._live or self._trials.left())
 
     def run(self) -> bool:
@@ -116,13 +129,12 @@ class Coordinator:
         Raises:
             TrainerError: nothing can be trained here (the data, the store, the machine).
         """
-        for trial in list(self._live):
-            self._take_up(trial)
         landed = False
         while True:
-            self._fill()
+            self._take_results()
             if landed:
                 self._evict()
+            self._submit()
             if not self._flights and self._in_time():
                 self._close()
             self._view.show(self._seen())
@@ -132,8 +144,6 @@ class Coordinator:
             interrupts.check()
             landed = bool(self._land())
             self._study.lease.renew()
-            for trial in list(self._live):
-                self._advance(trial)
 
     def interrupted(self) -> list[RunRecord]:
         """The records of the trials that are left on their way, wherever that was."""
@@ -141,93 +151,142 @@ class Coordinator:
             trial.closed()
             if trial.ended_at is not None and trial.needs(self._store.has_state) is None
             else trial.record.ended(INTERRUPTED, self._config.objective, {})
-            for trial in self._live
+            for trial in self._live.values()
         ]
 
+    def _take_results(self) -> None:
+        """Take results into account in the order of the window, and fill the room that this makes.
+
+        A trial that stored results bring to its end is not shown as running, so that its run in
+        MLflow may stay as it is.
+        """
+        changed: dict[str, LiveTrial] = {}
+        self._fill()
+        while self._window:
+            trial = self._past_or_live()
+            if trial is not None:
+                if not self._take_first(trial):
+                    break
+                changed[trial.id] = trial
+            self._fill()
+        for trial in changed.values():
+            if trial.outcome == RUNNING:
+                self._delivery.put(trial.record)
+        for trial in [it for it in self._live.values() if it.outcome != RUNNING]:
+            self._finish(trial)
+
     def _fill(self) -> None:
-        """Give free workers something to do.
-
-        Trials that wait for one and the same epoch keep no worker busy, but a few of them are
-        enough: what is begun later is chosen by more results.
-        """
-        while self._may_submit() and len(self._active()) < _ACTIVE_PER_SLOT * self._slots:
-            interrupts.check()
-            grant = self._trials.next()
-            if grant is None:
+        """Decide what is trained further, as long as the window has room."""
+        while self._window.has_room:
+            if granted := self._window.recorded():
+                self._window.grant(granted.trial, granted.epochs)
+                if granted.trial not in self._past:
+                    self._live[granted.trial].go_on(granted.epochs)
+            elif not self._window.is_caught_up or not self._decide():
                 return
-            if grant.trial is None:
-                trial = self._trials.ask()
-                self._live.append(trial)
-            else:
-                (trial,) = (it for it in self._live if it.number == grant.trial)
-                trial.grant(grant.epochs)
-                self._view.say(f"{trial.title} goes on to epoch {grant.epochs}: {grant.why}")
-            self._take_up(trial)
 
-    def _take_up(self, trial: LiveTrial) -> None:
-        """Go on with a trial, and show that; one that stored results bring to its end is not shown
-        as running, so that its run in MLflow may stay as it is.
-        """
-        self._advance(trial)
-        if trial.outcome == RUNNING:
+    def _decide(self) -> bool:
+        """Grant epochs to a trial, or begin one; whether anything is to be granted now."""
+        interrupts.check()
+        if self._undecided:
+            self._begin(self._undecided.popleft())
+            return True
+        grant = self._trials.next() if self._in_time() else None
+        if grant is None:
+            return False
+        if grant.trial is None:
+            trial = self._trials.ask()
+            self._live[trial.id] = trial
+            self._begin(trial)
+        else:
+            (trial,) = (it for it in self._live.values() if it.number == grant.trial)
+            trial.grant(self._window.grant(trial.id, grant.epochs))
             self._delivery.put(trial.record)
+            self._view.say(f"{trial.title} goes on to epoch {grant.epochs}: {grant.why}")
+        return True
 
-    def _active(self) -> list[LiveTrial]:
-        """Trials with epochs to train."""
-        return [it for it in self._live if it.outcome == RUNNING and not it.is_suspended]
+    def _begin(self, trial: LiveTrial) -> None:
+        if trial.outcome == RUNNING:
+            trial.grant(self._window.grant(trial.id, trial.goal))
+        else:  # no config follows from its parameters
+            self._tell(trial)
+
+    def _past_or_live(self) -> LiveTrial | None:
+        """The first trial of the window; None where an earlier start told its end: then it has
+        moved on.
+        """
+        id = self._window.first
+        if id not in self._past:
+            return self._live[id]
+        left = self._past[id] - self._window.epochs(id)
+        if left > 0:
+            self._window.accept(ended=left == 1)
+        else:
+            self._window.drop()
+        return None
+
+    def _take_first(self, trial: LiveTrial) -> bool:
+        """Take the next result of the first trial of the window into account, if it is there."""
+        key = trial.stages[trial.epochs + 1].result_key
+        if reason := self._flights.failures.get(key):
+            self._window.drop()
+            self._fail(trial, reason)
+        elif result := None if key in self._flights else self._store.result(key):
+            trial.accept(result)
+            reused = trial.record.reused(result)
+            self.progress = self.progress.with_epochs(trained=not reused, reused=reused)
+            self._window.accept(ended=trial.outcome != RUNNING)
+        else:
+            return False
+        if trial.outcome != RUNNING:
+            self._tell(trial)
+        elif trial.is_suspended:
+            trial.suspend()
+            self._view.say(f"{trial.title} suspended after {_result(trial)}")
+        return True
+
+    def _submit(self) -> None:
+        """Give free workers what is needed: first what the window waits for, in its order."""
+        waiting = [self._live[it] for it in self._window.queue if it not in self._past]
+        for trial in [*waiting, *(it for it in self._live.values() if it.outcome != RUNNING)]:
+            if not self._may_submit():
+                return
+            need = trial.needs(self._store.has_state)
+            if need is None or need[0].result_key in self._flights:
+                continue
+            stage, with_state = need
+            if with_state or self._store.result(stage.result_key) is None:
+                if trial.outcome == RUNNING and not trial.epochs:
+                    self._delivery.put(trial.record)
+                self._flights.submit(trial, stage, with_state)
 
     def _close(self) -> None:
         """End what is suspended, as nothing more is to be granted."""
-        suspended = [trial for trial in self._live if trial.is_suspended]
+        suspended = [trial for trial in self._live.values() if trial.is_suspended]
         is_early = self._trials.left() > 0 or self._trials.asked() < self.progress.trials
-        if (suspended or is_early) and not self._active() and self._trials.next() is None:
+        if (suspended or is_early) and not self._window and self._trials.next() is None:
             if why := self._trials.close():
                 self._view.say(why)
             self.progress = replace(self.progress, trials=self._trials.asked())
             for trial in suspended:
                 trial.decide(PRUNED)
-                self._advance(trial)
+                self._tell(trial)
+                self._finish(trial)
+            self._submit()
 
-    def _advance(self, trial: LiveTrial) -> None:
-        """Bring a trial as far as stored results go; then have what it needs next trained."""
-        if trial.is_suspended and trial.record.state == SUSPENDED:
-            return
-        before = trial.epochs
-        if self._waits(trial):
-            if trial.outcome == RUNNING and trial.epochs > before:
-                self._delivery.put(trial.record)
-            return
-        if trial.is_suspended:
-            trial.suspend()
-            self._delivery.put(trial.record)
-            self._view.say(f"{trial.title} suspended after {_result(trial)}")
-            return
-        if trial.ended_at is None:
-            self._tell(trial)
-        self._delivery.put(trial.closed())
-        self._live.remove(trial)
-
-    def _waits(self, trial: LiveTrial) -> bool:
-        """Take what is stored; whether it then waits for an epoch to be trained."""
+    def _finish(self, trial: LiveTrial) -> None:
+        """Deliver the run of a trial that ended, once it has its results and checkpoints."""
         while need := trial.needs(self._store.has_state):
             stage, with_state = need
-            if stage.result_key in self._flights:
-                return True
             if reason := self._flights.failures.get(stage.result_key):
                 self._fail(trial, reason)
-                return False
+                continue
             result = None if with_state else self._store.result(stage.result_key)
-            if result is None:
-                if self._may_submit():
-                    self._flights.submit(trial, stage, with_state)
-                return True
+            if result is None or stage.result_key in self._flights:
+                return
             trial.accept(result)
-            if trial.ended_at is None:
-                reused = trial.record.reused(result)
-                self.progress = self.progress.with_epochs(trained=not reused, reused=reused)
-                if trial.outcome != RUNNING:
-                    self._tell(trial)
-        return False
+        self._delivery.put(trial.closed())
+        del self._live[trial.id]
 
     def _land(self) -> int:
         """Take in every stage that came back; how many did."""
@@ -237,7 +296,7 @@ class Coordinator:
 
     def _evict(self) -> None:
         """Make room in the store, but never of a state that a trial or a delivery stands on."""
-        standing = (trial.state_keys() for trial in self._live if not trial.is_suspended)
+        standing = (trial.state_keys() for trial in self._live.values() if not trial.is_suspended)
         self._store.evict(keep=self._delivery.state_keys().union(*standing))
 
     def _fail(self, trial: LiveTrial, reason: str) -> None:
@@ -249,7 +308,7 @@ class Coordinator:
         self._view.say(f"The checkpoints of {trial.title} cannot be made again: {last}")
 
     def _tell(self, trial: LiveTrial) -> None:
-        """Tell Optuna what was decided: today in the order in which trials are decided."""
+        """Tell Optuna what was decided."""
         trial.tell(self._study.optuna)
         self._count(trial)
         self._view.say(f"{trial.title} {trial.outcome} after {_result(trial)}")
@@ -269,7 +328,7 @@ class Coordinator:
         return replace(
             self.progress,
             busy=self._flights.busy(),
-            suspended=sum(trial.is_suspended for trial in self._live),
+            suspended=sum(trial.is_suspended for trial in self._live.values()),
             seconds=time.time() - self._began,
             problem=self._delivery.problem,
         )

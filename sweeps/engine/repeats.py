@@ -25,8 +25,9 @@ from sweeps.report.compare.ranking import rank
 from sweeps.report.reading.frames import StudyFrames, load_study
 from sweeps.search.allocation.grants import BEGIN, Grant
 from sweeps.settings.config import ConfirmConfig, Places, SweepConfig
-from sweeps.study.opening import find_study
+from sweeps.study.opening import LEAST_WIDTH, find_study
 from sweeps.study.trial import LiveTrial
+from sweeps.study.window import Granted
 from trainer.data import Data
 from trainer.metrics import OBJECTIVES
 from trainer.settings.config import TrainConfig
@@ -81,7 +82,10 @@ def confirm(config: ConfirmConfig, places: Places, view: View) -> bool:
     ):
         after = int(frames.trials["seed"].max())
         seeds = range(after + 1, after + 1 + config.repeats)
-        repeats = Repeats((frames.name, study.id), sources, seeds, work.data, frames.objective)
+        width = 2 * work.executor.slots
+        repeats = Repeats(
+            (frames.name, study.id), sources, seeds, work.data, frames.objective, width
+        )
         return drive(Coordinator(sweep, study, repeats, work, view), work, view)
 
 
@@ -112,6 +116,10 @@ class Repeat(LiveTrial):
         """It has ended."""
         self.ended_at = time.time()
 
+    def grant(self, granted: Granted) -> None:
+        """Let it train; nothing is stored."""
+        self.go_on(granted.epochs)
+
     def _report(self) -> None:
         pass
 
@@ -131,6 +139,7 @@ class Repeats:
         seeds: each is trained from every one of these.
         data: the data set.
         objective: the metric they are judged by.
+        width: how many are in training at a time.
     """
 
     def __init__(
@@ -140,7 +149,9 @@ class Repeats:
         seeds: Sequence[int],
         data: Data,
         objective: str,
+        width: int = LEAST_WIDTH,
     ) -> None:
+        self.width = width
         self._name, self._id = study
         self._sources = {source.number: source for source in sources}
         heat, self._others = seeds[:HEAT], seeds[HEAT:]

@@ -56,7 +56,13 @@ def run_sweep(config: SweepConfig, places: Places, view: View) -> bool:
             work.tracker.rename_study(group, name)
             view.say(f"The study that was called {config.study_name} is now called {name}.")
         enqueued = enqueue(study.optuna, points)
-        trials = Trials(config, study, work.data, unshared=unshared)
+        width = study.width(config.concurrent_trials, work.executor.slots)
+        if width < work.executor.slots:
+            view.say(
+                f"This study trains {width} trials at a time, so {work.executor.slots - width} of "
+                f"{work.executor.slots} workers stay idle."
+            )
+        trials = Trials(config, study, work.data, width=width, unshared=unshared)
         if enqueued and trials.asked() > config.trials:
             view.say(f"With what was enqueued the study gets {trials.asked():,} trials.")
         if config.grid is not None:

@@ -8,7 +8,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from sweeps.search.allocation.curves import GRANTED
+from sweeps.search.allocation.curves import granted_to
 from sweeps.search.forwarding import ForwardingSampler
 from sweeps.search.optuna_private import SeenStudy
 
@@ -40,7 +40,7 @@ class SeeingSampler(ForwardingSampler):
 
 def _as_pruned(trial: FrozenTrial) -> FrozenTrial:
     """The trial as it would be, were it ended where it is suspended."""
-    granted = trial.user_attrs.get(GRANTED)
+    granted = granted_to(trial)
     step = trial.last_step
     if trial.state != TrialState.RUNNING or granted is None or step is None or step < granted:
         return trial

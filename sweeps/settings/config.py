@@ -196,6 +196,14 @@ class SweepConfig(Execution):
         "Seed of the sampler; another one gives other trials from the same weights and data.",
         whole(0, below=2**32),
     )
+    concurrent_trials: int | None = setting(
+        None,
+        "Trials in training at a time. A constant of the study: the same sweep follows from any "
+        "number of workers.",
+        whole(1),
+        metavar="N",
+        shown="4, or as many as workers",
+    )
     compare: str = setting(
         "",
         "Compare the values of this parameter: each gets as many trials and epochs, chosen by its "

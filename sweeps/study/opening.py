@@ -26,6 +26,11 @@ SETTINGS = "settings"
 CREATED_AT = "created_at"
 SHARES = "shares"
 DATA = "data"
+WIDTH = "concurrent_trials"
+
+LEAST_WIDTH = 4
+"""Trials that a study trains at a time unless said otherwise; with more workers as many as these.
+The same for fewer workers, so that the number of workers does not change what is searched."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,26 @@ class OpenStudy:
     def __exit__(self, *error: object) -> None:
         """Let the next process have the study, however this one ends with it."""
         self.lease.release()
+
+    def width(self, given: int | None, workers: int) -> int:
+        """Trials in training at a time: decided at the first start, then a constant of the study.
+
+        Args:
+            given: by the user; None: not.
+            workers: of this start.
+
+        Raises:
+            StudyMismatch: an earlier start decided another number than is given.
+        """
+        if WIDTH not in self.optuna.user_attrs:
+            self.optuna.set_user_attr(WIDTH, given or max(LEAST_WIDTH, workers))
+        width = int(self.optuna.user_attrs[WIDTH])
+        if given not in (None, width):
+            raise StudyMismatch(
+                f"concurrent_trials must be what study {self.optuna.study_name!r} was begun with, "
+                f"{width}, but got {given}; leave it out, or give another name with --study NAME."
+            )
+        return width
 
     def shares(self, try_it: Callable[[], bool]) -> bool:
         """Whether its trials share epochs; tried once, so that a later start decides no other."""

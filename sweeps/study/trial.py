@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweeps.search.allocation.curves import DIVERGED_ATTR, DIVERGED_CONSTRAINT, EPOCHS, GRANTED
 from sweeps.search.objectives import penalty_of, value_of
+from sweeps.study.window import Granted
 from trainer.metrics import OBJECTIVES, EpochResult, has_diverged
 from trainer.settings.config import TrainConfig
 from trainer.stages.killpoints import passing
@@ -73,6 +74,11 @@ class LiveTrial:
     ended_at: float | None = None
 
     @property
+    def id(self) -> str:
+        """Of its run."""
+        return self.record.id
+
+    @property
     def config(self) -> TrainConfig:
         """Its configuration."""
         return self.recipe.config
@@ -109,14 +115,28 @@ class LiveTrial:
         """Whether it waits for further epochs to be granted."""
         return self.outcome == RUNNING and self.epochs >= self.goal
 
-    def grant(self, epochs: int) -> None:
-        """Let it train so many epochs in all; Optuna keeps that for a later start."""
+    @property
+    def recorded(self) -> list[Granted]:
+        """What earlier starts granted it."""
+        grants = self.handle.user_attrs.get(GRANTED)
+        return (
+            [Granted(it[0], it[1], it[2], self.id) for it in grants]
+            if isinstance(grants, list)
+            else []
+        )
+
+    def grant(self, granted: Granted) -> None:
+        """Let it train so many epochs in all, and store that for a later start."""
         assert isinstance(self.handle, optuna.Trial)
-        if epochs != self.handle.user_attrs.get(GRANTED):
-            self.handle.set_user_attr(GRANTED, epochs)
+        grants = [*(it[:-1] for it in self.recorded), granted[:-1]]
+        self.handle.set_user_attr(GRANTED, grants)
+        self.go_on(granted.epochs)
+        passing("epochs-granted")
+
+    def go_on(self, epochs: int) -> None:
+        """Let it train so many epochs in all, as was stored before."""
         self.goal = epochs
         self.record = replace(self.record, state=RUNNING)
-        passing("epochs-granted")
 
     def suspend(self) -> None:
         """Show that it waits."""

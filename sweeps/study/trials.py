@@ -10,14 +10,14 @@ from dataclasses import replace
 import optuna
 from optuna.trial import BaseTrial, FixedTrial, FrozenTrial, TrialState
 
-from sweeps.search.allocation.curves import EPOCHS, GRANTED
+from sweeps.search.allocation.curves import EPOCHS, granted_to
 from sweeps.search.allocation.grants import AllocatingPruner, Grant, WholeTrials
 from sweeps.search.names import COMPLETE_ONLY
 from sweeps.search.optuna_private import is_enqueued, take_up
 from sweeps.search.settling import LEAST_TRIALS, late_gain
 from sweeps.settings.config import SweepConfig
 from sweeps.study.kinds import Kinds, begun
-from sweeps.study.opening import OpenStudy
+from sweeps.study.opening import LEAST_WIDTH, OpenStudy
 from sweeps.study.trial import (
     REASON,
     RETRAINED,
@@ -47,12 +47,20 @@ class Trials:
         config: the sweep.
         study: held by this process.
         data: the data set, for the keys of the stages.
+        width: trials in training at a time.
         unshared: whether each of them keeps its epochs to itself.
     """
 
     def __init__(
-        self, config: SweepConfig, study: OpenStudy, data: Data, *, unshared: bool = False
+        self,
+        config: SweepConfig,
+        study: OpenStudy,
+        data: Data,
+        *,
+        width: int = LEAST_WIDTH,
+        unshared: bool = False,
     ) -> None:
+        self.width = width
         self._config = config
         self._study = study
         self._data = data
@@ -64,11 +72,14 @@ class Trials:
         self._pruner = pruner if isinstance(pruner, AllocatingPruner) else WholeTrials()
         study.optuna.sampler = self._kinds.sampler
 
+    def _all(self) -> list[FrozenTrial]:
+        return self._study.optuna.get_trials(deepcopy=False)
+
     def asked(self) -> int:
         """Target number of trials, capped by the size of the grid, or where the search settled;
         never less than the study has, some of which may have been enqueued later.
         """
-        trials = self._study.optuna.get_trials(deepcopy=False)
+        trials = self._all()
         if self._is_settled(trials):
             return len(begun(trials))
         most = self._config.trials
@@ -80,11 +91,11 @@ class Trials:
         """How many are still to be begun; none once the study is closed."""
         if self._is_closed():
             return 0
-        return self.asked() - len(begun(self._study.optuna.get_trials(deepcopy=False)))
+        return self.asked() - len(begun(self._all()))
 
     def next(self) -> Grant | None:
         """What a free worker does next; None: nothing until a trial has come further."""
-        trials = self._study.optuna.get_trials(deepcopy=False)
+        trials = self._all()
         if self._is_closed() or self._is_settled(trials):
             return None
         return self._kinds.next(self._pruner, trials, self.left())
@@ -93,7 +104,7 @@ class Trials:
         """Store that with so many trials nothing more is granted, so that a start that finds some
         of them ended does not decide anew. A settled study needs no mark: it settles again.
         """
-        settled = self._is_settled(self._study.optuna.get_trials(deepcopy=False))
+        settled = self._is_settled(self._all())
         if not settled:
             self._study.optuna.set_user_attr(CLOSED_AT, self.asked())
         passing("study-closed")
@@ -136,7 +147,7 @@ class Trials:
 
     def begun(self) -> Iterator[LiveTrial]:
         """Those that earlier starts began, in the order of their numbers."""
-        for frozen in self._study.optuna.get_trials(deepcopy=False):
+        for frozen in self._all():
             if frozen.state == TrialState.RUNNING:
                 trial = self._begin(take_up(self._study.optuna, frozen))
                 trial.reported = last_reported(frozen)
@@ -147,15 +158,14 @@ class Trials:
     def _begin(self, handle: optuna.Trial) -> LiveTrial:
         trial = self._live(handle, handle)
         passing("trial-suggested")
-        if trial.outcome == RUNNING:
-            trial.grant(handle.user_attrs.get(GRANTED) or self._first(trial.number))
+        if trial.outcome == RUNNING and not trial.recorded:
+            (frozen,) = (it for it in self._all() if it.number == trial.number)
+            trial.goal = granted_to(frozen) or self._first(frozen)
         return trial
 
-    def _first(self, number: int) -> int:
+    def _first(self, new: FrozenTrial) -> int:
         """Epochs that a new trial is granted."""
-        trials = self._study.optuna.get_trials(deepcopy=False)
-        (new,) = (trial for trial in trials if trial.number == number)
-        others = [it for it in begun(trials) if it.number != number]
+        others = [it for it in begun(self._all()) if it.number != new.number]
         return self._pruner.first(self._kinds.of(new), others, new)
 
     def _told(self, frozen: FrozenTrial) -> LiveTrial:

@@ -17,7 +17,9 @@ from optuna.trial import FrozenTrial, TrialState
 from sweeps.search.allocation.points import Point, Points
 
 GRANTED = "granted"
-"""User attribute of a trial: the epochs that it may train before somebody decides again."""
+"""User attribute of a trial: each decision that it may train further, as (number of the decision in
+the study, epochs that the study had taken into account by then, epochs that the trial may train in
+all). An earlier version stored only the last number."""
 
 EPOCHS = "epochs"
 """User attribute of a trial that has ended: epochs that it trained, the one that diverged too."""
@@ -27,6 +29,13 @@ DIVERGED_CONSTRAINT = "diverged"
 
 DIVERGED_ATTR = "diverged"
 """Marks a diverged trial that Optuna has as a complete one, with a penalty for a value."""
+
+
+def granted_to(trial: FrozenTrial) -> int | None:
+    """Epochs that a trial may train before it is suspended; None: nobody decided yet."""
+    granted = trial.user_attrs.get(GRANTED)
+    last: int | None = granted[-1][-1] if isinstance(granted, list) else granted
+    return last
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +177,7 @@ class Curves:
         if diverged:
             self.known[point.nodes[len(values)]] = math.inf
         running = trial.state == TrialState.RUNNING
-        granted = trial.user_attrs.get(GRANTED, len(point.nodes))
+        granted = granted_to(trial) or len(point.nodes)
         if running:
             self.pending.update(point.nodes[len(values) : granted])
         curve = Curve(

@@ -1,0 +1,103 @@
+"""`Window`: the fixed order in which the results of epochs are taken into account.
+
+A study trains a fixed number of trials at a time, however many workers it has. Their next epochs
+form a queue: only the result of the first is taken into account, and then its trial goes to the end
+of the queue, or makes room for what is decided next. So every decision sees the same results, no
+matter how many workers trained them or which was faster; the order is that of a reorder buffer
+(Smith and Pleszkun, Implementing precise interrupts in pipelined processors, 1988).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+
+class Granted(NamedTuple):
+    """A decision that a trial may train further.
+
+    Attributes:
+        number: of the decision, counted from 0 in the study.
+        accepted: epochs that the study had taken into account by then.
+        epochs: that the trial may then train in all.
+        trial: id of its run.
+    """
+
+    number: int
+    accepted: int
+    epochs: int
+    trial: str
+
+
+class Window:
+    """The queue of a study's trials in training.
+
+    Args:
+        width: trials in training at a time.
+        recorded: what earlier starts decided, in any order; it is decided again in the same order.
+    """
+
+    def __init__(self, width: int, recorded: Iterable[Granted] = ()) -> None:
+        self.width = width
+        self._recorded = deque(sorted(recorded))
+        self._decided = 0
+        self._accepted = 0
+        self._queue: deque[str] = deque()
+        self._epochs: dict[str, int] = {}
+        self._goals: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another trial may be trained."""
+        return len(self._queue) < self.width
+
+    @property
+    def first(self) -> str:
+        """The trial whose next epoch is taken into account next."""
+        return self._queue[0]
+
+    @property
+    def queue(self) -> Sequence[str]:
+        """The trials, in the order in which their next epochs are wanted."""
+        return tuple(self._queue)
+
+    def epochs(self, trial: str) -> int:
+        """Epochs of a trial that were taken into account."""
+        return self._epochs.get(trial, 0)
+
+    def recorded(self) -> Granted | None:
+        """What an earlier start decided at this point, if anything."""
+        if self._recorded and (self._recorded[0].accepted <= self._accepted or not self._queue):
+            return self._recorded[0]
+        return None
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether all that earlier starts decided is decided again."""
+        return not self._recorded
+
+    def grant(self, trial: str, epochs: int) -> Granted:
+        """Put a trial at the end of the queue, to train so many epochs in all."""
+        if self._recorded and self._recorded[0].trial == trial:
+            self._recorded.popleft()
+        granted = Granted(self._decided, self._accepted, epochs, trial)
+        self._decided += 1
+        self._goals[trial] = epochs
+        self._queue.append(trial)
+        return granted
+
+    def accept(self, *, ended: bool) -> None:
+        """The next epoch of the first trial is taken into account; it goes on, unless it ended."""
+        trial = self._queue.popleft()
+        self._accepted += 1
+        self._epochs[trial] = self.epochs(trial) + 1
+        if not ended and self._epochs[trial] < self._goals[trial]:
+            self._queue.append(trial)
+
+    def drop(self) -> None:
+        """The first trial ended without a result of its next epoch."""
+        self._queue.popleft()
