@@ -5,7 +5,6 @@ It alone talks to Optuna, and through the delivery to MLflow. Workers know neith
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Protocol
@@ -85,8 +84,7 @@ class Coordinator:
         self._delivery = work.delivery
         self._view = view
         self._live: list[LiveTrial] = []
-        self._flights = Flights(work.executor, work.store, work.folder)
-        self._began = time.time()
+        self._flights = Flights(work.executor, work.store, work.folder, config.timeout)
         self.progress = Progress(
             study=config.study_name,
             trials=trials.asked(),
@@ -117,23 +115,26 @@ class Coordinator:
             TrainerError: nothing can be trained here (the data, the store, the machine).
         """
         for trial in list(self._live):
+            interrupts.check()
             self._take_up(trial)
-        landed = False
+        landed = True  # what this start stands on is made known to others
         while True:
             self._fill()
             if landed:
                 self._evict()
-            if not self._flights and self._in_time():
+            if not self._flights and self._flights.in_time():
+                if self._flights.settle():
+                    self._advance_all()
+                    continue
                 self._close()
             self._view.show(self._seen())
-            if not self._flights:
+            if not self._flights or self._flights.are_over():
                 return not self._live and not self._trials.left()
             self._flights.wait(_LOOK_SECONDS)
             interrupts.check()
-            landed = bool(self._land())
+            landed = self._flights.land(self._view.say) > 0
             self._study.lease.renew()
-            for trial in list(self._live):
-                self._advance(trial)
+            self._advance_all()
 
     def interrupted(self) -> list[RunRecord]:
         """The records of the trials that are left on their way, wherever that was."""
@@ -150,8 +151,9 @@ class Coordinator:
         Trials that wait for one and the same epoch keep no worker busy, but a few of them are
         enough: what is begun later is chosen by more results.
         """
-        while self._may_submit() and len(self._active()) < _ACTIVE_PER_SLOT * self._slots:
+        while self._flights.may_submit() and len(self._active()) < _ACTIVE_PER_SLOT * self._slots:
             interrupts.check()
+            self._study.lease.renew()
             grant = self._trials.next()
             if grant is None:
                 return
@@ -173,8 +175,10 @@ class Coordinator:
             self._delivery.put(trial.record)
 
     def _active(self) -> list[LiveTrial]:
-        """Trials with epochs to train."""
-        return [it for it in self._live if it.outcome == RUNNING and not it.is_suspended]
+        """Trials with epochs to train, but those whose next one killed its workers."""
+        running = [it for it in self._live if it.outcome == RUNNING and not it.is_suspended]
+        suspects = self._flights.suspects
+        return [it for it in running if it.stages[it.epochs + 1].result_key not in suspects]
 
     def _close(self) -> None:
         """End what is suspended, as nothing more is to be granted."""
@@ -187,6 +191,10 @@ class Coordinator:
             for trial in suspended:
                 trial.decide(PRUNED)
                 self._advance(trial)
+
+    def _advance_all(self) -> None:
+        for trial in list(self._live):
+            self._advance(trial)
 
     def _advance(self, trial: LiveTrial) -> None:
         """Bring a trial as far as stored results go; then have what it needs next trained."""
@@ -211,14 +219,14 @@ class Coordinator:
         """Take what is stored; whether it then waits for an epoch to be trained."""
         while need := trial.needs(self._store.has_state):
             stage, with_state = need
-            if stage.result_key in self._flights:
+            key = stage.result_key
+            if key in self._flights:
                 return True
-            if reason := self._flights.failures.get(stage.result_key):
-                self._fail(trial, reason)
-                return False
-            result = None if with_state else self._store.result(stage.result_key)
-            if result is None:
-                if self._may_submit():
+            if with_state or (result := self._flights.result(key)) is None:
+                if reason := self._flights.failures.get(key):
+                    self._fail(trial, reason)
+                    return False
+                if self._flights.may_submit() and key not in self._flights.suspects:
                     self._flights.submit(trial, stage, with_state)
                 return True
             trial.accept(result)
@@ -228,12 +236,6 @@ class Coordinator:
                 if trial.outcome != RUNNING:
                     self._tell(trial)
         return False
-
-    def _land(self) -> int:
-        """Take in every stage that came back; how many did."""
-        landed = self._flights.land(self._view.say)
-        self.progress = replace(self.progress, landed=self.progress.landed + landed)
-        return landed
 
     def _evict(self) -> None:
         """Make room in the store, but never of a state that a trial or a delivery stands on."""
@@ -255,22 +257,16 @@ class Coordinator:
         self._view.say(f"{trial.title} {trial.outcome} after {_result(trial)}")
 
     def _count(self, trial: LiveTrial) -> None:
-        label = trial.label
-        self.progress = self.progress.with_trial(trial.number, label, trial.outcome, trial.value)
-
-    def _may_submit(self) -> bool:
-        return self._in_time() and len(self._flights) < self._slots
-
-    def _in_time(self) -> bool:
-        timeout = self._config.timeout
-        return timeout is None or time.time() - self._began < timeout
+        ended = trial.number, trial.label, trial.outcome, trial.value
+        self.progress = self.progress.with_trial(*ended)
 
     def _seen(self) -> Progress:
         return replace(
             self.progress,
             busy=self._flights.busy(),
+            landed=self._flights.landed,
             suspended=sum(trial.is_suspended for trial in self._live),
-            seconds=time.time() - self._began,
+            seconds=self._flights.seconds(),
             problem=self._delivery.problem,
         )
 
