@@ -219,7 +219,7 @@ class Flights:
         if self._losses[key] < TRIES:
             say(f"A worker died with {what}; it is trained again.")
         else:
-            self.suspects[key] = f"{TRIES} workers died with {what}."
+            self.suspects[key] = f"{lost.printed}{TRIES} workers died with {what}."
 
     def _blame_machine(self) -> SweepError:
         return SweepError(
