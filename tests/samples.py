@@ -1,5 +1,8 @@
 """Small made-up things that several tests use."""
 
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,6 +61,17 @@ def result(epoch: int = 1, **changes: object) -> EpochResult:
         ended_at=1_700_000_000.5 + epoch,
     )
     return replace(plain, **changes)
+
+
+@contextmanager
+def disk_that_is_full_after(size: int) -> Iterator[None]:
+    """Writing more than so many bytes to a file fails, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 class Said:

@@ -1,6 +1,8 @@
 """The coordinator with executors that fail in every way a worker or a user's code can."""
 
 import math
+import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -23,11 +25,13 @@ from sweeps.engine.workspace import Workspace
 from sweeps.errors import SweepError
 from sweeps.search.optuna_private import is_enqueued
 from sweeps.settings.config import SweepConfig
+from sweeps.study.journal import journal_storage
 from sweeps.study.opening import OpenStudy, open_study
 from sweeps.study.trial import outcome_of
 from sweeps.study.trials import Trials
 from trainer.data import load
 from trainer.errors import DataError
+from trainer.metrics import EpochResult
 from trainer.settings.config import TrainConfig
 from trainer.settings.paths import Paths
 from trainer.stages.store import StageStore
@@ -181,16 +185,17 @@ def test_a_pool_that_broke_is_no_fault_of_the_stages_in_it(bench: Callable[..., 
     assert all(trial.state != TrialState.FAIL for trial in made.trials())
 
 
-def test_where_no_worker_lives_the_sweep_ends_before_it_is_used_up(
-    bench: Callable[..., Bench],
+@pytest.mark.parametrize("slots", [1, 4])
+def test_where_no_worker_lives_the_sweep_ends_and_no_trial_fails(
+    slots: int, bench: Callable[..., Bench]
 ) -> None:
-    """The fault is the machine's, not that of all trials; the same command goes on."""
+    """The fault is the machine's; the same command continues every trial."""
     made = bench(trials=12)
     with pytest.raises(SweepError, match="died one after another"):
-        made.run(FaultyExecutor(slots=4, fault=lambda config, epoch: WorkerLost("no GPU")))
-    failed = [trial for trial in made.trials() if trial.state == TrialState.FAIL]
-    assert len(failed) < len(made.trials())
+        made.run(FaultyExecutor(slots=slots, fault=lambda config, epoch: WorkerLost("no GPU")))
+    assert {trial.state for trial in made.trials()} == {TrialState.RUNNING}
     assert made.run(FaultyExecutor())[0]
+    assert {trial.state for trial in made.trials()} <= {TrialState.COMPLETE, TrialState.PRUNED}
 
 
 def test_a_stage_that_kills_its_workers_fails_its_trial_and_no_other(
@@ -207,6 +212,108 @@ def test_a_stage_that_kills_its_workers_fails_its_trial_and_no_other(
     assert len(set(executor.submitted[:TRIES])) == 1
     (failed,) = [record for record in shown.records.values() if record.state == "failed"]
     assert "workers died" in failed.tags["sweep.reason"]
+
+
+def test_the_only_trial_that_is_left_fails_where_it_kills_its_workers(
+    bench: Callable[..., Bench],
+) -> None:
+    """No other stage can show that workers live, so one more start would end no better."""
+    made = bench(trials=1)
+    done, _ = made.run(FaultyExecutor(fault=lambda config, epoch: WorkerLost("died")))
+    assert done
+    assert [trial.state for trial in made.trials()] == [TrialState.FAIL]
+
+
+class Forgetful(StageStore):
+    """A store that shows nothing of what was put there."""
+
+    def put_result(self, key: str, result: EpochResult) -> None:
+        """Lose it."""
+
+    def put_state(self, key: str, state: dict[str, Any]) -> None:
+        """Lose it."""
+
+
+def test_a_store_that_does_not_show_what_was_put_there_blocks_nothing(
+    bench: Callable[..., Bench], store: StageStore
+) -> None:
+    """Results come from the workers, and a state that never appears is given up, which is said."""
+    made = bench(trials=2)
+    made.store = Forgetful(store.url)
+    executor = FaultyExecutor()
+    done, shown = made.run(executor)
+    assert done
+    assert {trial.state for trial in made.trials()} <= {TrialState.COMPLETE, TrialState.PRUNED}
+    assert max(executor.submitted.count(key) for key in executor.submitted) == 1 + TRIES
+    (line, *_) = [it for it in shown.lines if "cannot be made again" in it]
+    assert "must show a state that was put there" in line
+
+
+def test_few_trials_begin_while_all_wait_for_one_epoch(
+    bench: Callable[..., Bench], tmp_path: Path
+) -> None:
+    """Trials that differ from a later epoch on keep one worker busy, but are not all asked for."""
+    space = tmp_path / "space.toml"
+    space.write_text(
+        'optimizer = "SGD"\nlr = 0.01\nstep_size = 1\ngamma = { low = 0.1, high = 0.9 }'
+    )
+    made = bench(trials=24, sampler="RandomSampler", pruner="none", space=str(space))
+    begun: list[int] = []
+
+    def count(config: TrainConfig, epoch: int) -> None:
+        if not begun:
+            looked.wait(30)
+            begun.append(len(optuna.load_study(study_name="s", storage=storage).trials))
+
+    looked = threading.Event()
+    storage = journal_storage(made.paths.journal("s"))
+    view = Shown()
+    view.show = lambda progress: looked.set()  # type: ignore[method-assign]
+    assert made.run(FaultyExecutor(slots=2, fault=count), view)[0]
+    assert begun == [4]
+
+
+def test_an_epoch_that_hangs_does_not_outlive_the_timeout(bench: Callable[..., Bench]) -> None:
+    """The trial in it can be continued, as after Ctrl-C."""
+    free = threading.Event()
+    made = bench(timeout=1.0)
+
+    def hang(config: TrainConfig, epoch: int) -> None:
+        free.wait(60)
+
+    executor = FaultyExecutor(fault=hang)
+    stop, executor.stop = executor.stop, free.set  # type: ignore[method-assign]
+    began = time.monotonic()
+    done, _ = made.run(executor)
+    assert time.monotonic() - began < 30
+    stop()
+    assert not done
+    assert {trial.state for trial in made.trials()} == {TrialState.RUNNING}
+    assert bench().run(FaultyExecutor())[0]
+
+
+def test_an_epoch_that_takes_far_longer_than_others_is_said(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, with what ends it; it may hang."""
+    monkeypatch.setattr("sweeps.engine.flights._SLOW_SECONDS", 0.0)
+    monkeypatch.setattr("sweeps.engine.flights._SLOW_FACTOR", 1)
+    said = threading.Event()
+    shown = Shown()
+
+    def say(line: str) -> None:
+        shown.lines.append(line)
+        if "has been in training" in line:
+            said.set()
+
+    def hang(config: TrainConfig, epoch: int) -> None:
+        assert epoch == 1 or said.wait(60)
+
+    shown.say = say  # type: ignore[method-assign]
+    assert bench(trials=1).run(FaultyExecutor(fault=hang), shown)[0]
+    (line,) = [it for it in shown.lines if "has been in training" in it]
+    assert line.startswith("Epoch 2 of trial 0 ")
+    assert "--epoch-timeout" in line
 
 
 def test_an_error_of_the_training_code_fails_its_trial_with_its_traceback(
@@ -335,7 +442,7 @@ def test_an_objective_that_is_no_number_fails_the_trial_in_optuna_and_in_mlflow(
     assert (trial.state, record.state) == (TrialState.FAIL, FAILED)
     assert trial.user_attrs["reason"] == "val_accuracy of epoch 1 is not a number."
     _, again = made.run(FaultyExecutor(), Shown())
-    assert again.records == shown.records
+    assert repr(again.records) == repr(shown.records)  # no nan equals another
 
 
 def test_the_progress_adds_up(bench: Callable[..., Bench]) -> None:

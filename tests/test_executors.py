@@ -19,7 +19,7 @@ from sweeps.engine.executors import (
     WorkerLost,
     reason_of,
 )
-from trainer.errors import ConfigError
+from trainer.errors import ConfigError, StoreError
 
 WAIT = 60
 
@@ -264,3 +264,104 @@ def test_workers_die_with_their_parent(tmp_path: Path) -> None:
         worker = int(parent.stdout.readline())
         parent.kill()
     assert gone(worker)
+
+
+def stop_here(once: Path) -> int:
+    """Stop this process as by kill -STOP, the first time; this process."""
+    if not once.exists():
+        once.touch()
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return os.getpid()
+
+
+def test_a_worker_that_is_stopped_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by SIGSTOP; nobody waits for it until somebody lets it go on."""
+    monkeypatch.setattr("sweeps.engine.executors._LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("sweeps.engine.executors._STOPPED_LOOKS", 3)
+    made = LocalExecutor(1)
+    try:
+        with pytest.raises(WorkerLost):
+            made.submit(stop_here, tmp_path / "stopped").result(WAIT)
+        assert made.submit(stop_here, tmp_path / "stopped").result(WAIT)
+    finally:
+        made.stop()
+
+
+def test_a_stopped_worker_does_not_hold_up_the_end() -> None:
+    """It is killed, as those that run are."""
+    made = LocalExecutor(1)
+    pid = made.submit(rest, 0).result(WAIT)
+    made.submit(rest, 600)
+    os.kill(pid, signal.SIGSTOP)
+    made.stop()
+    assert gone(pid)
+
+
+def chatter(lines: int) -> int:
+    """Print long lines as Python, a library and a child process do; this process."""
+    for _ in range(lines):
+        print("x" * 9999)
+    os.write(2, b"from a library\n")
+    subprocess.run(["/bin/echo", "from a child"], check=True)
+    return os.getpid()
+
+
+def complain() -> None:
+    """Print something, and fail."""
+    print("about to fail")
+    raise ValueError("no")
+
+
+def complain_and_die() -> None:
+    """Print something, and die."""
+    print("about to die")
+    die()
+
+
+def test_what_a_worker_prints_is_in_its_log_and_not_on_the_screen(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever prints it; of much only the end is kept."""
+    made = LocalExecutor(1, logs=tmp_path / "logs")
+    try:
+        pid = made.submit(chatter, 1000).result(WAIT)
+        log = tmp_path / "logs" / f"{pid}.log"
+        assert log.stat().st_size < 2_000_000
+        assert log.read_text().endswith("x\nfrom a library\nfrom a child\n")
+    finally:
+        made.stop()
+    assert capfd.readouterr() == ("", "")
+    assert log.exists()
+
+
+def test_a_failed_task_tells_what_its_worker_printed_and_where(tmp_path: Path) -> None:
+    """Its last lines stand before the traceback, or the news that the worker died."""
+    made = LocalExecutor(1, logs=tmp_path)
+    try:
+        with pytest.raises(TaskFailed, match=r"last output in .*\.log:\nabout to fail\n") as failed:
+            made.submit(complain).result(WAIT)
+        assert str(failed.value).endswith("ValueError: no\n")
+        with pytest.raises(WorkerLost) as lost:
+            made.submit(complain_and_die).result(WAIT)
+        assert "about to die\n" in lost.value.printed
+    finally:
+        made.stop()
+
+
+def test_workers_that_print_nothing_leave_no_logs(tmp_path: Path) -> None:
+    """Each start would leave some."""
+    made = LocalExecutor(2, logs=tmp_path / "logs")
+    made.submit(rest, 0).result(WAIT)
+    made.stop()
+    assert list(tmp_path.iterdir()) == []
+
+
+def fill_disk() -> None:
+    """Write to a device that is always full."""
+    Path("/dev/full").write_text("x")
+
+
+def test_a_full_disk_is_no_fault_of_the_task(local: LocalExecutor) -> None:
+    """All would fail; the error is one that ends the sweep."""
+    with pytest.raises(StoreError, match="disk must have room"):
+        local.submit(fill_disk).result(WAIT)

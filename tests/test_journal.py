@@ -7,6 +7,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from samples import disk_that_is_full_after
 
 from sweeps.errors import SweepError
 from sweeps.study import journal
@@ -99,3 +100,26 @@ def test_an_interrupt_within_the_lock_leaves_it_free(
     other = os.open(tmp_path / "s.lock", os.O_RDWR)
     fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises where it is held
     os.close(other)
+
+
+def test_a_full_disk_is_one_line_and_the_study_goes_on_afterwards(tmp_path: Path) -> None:
+    """Wherever in a record the disk became full, in this process or in a later one."""
+    path = tmp_path / "s.journal"
+    study = some_study(path)
+    study.tell(study.ask(), 1.0)
+    for room in (0, 10):
+        with (
+            disk_that_is_full_after(path.stat().st_size + room),
+            pytest.raises(SweepError, match=r"journal .*s\.journal must be writable, but: .+"),
+        ):
+            study.ask()
+        for later in (study, some_study(path)):
+            later.tell(later.ask(), 2.0)
+    assert [trial.value for trial in some_study(path).get_trials()] == [1.0, *[2.0] * 4]
+
+
+def test_a_journal_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    """As where a file is in the place of its folder."""
+    (tmp_path / "studies").write_text("a file")
+    with pytest.raises(SweepError, match="must be writable, but"):
+        journal_storage(tmp_path / "studies" / "s.journal")

@@ -11,9 +11,12 @@ from pathlib import Path
 
 import optuna
 import pytest
+from samples import disk_that_is_full_after
 
-from sweeps.errors import StudyInUse
+from sweeps.errors import StudyInUse, SweepError
 from sweeps.settings.config import SweepConfig
+from sweeps.study import opening
+from sweeps.study.journal import journal_storage
 from sweeps.study.lease import LEASE, Holder, Lease
 from sweeps.study.opening import open_study
 from trainer.settings.paths import Paths
@@ -144,6 +147,70 @@ def test_of_processes_that_start_at_once_one_has_the_study(tmp_path: Path) -> No
         assert sorted(results.get() for _ in processes) == [False, False, True]
         for process in processes:
             process.join()
+
+
+def held(paths: Paths) -> object:
+    """Who has the study of these tests, as another process finds it."""
+    storage = journal_storage(paths.journal("s"))
+    return optuna.load_study(study_name="s", storage=storage).user_attrs[LEASE]
+
+
+def test_a_start_that_fails_after_it_took_the_study_lets_it_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though its process lives on, as a notebook's does."""
+
+    def interrupted(study: optuna.Study, names: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(opening, "_name_objectives", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            open_study(SweepConfig(study="s"), Paths(tmp_path))
+    assert held(Paths(tmp_path)) is None
+    with open_study(SweepConfig(study="s"), Paths(tmp_path)):
+        assert held(Paths(tmp_path)) is not None
+    assert held(Paths(tmp_path)) is None
+
+
+def test_an_interrupt_while_the_lease_settles_lets_the_study_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A study in a database is only held once nobody else took it at the same time."""
+
+    def interrupted(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", interrupted)
+    study = optuna.create_study()
+    with pytest.raises(KeyboardInterrupt):
+        Lease(study)
+    assert study.user_attrs[LEASE] is None
+
+
+def test_a_full_disk_at_the_release_does_not_replace_the_error_before_it(tmp_path: Path) -> None:
+    """It is the error that people have to know; without one they are told of the disk."""
+    study = open_study(SweepConfig(study="s"), Paths(tmp_path))
+    size = Paths(tmp_path).journal("s").stat().st_size
+    with pytest.raises(ZeroDivisionError), disk_that_is_full_after(size), study:
+        raise ZeroDivisionError
+    with pytest.raises(SweepError, match="must be writable"), disk_that_is_full_after(size), study:
+        pass
+
+
+def test_a_database_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    """As Optuna's own journal is, the same command goes on."""
+    url = f"sqlite:///{tmp_path / 'optuna.db'}"
+    study = open_study(SweepConfig(study="s"), Paths(tmp_path), url)
+    size = (tmp_path / "optuna.db").stat().st_size
+    with (
+        pytest.raises(SweepError, match=r"Optuna's storage must be writable, but: .+"),
+        disk_that_is_full_after(size // 2),
+        study,
+    ):
+        study.optuna.set_user_attr("name", "x" * 1_000_000)
+    with open_study(SweepConfig(study="s"), Paths(tmp_path), url) as again:
+        again.optuna.ask()
 
 
 def _state(pid: int) -> str:

@@ -2,19 +2,17 @@ import json
 import math
 import os
 import pickle
-import resource
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from samples import result
+from samples import disk_that_is_full_after, result
 
 from trainer.errors import StoreError
 from trainer.stages.plan import digest
@@ -32,17 +30,6 @@ def path_of(store: StageStore, key: str) -> Path:
     """The file that the state of a key lies in."""
     (path,) = Path(store.url).glob(f"states/{key}*")
     return path
-
-
-@contextmanager
-def disk_that_is_full_after(size: int) -> Iterator[None]:
-    """Writing more than so many bytes to a file fails, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.fixture(params=["folder", "memory"])

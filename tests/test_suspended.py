@@ -30,6 +30,7 @@ from trainer.errors import DataError
 from trainer.settings.config import TrainConfig
 from trainer.settings.paths import Paths
 from trainer.stages.plan import plan
+from trainer.stages.stage import Trained
 from trainer.stages.store import StageStore
 from trainer.tracking.record import CheckpointRule
 from trainer.training.recipe import Recipe
@@ -88,18 +89,9 @@ class LawExecutor:
         values = losses(config.values(), rates)
         loss = values[epoch - 1] if epoch <= len(values) else float("inf")
         trained_for = work.keywords["trained_for"]
-        store.put_result(
-            work.keywords["expect"],
-            result(epoch, val_loss=loss, lr=rates[epoch - 1], trained_for=trained_for),
-        )
-        return Done()
-
-
-class Done:
-    """What a worker gives back: nothing to be said."""
-
-    notes: tuple[str, ...] = ()
-    retrained: int = 0
+        trained = result(epoch, val_loss=loss, lr=rates[epoch - 1], trained_for=trained_for)
+        store.put_result(work.keywords["expect"], trained)
+        return Trained(result=trained)
 
 
 class Watched(Said):

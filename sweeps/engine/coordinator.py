@@ -5,7 +5,6 @@ It alone talks to Optuna, and through the delivery to MLflow. Workers know neith
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
@@ -84,7 +83,6 @@ class Coordinator:
         self._config = config
         self._study = study
         self._trials = trials
-        self._slots = work.executor.slots
         self._store = work.store
         self._delivery = work.delivery
         self._view = view
@@ -92,8 +90,7 @@ class Coordinator:
         self._past: dict[str, int] = {}  # epochs of those whose end an earlier start told
         self._undecided: deque[LiveTrial] = deque()  # that an earlier start did not come to grant
         self._window = Window(trials.width)
-        self._flights = Flights(work.executor, work.store, work.folder)
-        self._began = time.time()
+        self._flights = Flights(work.executor, work.store, work.folder, config.timeout)
         self.progress = Progress(
             study=config.study_name,
             trials=trials.asked(),
@@ -129,20 +126,22 @@ class Coordinator:
         Raises:
             TrainerError: nothing can be trained here (the data, the store, the machine).
         """
-        landed = False
+        landed = True  # what this start depends on is made known to others
         while True:
             self._take_results()
             if landed:
                 self._evict()
             self._submit()
-            if not self._flights and self._in_time():
+            if not self._flights and self._flights.in_time():
+                if self._flights.settle():
+                    continue
                 self._close()
             self._view.show(self._seen())
-            if not self._flights:
+            if not self._flights or self._flights.are_over():
                 return not self._live and not self._trials.left()
             self._flights.wait(_LOOK_SECONDS)
             interrupts.check()
-            landed = bool(self._land())
+            landed = self._flights.land(self._view.say) > 0
             self._study.lease.renew()
 
     def interrupted(self) -> list[RunRecord]:
@@ -188,10 +187,11 @@ class Coordinator:
     def _decide(self) -> bool:
         """Grant epochs to a trial, or begin one; whether anything is to be granted now."""
         interrupts.check()
+        self._study.lease.renew()
         if self._undecided:
             self._begin(self._undecided.popleft())
             return True
-        grant = self._trials.next() if self._in_time() else None
+        grant = self._trials.next() if self._flights.in_time() else None
         if grant is None:
             return False
         if grant.trial is None:
@@ -228,14 +228,16 @@ class Coordinator:
     def _take_first(self, trial: LiveTrial) -> bool:
         """Take the next result of the first trial of the window into account, if it is there."""
         key = trial.stages[trial.epochs + 1].result_key
-        if reason := self._flights.failures.get(key):
-            self._window.drop()
-            self._fail(trial, reason)
-        elif result := None if key in self._flights else self._store.result(key):
+        if key in self._flights:
+            return False
+        if result := self._flights.result(key):
             trial.accept(result)
             reused = trial.record.reused(result)
             self.progress = self.progress.with_epochs(trained=not reused, reused=reused)
             self._window.accept(ended=trial.outcome != RUNNING)
+        elif reason := self._flights.failures.get(key):
+            self._window.drop()
+            self._fail(trial, reason)
         else:
             return False
         if trial.outcome != RUNNING:
@@ -249,13 +251,13 @@ class Coordinator:
         """Give free workers what is needed: first what the window waits for, in its order."""
         waiting = [self._live[it] for it in self._window.queue if it not in self._past]
         for trial in [*waiting, *(it for it in self._live.values() if it.outcome != RUNNING)]:
-            if not self._may_submit():
+            if not self._flights.may_submit():
                 return
             need = trial.needs(self._store.has_state)
-            if need is None or need[0].result_key in self._flights:
+            if need is None or not self._flights.may_train(need[0].result_key):
                 continue
             stage, with_state = need
-            if with_state or self._store.result(stage.result_key) is None:
+            if with_state or self._flights.result(stage.result_key) is None:
                 if trial.outcome == RUNNING and not trial.epochs:
                     self._delivery.put(trial.record)
                 self._flights.submit(trial, stage, with_state)
@@ -278,21 +280,17 @@ class Coordinator:
         """Deliver the run of a trial that ended, once it has its results and checkpoints."""
         while need := trial.needs(self._store.has_state):
             stage, with_state = need
-            if reason := self._flights.failures.get(stage.result_key):
-                self._fail(trial, reason)
-                continue
-            result = None if with_state else self._store.result(stage.result_key)
-            if result is None or stage.result_key in self._flights:
+            key = stage.result_key
+            if key in self._flights:
                 return
-            trial.accept(result)
+            if not with_state and (result := self._flights.result(key)):
+                trial.accept(result)
+            elif reason := self._flights.failures.get(key):
+                self._fail(trial, reason)
+            else:
+                return
         self._delivery.put(trial.closed())
         del self._live[trial.id]
-
-    def _land(self) -> int:
-        """Take in every stage that came back; how many did."""
-        landed = self._flights.land(self._view.say)
-        self.progress = replace(self.progress, landed=self.progress.landed + landed)
-        return landed
 
     def _evict(self) -> None:
         """Make room in the store, but never of a state that a trial or a delivery stands on."""
@@ -317,19 +315,13 @@ class Coordinator:
         label = trial.label
         self.progress = self.progress.with_trial(trial.number, label, trial.outcome, trial.value)
 
-    def _may_submit(self) -> bool:
-        return self._in_time() and len(self._flights) < self._slots
-
-    def _in_time(self) -> bool:
-        timeout = self._config.timeout
-        return timeout is None or time.time() - self._began < timeout
-
     def _seen(self) -> Progress:
         return replace(
             self.progress,
             busy=self._flights.busy(),
+            landed=self._flights.landed,
             suspended=sum(trial.is_suspended for trial in self._live.values()),
-            seconds=time.time() - self._began,
+            seconds=self._flights.seconds(),
             problem=self._delivery.problem,
         )
 

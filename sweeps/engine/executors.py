@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import pickle
@@ -13,18 +14,23 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import pebble
+from pebble.pool.process import WORKERS_NAME
 
 from sweeps.engine import interrupts
 from sweeps.errors import SweepError
-from trainer.errors import TrainerError
+from trainer.errors import StoreError, TrainerError
+from trainer.files import last_lines, print_to, remove_empty_logs, trim_printed
 
 T = TypeVar("T")
+
+_LOOK_SECONDS = 1.0
+_STOPPED_LOOKS = 60  # in a row that find a worker stopped, until it is killed
 
 
 class WorkerLost(SweepError):
@@ -33,11 +39,13 @@ class WorkerLost(SweepError):
     Args:
         message: for people.
         is_own: whether it was the task's own worker, so that the task may be to blame.
+        printed: the last lines of its output, for people.
     """
 
-    def __init__(self, message: str, *, is_own: bool = True) -> None:
+    def __init__(self, message: str, *, is_own: bool = True, printed: str = "") -> None:
         super().__init__(message)
         self.is_own = is_own
+        self.printed = printed
 
 
 class TaskFailed(Exception):
@@ -84,36 +92,54 @@ class LocalExecutor:
     """Runs functions in spawned processes of this machine, which die with this one.
 
     The processes are started at once, so that they have imported torch when the first task comes.
+    One that is stopped, as by SIGSTOP, is killed after a minute.
 
     Args:
         slots: how many processes.
-        seconds: that a task may take before its worker is killed; None: any time.
         gpus: which GPUs they see, in turn, one each, as CUDA_VISIBLE_DEVICES names them.
+        seconds: that a task may take before its worker is killed; None: any time.
+        logs: folder of files with the last output of each process; None: it is not redirected.
     """
 
-    def __init__(self, slots: int, gpus: Sequence[str] = (), seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        slots: int,
+        gpus: Sequence[str] = (),
+        seconds: float | None = None,
+        logs: Path | None = None,
+    ) -> None:
         self.slots = slots
+        self.logs = logs
         self._seconds = seconds
+        self._ended = threading.Event()
         self._gpus = [gpus[slot % len(gpus)] for slot in range(slots)] if gpus else []
         _forget_missing_script()
         with _interrupts_held():
             self._pool = self._new_pool()
+        threading.Thread(target=_kill_stopped, args=(self._ended,), daemon=True).start()
 
     def submit(self, fn: Callable[..., T], *args: Any) -> Future[T]:
         """Run `fn(*args)` in the next free worker; a pool that broke is built anew."""
         outer: Future[T] = Future()
+        task = (_contained, self._seconds, self.logs, fn, *args)
         with _interrupts_held():  # workers inherit it: Ctrl-C is for the parent alone
             try:
-                inner = self._pool.submit(_contained, self._seconds, fn, *args)
+                inner = self._pool.submit(*task)
             except (RuntimeError, BrokenProcessPool):
-                self.stop()
+                self._end_pool()
                 self._pool = self._new_pool()
-                inner = self._pool.submit(_contained, self._seconds, fn, *args)
-        inner.add_done_callback(lambda done: _settle(outer, done))
+                inner = self._pool.submit(*task)
+        inner.add_done_callback(lambda done: _settle(outer, done, self.logs))
         return outer
 
     def stop(self) -> None:
-        """Kill the workers."""
+        """Kill the workers; of their logs those that have something in them stay."""
+        self._ended.set()
+        self._end_pool()
+        if self.logs:
+            remove_empty_logs(self.logs)
+
+    def _end_pool(self) -> None:
         self._pool.stop()
         self._pool.join()
 
@@ -121,7 +147,7 @@ class LocalExecutor:
         pool = pebble.ProcessPool(
             max_workers=self.slots,
             initializer=_begin_worker,
-            initargs=(self._gpus, f"sweeps-{os.getpid()}-{id(self)}"),
+            initargs=(self._gpus, f"sweeps-{os.getpid()}-{id(self)}", self.logs),
             context=multiprocessing.get_context("spawn"),
         )
         assert pool.active  # asking starts it
@@ -136,24 +162,56 @@ def _forget_missing_script() -> None:
         del main.__file__
 
 
-def _contained(fn: Callable[..., Any], *args: Any) -> bytes | TrainerError | TaskFailed:
+def _kill_stopped(ended: threading.Event) -> None:
+    """Until `ended`: kill workers that were stopped whenever one looked for a minute."""
+    looks: dict[int, int] = {}
+    while not ended.wait(_LOOK_SECONDS):
+        pids = [it.pid for it in multiprocessing.active_children() if it.name == WORKERS_NAME]
+        looks = {pid: looks.get(pid, 0) + 1 for pid in pids if pid and _is_stopped(pid)}
+        for pid, count in looks.items():
+            if count >= _STOPPED_LOOKS:
+                os.kill(pid, signal.SIGKILL)
+
+
+def _is_stopped(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except OSError:
+        return False
+
+
+def _contained(
+    logs: Path | None, fn: Callable[..., Any], *args: Any
+) -> bytes | TrainerError | TaskFailed:
     """In a worker: what `fn(*args)` returns, pickled, or how it failed."""
     try:
         return pickle.dumps(fn(*args))
     except TrainerError as error:
         return error
-    except (Exception, SystemExit):
-        return TaskFailed(traceback.format_exc())
+    except (Exception, SystemExit) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            return StoreError(f"The disk must have room, but is full: {error}.")
+        return TaskFailed(_printed(logs, os.getpid()) + traceback.format_exc())
+    finally:
+        if logs:
+            trim_printed()
 
 
-def _settle(outer: Future[Any], inner: Future[Any]) -> None:
+def _printed(logs: Path | None, pid: int) -> str:
+    """The last lines of a worker's log, for people; "" where there are none."""
+    lines = last_lines(logs / f"{pid}.log") if logs else []
+    return "\n".join([f"The last output in {logs}/{pid}.log:", *lines, "", ""]) if lines else ""
+
+
+def _settle(outer: Future[Any], inner: Future[Any], logs: Path | None) -> None:
     if inner.cancelled():
         outer.cancel()
         return
     error = inner.exception()
     if isinstance(error, (pebble.ProcessExpired, BrokenProcessPool)):
         own = isinstance(error, pebble.ProcessExpired)
-        lost = WorkerLost(f"A worker died with its task: {error}.", is_own=own)
+        printed = _printed(logs, error.pid) if isinstance(error, pebble.ProcessExpired) else ""
+        lost = WorkerLost(f"A worker died with its task: {error}.", is_own=own, printed=printed)
         lost.__cause__ = error
         outer.set_exception(lost)
     elif isinstance(error, TimeoutError):
@@ -173,14 +231,19 @@ def reason_of(error: BaseException) -> str:
     return "".join(traceback.format_exception(error))
 
 
-def _begin_worker(gpus: Sequence[str], seats: str) -> None:
+def _begin_worker(gpus: Sequence[str], seats: str, logs: Path | None) -> None:
     """Leave Ctrl-C to the parent, take a GPU, and end with the parent, however that ends."""
+    with suppress(OSError):  # then it stays on the screen
+        if logs:
+            print_to(logs / f"{os.getpid()}.log")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None, "a worker has a parent"
 
     def follow() -> None:
-        wait([parent.sentinel])
+        while not wait([parent.sentinel], _LOOK_SECONDS):
+            if logs:
+                trim_printed()
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()

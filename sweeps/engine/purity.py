@@ -47,7 +47,8 @@ def is_pure(
     configs = list(brought(config))
     if not configs:
         return True
-    other = another() if another is not None else LocalExecutor(1)
+    logs = executor.logs if isinstance(executor, LocalExecutor) else None
+    other = another() if another is not None else LocalExecutor(1, logs=logs)
     try:
         futures = [
             [one.submit(partial(rehearse, train, folder)) for one in (executor, other)]

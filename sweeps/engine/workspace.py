@@ -62,7 +62,8 @@ def open_workspace(config: SweepConfig, places: Places) -> Iterator[Workspace]:
     executor: Executor = InlineExecutor()
     if config.executor == "local":
         gpus = visible_gpus() if config.train.device == "cuda" else []
-        executor = LocalExecutor(slots(config), gpus, config.epoch_timeout)
+        logs = paths.journal(config.study_name).with_suffix(".logs")
+        executor = LocalExecutor(slots(config), gpus, config.epoch_timeout, logs)
     try:
         store = StageStore(places.stages or paths.stages, places.state_bytes)
         uri = places.tracking_uri or paths.tracking_uri

@@ -93,7 +93,10 @@ class Execution:
         "local", "local: worker processes; inline: this one, for a debugger.", one_of(EXECUTORS)
     )
     timeout: float | None = setting(
-        None, "Start no new epoch after this many seconds.", positive, metavar="SECONDS"
+        None,
+        "Start no new epoch after this many seconds, and end soon after.",
+        positive,
+        metavar="SECONDS",
     )
     epoch_timeout: float | None = setting(
         None,

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import filelock
 from optuna.storages import BaseStorage, JournalStorage
@@ -14,6 +17,26 @@ from optuna.storages.journal import JournalFileBackend
 from sweeps.errors import SweepError
 
 _LOOK_BACK = 1 << 16
+
+
+class _Journal(JournalFileBackend):
+    """Optuna's journal, whose full disk is an error for people."""
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Append records; of what could be written in part the next lock cuts the rest."""
+        with _writing(self._file_path):
+            super().append_logs(logs)
+
+
+@contextmanager
+def _writing(path: Path | str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SweepError(
+            f"The study's journal {path} must be writable, but: {error}. The same command goes on "
+            "when that is mended."
+        ) from error
 
 
 class HealingLock:
@@ -67,13 +90,14 @@ def journal_storage(path: Path) -> BaseStorage:
     """Optuna's journal storage in the file `path`, healed before it is read.
 
     Raises:
-        SweepError: a line in the middle of it is damaged.
+        SweepError: a line in the middle of it is damaged, or it cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     lock = HealingLock(path)
-    lock.acquire()
-    lock.release()
-    backend = JournalFileBackend(str(path), lock_obj=lock)  # type: ignore[arg-type] # has all it calls
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+        lock.release()
+        backend = _Journal(str(path), lock_obj=lock)  # type: ignore[arg-type] # has all it calls
     try:
         return JournalStorage(backend)
     except ValueError as error:

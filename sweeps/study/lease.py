@@ -6,8 +6,8 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -70,12 +70,13 @@ class Lease:
         self._me = Holder.this_process()
         self._nonce = uuid.uuid4().hex
         self._renewed = 0.0
-        with nullcontext() if lock is None else alone(lock):
-            self._refuse(study.user_attrs.get(LEASE))
-            self._write()
-        if lock is None:
-            time.sleep(_SETTLE_SECONDS)
-        self._check()
+        with self.released_on_error():
+            with nullcontext() if lock is None else alone(lock):
+                self._refuse(study.user_attrs.get(LEASE))
+                self._write()
+            if lock is None:
+                time.sleep(_SETTLE_SECONDS)
+            self._check()
 
     def renew(self) -> None:
         """Say that this process still lives; does nothing where it just did.
@@ -91,6 +92,16 @@ class Lease:
         """Let the next one have the study; where another took it, it stays with that."""
         if self._is_mine():
             self._study.set_user_attr(LEASE, None)
+
+    @contextmanager
+    def released_on_error(self) -> Iterator[None]:
+        """Release it if the block raises; errors of the release are suppressed in favor of that."""
+        try:
+            yield
+        except BaseException:
+            with suppress(Exception):
+                self.release()
+            raise
 
     def _refuse(self, held: Mapping[str, Any] | None) -> None:
         if not held:

@@ -6,11 +6,12 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
-from optuna.exceptions import ExperimentalWarning
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import BaseStorage
 
 from sweeps.errors import StudyMismatch, SweepError, UnknownStudy
@@ -54,9 +55,20 @@ class OpenStudy:
     def __enter__(self) -> OpenStudy:
         return self
 
-    def __exit__(self, *error: object) -> None:
-        """Let the next process have the study, however this one ends with it."""
-        self.lease.release()
+    def __exit__(self, kind: object, error: BaseException | None, where: object) -> None:
+        """Release the lease; an error of that never replaces one of the block.
+
+        Raises:
+            SweepError: Optuna's database could not be used in the block.
+        """
+        with suppress(Exception) if error is not None else nullcontext():
+            self.lease.release()
+        if isinstance(error, StorageInternalError):
+            reason = str(error.__cause__ or error).partition("\n")[0].rstrip(".")
+            raise SweepError(
+                f"Optuna's storage must be writable, but: {reason}. The same command goes on when "
+                "that is mended."
+            ) from error
 
     def width(self, given: int | None, workers: int) -> int:
         """Trials in training at a time: decided at the first start, then a constant of the study.
@@ -114,18 +126,19 @@ def open_study(
     )
     _check_settings(study, config, data)
     lease = Lease(study, lock)
-    _name_objectives(study, config.objectives)
-    # one by one, each only where it is missing: a start that died in between is made whole here
-    for name, value in (
-        (SETTINGS, config.settings()),
-        (DATA, data),
-        (CREATED_AT, time.time()),
-        (ID, uuid.uuid4().hex),
-    ):
-        if name not in study.user_attrs:
-            study.set_user_attr(name, value)
-    attrs = study.user_attrs
-    return OpenStudy(study, attrs[ID], attrs[CREATED_AT], lease, set_aside)
+    with lease.released_on_error():
+        _name_objectives(study, config.objectives)
+        # one by one, each only where it is missing: a start that died in between is made whole here
+        for name, value in (
+            (SETTINGS, config.settings()),
+            (DATA, data),
+            (CREATED_AT, time.time()),
+            (ID, uuid.uuid4().hex),
+        ):
+            if name not in study.user_attrs:
+                study.set_user_attr(name, value)
+        attrs = study.user_attrs
+        return OpenStudy(study, attrs[ID], attrs[CREATED_AT], lease, set_aside)
 
 
 def find_study(name: str, paths: Paths, storage_url: str | None) -> OpenStudy:
