@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.files import alone, replacing
+from trainer.files import lock_file, replacing
 
 
 def test_a_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
@@ -21,7 +21,7 @@ def test_a_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
 
 def hold(path: Path) -> None:
     """Take the lock, and die with it."""
-    with alone(path):
+    with lock_file(path):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -33,9 +33,9 @@ def test_a_lock_ends_with_its_holder_and_says_where_it_waits(tmp_path: Path) -> 
     process.join()
     assert process.exitcode == -signal.SIGKILL
     with (
-        alone(path, lambda: pytest.fail("nobody has it")),
+        lock_file(path, lambda: pytest.fail("nobody has it")),
         pytest.raises(InterruptedError),
-        alone(path, give_up),
+        lock_file(path, give_up),
     ):
         pytest.fail("two have it")
 

@@ -28,7 +28,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def alone(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+def lock_file(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
     """One process, and in it one thread, at a time; the kernel frees the lock with its holder.
 
     Args:
