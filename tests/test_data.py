@@ -10,7 +10,7 @@ from samples import npz, numbered, pictures
 from trainer.data import Data, load, prepare
 from trainer.data.arrays import Arrays, ensure_arrays
 from trainer.errors import ConfigError, DataError
-from trainer.settings.references import import_changed
+from trainer.settings.references import unload_changed
 
 
 def which(data: Data) -> tuple[list[int], list[int], list[int] | None]:
@@ -304,7 +304,7 @@ def test_a_users_function_is_called_once_for_each_state_of_its_code(
             "        file.write('called\\n')\n"
             f"    return {{name: array + {number} for name, array in numbered().items()}}\n"
         )
-        import_changed(["own_set:make"])
+        unload_changed(["own_set:make"])
         with pytest.raises(DataError, match=r"'make-\w{16}' must be prepared"):
             load("own_set:make", "test", None, sets)
         for size in (None, 8, None):

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from trainer.files import lock_file, replacing
+from trainer.files import atomic_write, lock_file
 
 
 def test_a_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
     """Nothing half-written stays, whatever ends the writing."""
     path = tmp_path / "a"
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         file.write(b"one")
-    with pytest.raises(TypeError, match="bytes-like"), replacing(path) as file:
+    with pytest.raises(TypeError, match="bytes-like"), atomic_write(path) as file:
         file.write("two")  # type: ignore[arg-type]
     assert path.read_bytes() == b"one"
     assert list(tmp_path.iterdir()) == [path]

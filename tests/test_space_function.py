@@ -15,7 +15,7 @@ from sweeps.space import Space, open_space
 from sweeps.space.__main__ import main
 from trainer.errors import ConfigError
 from trainer.settings.config import TrainConfig
-from trainer.settings.references import import_changed
+from trainer.settings.references import unload_changed
 
 BASE = TrainConfig(epochs=20)
 
@@ -77,7 +77,7 @@ def test_what_cannot_be_known_of_a_function_is_not_claimed(opened: Open) -> None
 def test_other_code_is_another_space(opened: Open) -> None:
     """A study goes on only with the code that it was begun with."""
     described = opened(GOOD).describe(BASE)
-    import_changed([described["function"]])
+    unload_changed([described["function"]])
     assert opened(GOOD.replace("0.9", "0.8")).describe(BASE) != described
 
 

@@ -223,7 +223,7 @@ class Coordinator:
                 return True
             trial.accept(result)
             if trial.ended_at is None:
-                reused = trial.record.reused(result)
+                reused = trial.record.is_reused(result)
                 self.progress = self.progress.with_epochs(trained=not reused, reused=reused)
                 if trial.outcome != RUNNING:
                     self._tell(trial)

@@ -26,7 +26,7 @@ from sweeps.space import Space, open_space
 from trainer.errors import ConfigError, unknown
 from trainer.metrics import OBJECTIVES, VAL_LOSS
 from trainer.settings.config import TrainConfig
-from trainer.settings.fields import check_fields, one_of, positive, setting, share, whole
+from trainer.settings.fields import check_fields, fraction, integer, one_of, positive, setting
 from trainer.settings.references import code_digest, is_reference
 from trainer.tracking.record import CHECKPOINTS_HELP, CheckpointRule
 
@@ -85,7 +85,7 @@ class Execution:
     workers: int = setting(
         0,
         "Epochs trained in parallel.",
-        whole(0),
+        integer(0),
         shown="auto: cores / threads",
         parse=parse_workers,
     )
@@ -117,13 +117,13 @@ class ConfirmConfig(Execution):
 
     study: str | None = setting(None, "Name of the study.", metavar="NAME", shown="the newest")
     top: int = setting(
-        3, "How many of its best trials; of each value where it compares some.", whole(1)
+        3, "How many of its best trials; of each value where it compares some.", integer(1)
     )
     repeats: int = setting(
         5,
         "Other seeds that the best trials are trained from; where values are compared, those after "
         "the second only for the best trial of each value.",
-        whole(1),
+        integer(1),
     )
 
 
@@ -141,7 +141,7 @@ class SweepConfig(Execution):
 
     train: TrainConfig = field(default_factory=TrainConfig)
     trials: int = setting(
-        50, "Target number of trials of the study, whatever their outcome.", whole(1)
+        50, "Target number of trials of the study, whatever their outcome.", integer(1)
     )
     study: str | None = setting(
         None, "Name of the study.", _is_file_name, metavar="NAME", shown="made from the settings"
@@ -194,7 +194,7 @@ class SweepConfig(Execution):
     search_seed: int = setting(
         0,
         "Seed of the sampler; another one gives other trials from the same weights and data.",
-        whole(0, below=2**32),
+        integer(0, below=2**32),
     )
     compare: str = setting(
         "",
@@ -212,7 +212,7 @@ class SweepConfig(Execution):
         "End early, once the second half of the trials, 20 or more, improved the best value by "
         "less than this share, as 0.01. What one configuration varies by between seeds is a good "
         "choice; sweeps.confirm measures it.",
-        share,
+        fraction,
         metavar="SHARE",
     )
     checkpoints: CheckpointRule = setting(

@@ -204,7 +204,7 @@ class DeclaredSpace:
 
 
 def _checked(base: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
-    config = base.having(values)
+    config = base.override(values)
     check_train(config)
     return config
 

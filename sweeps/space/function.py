@@ -59,7 +59,7 @@ class FunctionSpace:
         try:
             for name in values:
                 check_name(name)
-            config = base.having(values)
+            config = base.override(values)
             check_train(config)
         except ConfigError as error:
             raise ConfigError(f"space {self._reference}, given {trial.params}: {error}") from error

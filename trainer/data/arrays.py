@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.errors import DataError
-from trainer.files import lock_file, replacing
+from trainer.files import atomic_write, lock_file
 
 META = "meta.json"
 
@@ -133,10 +133,10 @@ def _write(made: Path, arrays: Arrays) -> None:
     made.mkdir(parents=True, exist_ok=True)
     (made / META).unlink(missing_ok=True)
     for name in ARRAYS:
-        with replacing(_file(made, name)) as file:
+        with atomic_write(_file(made, name)) as file:
             np.save(file, getattr(arrays, name))
     meta = Meta(classes=arrays.classes, sha256=arrays.digests())
-    with replacing(made / META) as file:
+    with atomic_write(made / META) as file:
         file.write(json.dumps(asdict(meta), indent=2).encode())
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from trainer.data.arrays import ARRAYS, Arrays
 from trainer.errors import DataError
-from trainer.settings.references import find, undisturbed
+from trainer.settings.references import find, restore_globals
 
 
 def read_npz(path: Path) -> Arrays:
@@ -40,7 +40,7 @@ def call(reference: str) -> Arrays:
     """
     make = find("dataset", reference)
     try:
-        with undisturbed():
+        with restore_globals():
             given = make()
     except Exception as error:  # a user's function can raise anything
         raise DataError(
