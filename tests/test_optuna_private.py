@@ -3,7 +3,7 @@
 import optuna
 from optuna.trial import TrialState
 
-from sweeps.search.optuna_private import SeenStudy, is_enqueued, take_up
+from sweeps.search.optuna_private import StudyView, is_enqueued, take_up
 
 
 def test_a_trial_is_taken_up_with_what_it_was_given() -> None:
@@ -34,7 +34,7 @@ def test_all_of_optuna_sees_the_trials_that_it_is_to_see() -> None:
         trial = study.ask()
         study.tell(trial, trial.suggest_float("x", 0.0, 1.0))
     worst = max(study.get_trials(), key=lambda it: it.value or 0.0)
-    seen = SeenStudy(study, lambda trials: [it for it in trials if it.number == worst.number])
+    seen = StudyView(study, lambda trials: [it for it in trials if it.number == worst.number])
     assert [it.number for it in seen.trials] == [worst.number]
     assert seen.get_trials(deepcopy=False, states=(TrialState.RUNNING,)) == []
     assert optuna.search_space.intersection_search_space(seen.get_trials()) == worst.distributions

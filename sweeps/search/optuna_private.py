@@ -1,6 +1,6 @@
-"""All that is used of Optuna and has no public name; `tests/test_optuna_private.py` watches it.
+"""All uses of Optuna's private API, in one place; `tests/test_optuna_private.py` tests them.
 
-Whoever raises Optuna's version and sees that test fail finds here all there is to mend.
+If that test fails with a new version of Optuna, only this module has to change.
 """
 
 from __future__ import annotations
@@ -12,31 +12,31 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 
 def take_up(study: Study, trial: FrozenTrial) -> Trial:
-    """A trial that an earlier process asked for, to go on with.
+    """Resume a trial that an earlier process created with `study.ask()`.
 
-    Optuna gives back what was suggested, and draws the rest as it would have.
+    Parameters that were suggested keep their values; the others are sampled as usual.
     """
     return Trial(study, trial._trial_id)
 
 
 def is_enqueued(trial: FrozenTrial) -> bool:
-    """Whether somebody else than the sampler chose parameters of the trial."""
+    """Whether the trial was enqueued, with some or all parameters fixed."""
     return "fixed_params" in trial.system_attrs
 
 
-class SeenStudy(Study):
-    """A study in all but its trials, which nobody may change.
+class StudyView(Study):
+    """Read-only view of a study with other trials.
 
     Args:
-        study: that it is in all else.
-        see: makes what is seen of the trials of `study`.
+        study: the study to view.
+        transform: maps the study's trials to those of the view.
     """
 
     def __init__(
-        self, study: Study, see: Callable[[list[FrozenTrial]], Iterable[FrozenTrial]] = iter
+        self, study: Study, transform: Callable[[list[FrozenTrial]], Iterable[FrozenTrial]] = iter
     ) -> None:
         vars(self).update(vars(study))
-        self._see = see
+        self._transform = transform
 
     def _get_trials(
         self,
@@ -44,6 +44,6 @@ class SeenStudy(Study):
         states: Container[TrialState] | None = None,
         use_cache: bool = False,
     ) -> list[FrozenTrial]:
-        """Not copied: Optuna looks at them often."""
-        every = self._see(super()._get_trials(False, None, use_cache))
-        return [it for it in every if states is None or it.state in states]
+        """Trials of the view, never copied, as Optuna calls this often."""
+        trials = self._transform(super()._get_trials(False, None, use_cache))
+        return [it for it in trials if states is None or it.state in states]

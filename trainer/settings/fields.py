@@ -59,11 +59,11 @@ def setting(
     Fields whose default is a bool, a text or a mapping are checked for that type by themselves.
     """
     if isinstance(default, bool):
-        checks = (_instance_of(bool, "true or false"), *checks)
+        checks = (instance_of(bool, "true or false"), *checks)
     if isinstance(default, str) and not checks:
-        checks = (_instance_of(str, "a text"),)
+        checks = (instance_of(str, "a text"),)
     if isinstance(default, dict):
-        checks = (_instance_of(Mapping, "arguments by name"), *checks)
+        checks = (instance_of(Mapping, "arguments by name"), *checks)
     metadata = {
         _KEY: Setting(
             help=help, checks=checks, flag=flag, metavar=metavar, shown=shown, parse=parse
@@ -138,6 +138,17 @@ def integer(least: int, below: int | None = None) -> Check:
     return check
 
 
+def instance_of(kind: type, described: str) -> Check:
+    """Check for a type, which the message describes in words."""
+
+    def check(name: str, got: Any) -> Any:
+        if not isinstance(got, kind):
+            raise ConfigError(f"{name} must be {described}, but got {got!r}.")
+        return got
+
+    return check
+
+
 def positive(name: str, got: Any) -> Any:
     """Check for a finite number above 0."""
     if not (is_number(got) and got > 0):
@@ -155,14 +166,3 @@ def fraction(name: str, got: Any) -> Any:
 def is_number(got: object) -> bool:
     """Whether `got` is a finite int or float; a bool is not a number."""
     return isinstance(got, (int, float)) and not isinstance(got, bool) and math.isfinite(got)
-
-
-def _instance_of(kind: type, described: str) -> Check:
-    """Check for a type, which the message describes in words."""
-
-    def check(name: str, got: Any) -> Any:
-        if not isinstance(got, kind):
-            raise ConfigError(f"{name} must be {described}, but got {got!r}.")
-        return got
-
-    return check

@@ -1,4 +1,4 @@
-"""A trial of no study: whoever asks it for values is given those of a function, which it keeps."""
+"""`DetachedTrial`: evaluates a search space without an Optuna study."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from optuna.trial import BaseTrial
 Suggest = Callable[[str, BaseDistribution], Any]
 
 
-class AskedTrial(BaseTrial):
-    """What a search space suggests, without a study.
+class DetachedTrial(BaseTrial):
+    """An Optuna trial without a study: a function supplies the values, and it records them.
 
     Args:
-        suggest: gives the value of a parameter with this name and distribution.
-        number: of the trial.
+        suggest: returns the value of a parameter with this name and distribution.
+        number: number of the trial.
     """
 
     def __init__(self, suggest: Suggest, number: int = 0) -> None:
@@ -36,74 +36,74 @@ class AskedTrial(BaseTrial):
     def suggest_float(
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
     ) -> float:
-        """As Optuna's."""
+        """Suggest a float."""
         return float(self._value(name, FloatDistribution(low, high, log=log, step=step)))
 
     def suggest_int(
         self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
     ) -> int:
-        """As Optuna's."""
+        """Suggest an integer."""
         return int(self._value(name, IntDistribution(low, high, log=log, step=step)))
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        """As Optuna's."""
+        """Suggest one of the choices."""
         return self._value(name, CategoricalDistribution(choices))
 
     def suggest_uniform(self, name: str, low: float, high: float) -> float:
-        """As Optuna's, which will drop it."""
+        """Suggest a float; deprecated in Optuna."""
         return self.suggest_float(name, low, high)
 
     def suggest_loguniform(self, name: str, low: float, high: float) -> float:
-        """As Optuna's, which will drop it."""
+        """Suggest a float on a logarithmic scale; deprecated in Optuna."""
         return self.suggest_float(name, low, high, log=True)
 
     def suggest_discrete_uniform(self, name: str, low: float, high: float, q: float) -> float:
-        """As Optuna's, which will drop it."""
+        """Suggest a float with a step; deprecated in Optuna."""
         return self.suggest_float(name, low, high, step=q)
 
     def report(self, value: float, step: int) -> None:
-        """Nothing: it does not train."""
+        """Do nothing: the trial is not trained."""
 
     def should_prune(self) -> bool:
-        """Never."""
+        """Never prune."""
         return False
 
     def set_user_attr(self, key: str, value: Any) -> None:
-        """Keep it."""
+        """Record a user attribute."""
         self._user_attrs[key] = value
 
     def set_constraint(self, key: str, value: float) -> None:
-        """Keep it."""
+        """Record a constraint."""
         self._constraints[key] = value
 
     @property
     def params(self) -> dict[str, Any]:
-        """What it was asked for so far."""
+        """Values suggested so far, by name."""
         return self._params
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:
-        """Of the same."""
+        """Distributions of the suggested values, by name."""
         return self._distributions
 
     @property
     def user_attrs(self) -> dict[str, Any]:
-        """What was set."""
+        """User attributes set so far."""
         return self._user_attrs
 
     @property
     def constraints(self) -> dict[str, float]:
-        """What was set."""
+        """Constraints set so far."""
         return self._constraints
 
     @property
     def number(self) -> int:
-        """Of the trial."""
+        """Number of the trial."""
         return self._number
 
     @property
     def datetime_start(self) -> datetime.datetime | None:
-        """Never."""
+        """None, as it never starts."""
         return None
 
     def _value(self, name: str, distribution: BaseDistribution) -> Any:
