@@ -78,7 +78,11 @@ class FrugalPruner(AllocatingPruner):
         return min(outlook.points.epochs, curves.depth_of(trial) + step)
 
     def next(self, outlook: Outlook, trials: Sequence[FrozenTrial], left: int) -> Grant | None:
-        """The best candidate; a new trial while trials lag behind epochs, in percent."""
+        """Resume the best candidate, or start a new trial if a new point is the best.
+
+        Trials keep pace with epochs: a new one is started while the fraction of trials started is
+        below the fraction of epochs spent.
+        """
         curves = outlook.curves(trials)
         started, spent = len(curves.own), curves.spent
         most = self.most(outlook, started + left) or 0
