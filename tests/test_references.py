@@ -55,7 +55,7 @@ def test_what_a_reference_names_is_found(users: Path) -> None:
         ("json:lods", "Unknown name in json 'lods'; did you mean 'loads'?"),
         ("no_such_piece:a", "must be importable from"),
         ("broken_piece:a", "ZeroDivisionError: division by zero"),
-        ("__main__:a", "must lie in a module that workers can import"),
+        ("__main__:a", "must be in a module that workers can import"),
         ("nothing", "model must be package.module:name, but got 'nothing'"),
     ],
 )

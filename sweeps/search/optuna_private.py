@@ -6,9 +6,13 @@ If that test fails with a new version of Optuna, only this module has to change.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable
+from typing import Any
 
+from optuna.distributions import BaseDistribution
 from optuna.study import Study
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FixedTrial, FrozenTrial, Trial, TrialState
+
+Suggest = Callable[[str, BaseDistribution], Any]
 
 
 def take_up(study: Study, trial: FrozenTrial) -> Trial:
@@ -22,6 +26,23 @@ def take_up(study: Study, trial: FrozenTrial) -> Trial:
 def is_enqueued(trial: FrozenTrial) -> bool:
     """Whether the trial was enqueued, with some or all parameters fixed."""
     return "fixed_params" in trial.system_attrs
+
+
+class DetachedTrial(FixedTrial):
+    """A trial without a study, whose values come from a function.
+
+    Args:
+        suggest: returns the value of a parameter with this name and distribution.
+    """
+
+    def __init__(self, suggest: Suggest) -> None:
+        super().__init__({})
+        self._supply = suggest
+
+    def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
+        if name not in self._params:
+            self._params[name] = self._supply(name, distribution)
+        return super()._suggest(name, distribution)
 
 
 class StudyView(Study):

@@ -22,13 +22,6 @@ from sweeps.search.names import BRUTE_FORCE, CMAES, FRUGAL, GP, GRID, NSGAII, NS
 from sweeps.search.repeatable import RepeatableSampler
 from sweeps.search.sequences import GridSampler, SettledSampler, SobolSampler
 
-GROUPED_TPE = True
-"""Whether TPE uses `multivariate` and `group` for conditional spaces.
-
-Measured by `benchmarks/conditional_space.py`: if each optimizer has its own lr, the best of 50
-trials is at 0.70 times the distance to the optimum (95 % interval 0.58 to 0.86); otherwise there is
-no difference."""
-
 POPULATION = 10
 """Population size of NSGA: 50 trials are five generations. With Optuna's default of 50, all of them
 would be in the first generation, which is random."""
@@ -92,12 +85,9 @@ def make_sampler(name: str, args: Mapping[str, Any], search: Search) -> BaseSamp
     Raises:
         ConfigError: the class does not exist, or the arguments are invalid.
     """
-    if (
-        name == TPE
-        and search.conditional
-        and GROUPED_TPE
-        and not {"multivariate", "group"} & {*args}
-    ):
+    if name == TPE and search.conditional and not {"multivariate", "group"} & {*args}:
+        # if each optimizer has its own lr, the best of 50 trials then is at 0.70 times the distance
+        # to the optimum (95 % interval 0.58 to 0.86); see benchmarks/conditional_space.py
         args = {"multivariate": True, "group": True, **args}
     make = SAMPLERS.maker(name, args)
     sampler = make(seed=search.seed, points=search.points, outlook=search.outlook)

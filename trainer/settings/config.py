@@ -129,13 +129,14 @@ class TrainConfig:
         given = ("warmup", "step_size", "gamma", *self.optimizer_args)
         more = [name for name in given if values.get(name)]
         more += [name for name in values if "." in name]
-        return " ".join([*words, *(f"{name}={_short(values[name])}" for name in more)])
+        for name in more:
+            value = values[name]
+            words.append(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}")
+        return " ".join(words)
 
     def values(self) -> dict[str, Any]:
         """All values by name, as `override` takes them, without those this run does not use."""
-        from trainer.settings.schedulers import (
-            parameters_of,  # torch is slow to import; --help needs none
-        )
+        from trainer.settings.schedulers import parameters_of  # imports torch; --help needs none
 
         inert = {"step_size", "gamma"} - parameters_of(self.scheduler).keys()
         inert |= set() if self.unshared else {"unshared"}
@@ -197,7 +198,3 @@ class TrainConfig:
             if name not in known:
                 raise ConfigError(unknown("field of a config", name, known))
         return cls(**values)
-
-
-def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)

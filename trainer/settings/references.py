@@ -38,7 +38,7 @@ def find(what: str, reference: str) -> Any:
     module_name, _, name = reference.partition(":")
     if module_name == "__main__":
         raise ConfigError(
-            f"{what} must lie in a module that workers can import, but got {reference!r}; "
+            f"{what} must be in a module that workers can import, but got {reference!r}; "
             "name the file instead of __main__."
         )
     try:

@@ -113,11 +113,6 @@ class Curves:
         nodes = {node for curve in self.own for node in curve.point.nodes}
         return len(nodes & (self.known.keys() | self.pending))
 
-    @property
-    def has_pending(self) -> bool:
-        """Whether a granted epoch is not known yet."""
-        return not self.pending.issubset(self.known)
-
     def depth(self, point: Point) -> int:
         """Number of known epochs of a point; all of them if one diverged."""
         for epoch, node in enumerate(point.nodes):

@@ -19,7 +19,7 @@ from optuna.distributions import (
 from optuna.samplers import RandomSampler
 from optuna.trial import BaseTrial, FixedTrial
 
-from sweeps.search.allocation.detached import DetachedTrial, Suggest
+from sweeps.search.optuna_private import DetachedTrial, Suggest
 from sweeps.space import Space
 from trainer.errors import ConfigError
 from trainer.settings.config import TrainConfig
