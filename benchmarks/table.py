@@ -33,7 +33,7 @@ from problems import GAMMAS, PROBES, PROBLEMS, STEP_SIZES, Problem
 from tabulated import Tabulated
 
 from trainer.data import Data, prepare
-from trainer.metrics import EXPLODED
+from trainer.metrics import DIVERGENCE_FACTOR
 from trainer.settings.config import TrainConfig
 from trainer.stages.plan import Stage, plan
 from trainer.stages.stage import data_of
@@ -92,7 +92,7 @@ class Family:
             )
             row = {"optimizer": config.optimizer, "lr": config.lr, **point, **row}
             diverged = not (math.isfinite(row["train_loss"]) and math.isfinite(row["val_loss"]))
-            diverged = diverged or row["train_loss"] > EXPLODED * self._first
+            diverged = diverged or row["train_loss"] > DIVERGENCE_FACTOR * self._first
             probed = stage.epoch in PROBES and not diverged
             if keep is not None or probed:
                 after = copy.deepcopy(self._training.state())

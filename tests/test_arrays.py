@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from samples import numbered
 
-from trainer.data.arrays import ARRAYS, Arrays, keep, open_kept
+from trainer.data.arrays import ARRAYS, Arrays, ensure_arrays, open_arrays
 from trainer.errors import DataError
 
 
@@ -25,7 +25,7 @@ def test_whole_arrays_are_kept_and_found_by_name(tmp_path: Path) -> None:
     """They are made once, lie under their names, and no temporary file is left beside them."""
     make = Maker()
     for _ in range(3):
-        keep(tmp_path / "own", make)
+        ensure_arrays(tmp_path / "own", make)
     assert make.calls == 1
     assert sorted(path.name for path in (tmp_path / "own").iterdir()) == [
         "meta.json",
@@ -34,7 +34,7 @@ def test_whole_arrays_are_kept_and_found_by_name(tmp_path: Path) -> None:
         "train-images.npy",
         "train-labels.npy",
     ]
-    kept, meta = open_kept(tmp_path / "own")
+    kept, meta = open_arrays(tmp_path / "own")
     for name in ARRAYS:
         np.testing.assert_array_equal(getattr(kept, name), numbered()[name])
         assert isinstance(getattr(kept, name), np.memmap)
@@ -45,8 +45,8 @@ def test_inputs_and_targets_of_a_regression_are_kept_as_they_are(tmp_path: Path)
     """Arrays of float32 come back with their bits, and `classes` is the number of targets."""
     draw = np.random.default_rng(0)
     own = Arrays(*(draw.random(shape, np.float32) for shape in ((6, 5), (6, 2), (3, 5), (3, 2))))
-    keep(tmp_path / "own", lambda: own)
-    kept, meta = open_kept(tmp_path / "own")
+    ensure_arrays(tmp_path / "own", lambda: own)
+    kept, meta = open_arrays(tmp_path / "own")
     for name in ARRAYS:
         assert getattr(kept, name).dtype == np.float32
         np.testing.assert_array_equal(getattr(kept, name), getattr(own, name))
@@ -60,7 +60,7 @@ def test_a_damaged_file_is_found_said_and_made_again(
 ) -> None:
     """Whatever happened to a prepared file, the next start makes it whole."""
     make = Maker()
-    keep(tmp_path / "own", make)
+    ensure_arrays(tmp_path / "own", make)
     path = tmp_path / "own" / name
     content = path.read_bytes()
     if damage == "gone":
@@ -71,7 +71,7 @@ def test_a_damaged_file_is_found_said_and_made_again(
             {"flipped": flipped, "half": content[: len(content) // 2]}.get(damage, b"")
         )
     capsys.readouterr()
-    keep(tmp_path / "own", make)
+    ensure_arrays(tmp_path / "own", make)
     assert make.calls == 2
     assert path.read_bytes() == content
     if (name, damage) != ("meta.json", "gone"):  # which is how a folder begins
@@ -81,16 +81,16 @@ def test_a_damaged_file_is_found_said_and_made_again(
 def test_arrays_other_than_expected_are_made_again(tmp_path: Path) -> None:
     """Where the SHA-256 is known beforehand, arrays that only agree with themselves do not do."""
     other = Arrays(**numbered(train=50))
-    keep(tmp_path / "own", lambda: other)
+    ensure_arrays(tmp_path / "own", lambda: other)
     make = Maker()
-    keep(tmp_path / "own", make, Arrays(**numbered()).digests())
+    ensure_arrays(tmp_path / "own", make, Arrays(**numbered()).digests())
     assert make.calls == 1
-    assert len(open_kept(tmp_path / "own")[0].train_images) == 40
+    assert len(open_arrays(tmp_path / "own")[0].train_images) == 40
 
 
 def test_what_was_interrupted_is_not_taken_for_prepared(tmp_path: Path) -> None:
     """Cut off while arrays are made again, the damaged ones are gone."""
-    keep(tmp_path / "own", Maker())
+    ensure_arrays(tmp_path / "own", Maker())
     (tmp_path / "own" / "test-images.npy").write_bytes(b"")
 
     class Cut:
@@ -102,11 +102,11 @@ def test_what_was_interrupted_is_not_taken_for_prepared(tmp_path: Path) -> None:
             return numbered()[name]
 
     with pytest.raises(KeyboardInterrupt):
-        keep(tmp_path / "own", lambda: Cut())  # type: ignore[arg-type, return-value]
+        ensure_arrays(tmp_path / "own", lambda: Cut())  # type: ignore[arg-type, return-value]
     with pytest.raises(DataError, match="must be prepared"):
-        open_kept(tmp_path / "own")
-    keep(tmp_path / "own", Maker())
-    assert len(open_kept(tmp_path / "own")[0].test_images) == 20
+        open_arrays(tmp_path / "own")
+    ensure_arrays(tmp_path / "own", Maker())
+    assert len(open_arrays(tmp_path / "own")[0].test_images) == 20
     assert not list((tmp_path / "own").glob("*.tmp"))
 
 
@@ -118,8 +118,8 @@ def test_of_many_that_prepare_at_once_one_does_it(tmp_path: Path) -> None:
     def start() -> None:
         try:
             together.wait()
-            keep(tmp_path / "own", make)
-            open_kept(tmp_path / "own")
+            ensure_arrays(tmp_path / "own", make)
+            open_arrays(tmp_path / "own")
         except BaseException as error:
             errors.append(error)
 
@@ -134,15 +134,15 @@ def test_of_many_that_prepare_at_once_one_does_it(tmp_path: Path) -> None:
 
 def test_writing_to_opened_arrays_leaves_the_files_alone(tmp_path: Path) -> None:
     """All workers share the files; what one of them changes stays with it."""
-    keep(tmp_path / "own", Maker())
-    open_kept(tmp_path / "own")[0].test_images[:] = 255
+    ensure_arrays(tmp_path / "own", Maker())
+    open_arrays(tmp_path / "own")[0].test_images[:] = 255
     np.testing.assert_array_equal(
-        open_kept(tmp_path / "own")[0].test_images, numbered()["test_images"]
+        open_arrays(tmp_path / "own")[0].test_images, numbered()["test_images"]
     )
 
 
 def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     """The user reads which folder it is, and no traceback."""
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(DataError, match=r"own must be a folder that can be written, but"):
-        keep(tmp_path / "file" / "own", Maker())
+    with pytest.raises(DataError, match=r"own must be a writable folder, but"):
+        ensure_arrays(tmp_path / "file" / "own", Maker())

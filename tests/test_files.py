@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from trainer.files import alone, replacing
+from trainer.files import atomic_write, lock_file
 
 
 def test_a_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
     """Nothing half-written stays, whatever ends the writing."""
     path = tmp_path / "a"
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         file.write(b"one")
-    with pytest.raises(TypeError, match="bytes-like"), replacing(path) as file:
+    with pytest.raises(TypeError, match="bytes-like"), atomic_write(path) as file:
         file.write("two")  # type: ignore[arg-type]
     assert path.read_bytes() == b"one"
     assert list(tmp_path.iterdir()) == [path]
@@ -21,7 +21,7 @@ def test_a_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
 
 def hold(path: Path) -> None:
     """Take the lock, and die with it."""
-    with alone(path):
+    with lock_file(path):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -33,9 +33,9 @@ def test_a_lock_ends_with_its_holder_and_says_where_it_waits(tmp_path: Path) -> 
     process.join()
     assert process.exitcode == -signal.SIGKILL
     with (
-        alone(path, lambda: pytest.fail("nobody has it")),
+        lock_file(path, lambda: pytest.fail("nobody has it")),
         pytest.raises(InterruptedError),
-        alone(path, give_up),
+        lock_file(path, give_up),
     ):
         pytest.fail("two have it")
 

@@ -107,7 +107,7 @@ def test_images_of_several_sizes_need_a_size_to_be_brought_to(tmp_path: Path) ->
         read(find_images(tmp_path), None, tmp_path)
     assert str(caught.value) == (
         f"Images of {tmp_path} must have one size, but {tmp_path / 'cat' / '0.png'} is 6 pixels "
-        f"wide and 4 high, and {odd} is 7 wide and 5 high; bring them to one with --image-size."
+        f"wide and 4 high, and {odd} is 7 wide and 5 high; resize them with --image-size."
     )
 
 
@@ -116,10 +116,10 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     pictures(tmp_path, {"cat": 6})
     bad = tmp_path / "cat" / "5.png"
     bad.write_bytes(bad.read_bytes()[:50])
-    with pytest.raises(DataError, match=rf"^{bad} must be an image that can be read, but: "):
+    with pytest.raises(DataError, match=rf"^{bad} must be a readable image, but: "):
         read(find_images(tmp_path), 4, tmp_path)
     Image.fromarray(np.full((4, 6), 4000, np.uint16)).save(bad)
-    with pytest.raises(DataError, match=rf"^{bad} must have 8 bits a colour, but .* 'I;16'\."):
+    with pytest.raises(DataError, match=rf"^{bad} must have 8 bits per channel, but .* 'I;16'\."):
         read(find_images(tmp_path), 4, tmp_path)
 
 
@@ -153,12 +153,12 @@ def test_a_fingerprint_is_of_names_sizes_times_and_the_image_size(tmp_path: Path
          "class, but holds no folder."),
         ({"": {"cat": 5, "dog": 2}}, "{0} must have 6 images in a class, as each sixth is a test "
          "image, but has 5 at most; or sort them into train and test."),
-        ({"": {"cat": 6, "dog": 0}}, f"{{0}}/dog must hold images ({', '.join(EXTENSIONS)}), as a "
-         "folder of a class, but holds none."),
-        ({"train": {"cat": 6}}, "{0} has classes in train, so it must have them in test or val or "
-         "valid too, but has not."),
-        ({"test": {"cat": 6}, "val": {"cat": 1}}, "{0} has classes in test, so it must have them "
-         "in train too, but has not."),
+        ({"": {"cat": 6, "dog": 0}}, f"{{0}}/dog must hold images ({', '.join(EXTENSIONS)}) of a "
+         "class, but holds none."),
+        ({"train": {"cat": 6}}, "{0} must have classes in test or val or valid too, but "
+         "has them in train only."),
+        ({"test": {"cat": 6}, "val": {"cat": 1}}, "{0} must have classes in train too, but has "
+         "them in test only."),
         ({"train": {"cat": 1}, "valid": {"cat": 1, "dog": 1}}, "Classes of {0} must be the same in "
          "train and valid, but only valid has 'dog'."),
         ({"train": {"cat": 1, "dog": 1}, "val": {"dog": 1}}, "Classes of {0} must be the same in "

@@ -58,7 +58,7 @@ def keys() -> dict[str, list[str]]:
         dataset = npz(Path(folder, "data.npz"), **images, **labels)
         base = TrainConfig(dataset=dataset, limit=20, epochs=3, device="cpu")
         for change in CHANGES:
-            config = base.having(change)
+            config = base.override(change)
             data = load(config.dataset, config.split, config.limit, Path())
             last = plan(Recipe(config, data), [1.0, 1.0])[-1]
             found[json.dumps(change)] = [last.key, last.result_key]

@@ -120,7 +120,7 @@ def test_an_interrupted_run_is_told_as_such_and_the_same_command_goes_on(
     """Status 130, a run that MLflow shows as interrupted, and no epoch trained twice."""
     with redirect_stdout(Interrupted()):
         assert main(short) == 130
-    assert capsys.readouterr().err == "Stopped; the same command goes on from here.\n"
+    assert capsys.readouterr().err == "Stopped; the same command resumes from here.\n"
     (run,) = runs(tracking_uri)
     assert (run.info.status, run.data.tags["sweep.state"]) == ("KILLED", "interrupted")
     assert main(short) == 0
@@ -135,7 +135,7 @@ def test_an_interrupted_run_is_told_as_such_and_the_same_command_goes_on(
         (["--set", "momentum"], "--set must be NAME=VALUE, but got 'momentum'."),
         (["--gamma", "1.5"], "gamma must be in (0, 1], but got 1.5."),
         (["--preset", "tutoral"], "Unknown preset 'tutoral'; did you mean 'tutorial'? Choices: "),
-        (["--checkpoints", "all"], "checkpoints must be 'none' or words of "),
+        (["--checkpoints", "all"], "checkpoints must be 'none', or some of "),
         (["--limit", "401"], "limit must be at most 400, the images that split 'test' of "),
         (["--dataset", "nowhere.npz"], "A data set must be a file, but there is no nowhere.npz."),
         (["--stages", "nosuch://there"], "nosuch://there cannot be a stage store: "),

@@ -144,7 +144,7 @@ def test_state_is_loaded_in_the_type_it_was_saved_in() -> None:
         ("brought:Halving", {"factr": 1}, "did you mean 'factor'?"),
         ("brought:tiny", {}, "An optimizer must take lr, but brought:tiny takes"),
         ("nowhere:Halving", {}, "No module named 'nowhere'"),
-        ("__main__:Halving", {}, "must lie in a module that workers can import"),
+        ("__main__:Halving", {}, "must be in a module that workers can import"),
     ],
 )
 def test_an_optimizer_that_cannot_be_is_refused(

@@ -42,21 +42,24 @@ def test_the_same_trials_give_the_same_suggestions_in_another_process(space: Spa
         for seed in random.Random(length).sample(range(5000), 20):  # other points are made first
             anew.points.draw(seed)
         assert suggested(anew, trials[:length]).key == tuple(sorted(trials[length].params.items()))
-    ways = [[(it.point.key, it.trial, it.worth) for it in chances_of(space, trials)] for _ in "ab"]
+    ways = [
+        [(it.point.key, it.trial, it.gain_per_epoch) for it in candidates_of(space, trials)]
+        for _ in "ab"
+    ]
     assert ways[0] == ways[1]
 
 
-def chances_of(space: Space, trials: Sequence[FrozenTrial]) -> list:
+def candidates_of(space: Space, trials: Sequence[FrozenTrial]) -> list:
     """What an outlook of another process weighs."""
     outlook = outlook_of(space)
-    return outlook.chances(outlook.curves(trials))
+    return outlook.candidates(outlook.curves(trials))
 
 
 def test_an_outlook_that_was_asked_before_says_what_a_new_one_does(space: Space) -> None:
     """Also where a trial has only ended meanwhile, with the values that it had."""
     outlook = outlook_of(space)
     trials = grown(outlook, 11)
-    outlook.chances(outlook.curves(trials))
+    outlook.candidates(outlook.curves(trials))
     place = next(at for at, it in enumerate(trials) if it.state == TrialState.RUNNING)
     trials[place] = trial_of(
         suggested(outlook_of(space), trials[:place]),
@@ -64,8 +67,8 @@ def test_an_outlook_that_was_asked_before_says_what_a_new_one_does(space: Space)
         granted=4,
         state=TrialState.PRUNED,
     )
-    told = [(it.point.key, it.trial) for it in outlook.chances(outlook.curves(trials))]
-    assert told == [(it.point.key, it.trial) for it in chances_of(space, trials)]
+    told = [(it.point.key, it.trial) for it in outlook.candidates(outlook.curves(trials))]
+    assert told == [(it.point.key, it.trial) for it in candidates_of(space, trials)]
     assert place not in {trial for _, trial in told}
 
 
@@ -144,7 +147,7 @@ def test_a_space_that_is_used_up_still_gives_suggestions(tmp_path: Path) -> None
         point = suggested(outlook, trials)
         assert outlook.points.of(point.params) is point
         trials.append(trial_of(point, number=number, state=TrialState.COMPLETE))
-    assert outlook.chances(outlook.curves(trials)) == []
+    assert outlook.candidates(outlook.curves(trials)) == []
 
 
 def test_where_all_diverged_the_search_goes_lower(tmp_path: Path) -> None:
@@ -160,7 +163,7 @@ def test_where_all_diverged_the_search_goes_lower(tmp_path: Path) -> None:
         trials.append(trial_of(point, [], number=number, granted=1))
 
 
-def test_chances_are_suspended_trials_and_new_points_whose_next_epoch_is_not_known(
+def test_candidates_are_suspended_trials_and_new_points_whose_next_epoch_is_not_known(
     space: Space,
 ) -> None:
     """Each once, with what it gains at least 0 and what it costs at least an epoch."""
@@ -170,14 +173,14 @@ def test_chances_are_suspended_trials_and_new_points_whose_next_epoch_is_not_kno
         outlook.points.of(trials[-1].params), [2.2], number=11, granted=4
     )  # is being trained
     curves = outlook.curves(trials)
-    chances = outlook.chances(curves)
+    candidates = outlook.candidates(curves)
     suspended = {curve.number for curve in curves.own if curve.suspended}
-    assert {it.trial for it in chances if it.trial is not None} <= suspended
+    assert {it.trial for it in candidates if it.trial is not None} <= suspended
     assert 11 not in suspended
-    keys = [it.point.key for it in chances]
+    keys = [it.point.key for it in candidates]
     assert len(keys) == len(set(keys))
-    assert any(it.trial is None for it in chances)
-    for chance in chances:
+    assert any(it.trial is None for it in candidates)
+    for chance in candidates:
         assert chance.known == curves.depth(chance.point) < 8
         assert not curves.is_pending(chance.point)
         assert not curves.is_beyond(chance.point)

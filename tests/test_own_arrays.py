@@ -19,23 +19,24 @@ IMAGES, LABELS = numbered()["test_images"], numbered()["test_labels"]
         ({"test_labels": None}, "must hold train_images, train_labels, test_images, test_labels, "
          "but holds test_images, train_images, train_labels."),
         ({"test_images": IMAGES.astype(int)}, "test_images in {} must be uint8, N x H x W x C, or "
-         "float32, N x ..., with none of them 0, but is int64 of shape (20, 4, 4, 3)."),
+         "float32, N x ..., and not empty, but is int64 of shape (20, 4, 4, 3)."),
         ({"test_images": LABELS / 7}, "but is float64 of shape (20,)."),
         ({"test_images": IMAGES[..., 0]}, "but is uint8 of shape (20, 4, 4)."),
         ({"test_images": IMAGES[:0]}, "but is uint8 of shape (0, 4, 4, 3)."),
-        ({"test_labels": LABELS[1:]}, "test_labels in {} must be 20 whole numbers, one an image, "
+        ({"test_labels": LABELS[1:]}, "test_labels in {} must be 20 integers, one per image, "
          "or targets, float32 of shape (20,) or (20, K), but is int64 of shape (19,)."),
         ({"test_labels": LABELS[1:] / 2}, "but is float64 of shape (19,)."),
         ({"test_labels": LABELS[:, None]}, "but is int64 of shape (20, 1)."),
         ({"test_labels": np.zeros((20, 0))}, "but is float64 of shape (20, 0)."),
         ({"test_labels": LABELS > 3}, "but is bool of shape (20,)."),
         ({"test_labels": LABELS / 2}, "Labels in {} must be of one type and shape, but are int64 "
-         "and float32 of shape (1,)."),
-        ({"train_labels": np.arange(-1, 39)}, "labels in {} must count from 0, but has a -1."),
+         "(train) and float32 of shape (1,) (test)."),
+        ({"train_labels": np.arange(-1, 39)}, "labels in {} must be class indices from 0, but "
+         "has -1."),
         ({"test_images": IMAGES[:, :3]}, "Images in {} must be of one type and shape, but are "
-         "uint8 of shape (4, 4, 3) and uint8 of shape (3, 4, 3)."),
-        ({"test_images": IMAGES / 255}, "but are uint8 of shape (4, 4, 3) and float32 of shape "
-         "(4, 4, 3)."),
+         "uint8 of shape (4, 4, 3) (train) and uint8 of shape (3, 4, 3) (test)."),
+        ({"test_images": IMAGES / 255}, "but are uint8 of shape (4, 4, 3) (train) and float32 of "
+         "shape (4, 4, 3) (test)."),
         ({"test_images": np.where(np.arange(60).reshape(20, 3) == 7, np.nan, 0)}, "test_images in "
          "{} must be finite as float32, but has nan at (2, 1)."),
         ({"test_labels": np.where(LABELS == 6, 1e39, 0)}, "test_labels in {} must be finite as "
@@ -140,13 +141,13 @@ def test_what_a_function_gives_is_taken_like_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (a_list, "must give arrays by name, but gave list."),
+        (a_list, "must return arrays by name, but returned list."),
         (some, "must hold train_images, train_labels, test_images, test_labels, but holds "
          "train_images, train_labels."),
-        (ragged, "must give plain arrays, but: setting an array element"),
-        (broken, "must give arrays by name, but: ZeroDivisionError: division by zero."),
-        (demanding, "must give arrays by name, but: TypeError: demanding() missing 1 required"),
-        (IMAGES, "must give arrays by name, but: TypeError: 'numpy.ndarray' object is not"),
+        (ragged, "must return plain arrays, but: setting an array element"),
+        (broken, "must return arrays by name, but: ZeroDivisionError: division by zero."),
+        (demanding, "must return arrays by name, but: TypeError: demanding() missing 1 required"),
+        (IMAGES, "must return arrays by name, but: TypeError: 'numpy.ndarray' object is not"),
     ],
 )  # fmt: skip
 def test_a_function_that_gives_no_data_set_is_an_error(

@@ -62,7 +62,7 @@ def test_every_epoch_is_read_as_it_was_logged(stored):
                 "trial": number,
                 "epoch": result.epoch,
                 **result.metrics(),
-                "reused": record.reused(result),
+                "reused": record.is_reused(result),
                 "worker": int(result.worker.rpartition(":")[2]),
                 "ended_at": pd.Timestamp(result.ended_at, unit="s", tz="UTC"),
             }

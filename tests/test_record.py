@@ -75,7 +75,7 @@ def test_parameters_are_every_field_as_people_write_it(small: Callable[..., Trai
     inert = {"unshared", "warmup", "warmup_start"}
     args = {f"{owner}_args" for owner in ("optimizer", "scheduler", "model")}
     assert params.keys() == {item.name for item in fields(config)} - inert - args | {"betas"}
-    cosine = config.having({"scheduler": "CosineAnnealingLR", "scheduler.T_max": 7})
+    cosine = config.override({"scheduler": "CosineAnnealingLR", "scheduler.T_max": 7})
     assert params_of(cosine).keys() == params.keys() - {"step_size", "gamma"} | {"scheduler.T_max"}
     assert params["lr"] == "0.0001"
     assert params["shuffle"] == "True"
@@ -97,7 +97,7 @@ def test_an_epoch_counts_as_reused_where_it_was_first_trained_for_another() -> N
         replace(result(3), trained_for=""),
         result(4),
     )
-    assert [record.reused(item) for item in record.results] == [False, True, True, False]
+    assert [record.is_reused(item) for item in record.results] == [False, True, True, False]
     assert record.reused_epochs == 2
 
 
@@ -177,7 +177,7 @@ def test_other_words_are_an_error_that_names_the_choices(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         CheckpointRule.parse(text)
     assert str(caught.value) == (
-        "checkpoints must be 'none' or words of 'best', 'last' and 'every:N' with commas between, "
+        "checkpoints must be 'none', or some of 'best', 'last' and 'every:N' separated by commas, "
         f"but got {text!r}."
     )
 
@@ -199,7 +199,7 @@ def test_the_states_kept_with_a_run_follow_from_the_rule_and_the_results(
     rule: str, state: str, wanted: dict[str, tuple[str, bool]]
 ) -> None:
     """Of the best epoch only the weights; no best one of a diverged run; no epoch it has not."""
-    got = CheckpointRule.parse(rule).wanted(STAGES, RESULTS, "val_loss", state)
+    got = CheckpointRule.parse(rule).select(STAGES, RESULTS, "val_loss", state)
     assert {path: (item.key, item.weights_only) for path, item in got.items()} == {
         f"checkpoints/{name}.pt": what for name, what in wanted.items()
     }
@@ -208,4 +208,4 @@ def test_the_states_kept_with_a_run_follow_from_the_rule_and_the_results(
 
 def test_a_run_without_an_epoch_has_no_checkpoint() -> None:
     """Its initial state follows from the config."""
-    assert CheckpointRule(every=1).wanted(STAGES, (), "val_loss", COMPLETE) == {}
+    assert CheckpointRule(every=1).select(STAGES, (), "val_loss", COMPLETE) == {}

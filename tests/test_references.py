@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from trainer.errors import ConfigError
-from trainer.settings.references import code_digest, find, import_changed, is_reference
+from trainer.settings.references import code_digest, find, is_reference, unload_changed
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def digest_anew(reference: str) -> str:
     """As another process would have it."""
-    import_changed([reference])
+    unload_changed([reference])
     return code_digest(reference)
 
 
@@ -55,7 +55,7 @@ def test_what_a_reference_names_is_found(users: Path) -> None:
         ("json:lods", "Unknown name in json 'lods'; did you mean 'loads'?"),
         ("no_such_piece:a", "must be importable from"),
         ("broken_piece:a", "ZeroDivisionError: division by zero"),
-        ("__main__:a", "must lie in a module that workers can import"),
+        ("__main__:a", "must be in a module that workers can import"),
         ("nothing", "model must be package.module:name, but got 'nothing'"),
     ],
 )
@@ -145,11 +145,11 @@ def test_in_one_process_the_digest_is_that_of_the_code_in_memory(users: Path) ->
     assert find("model", reference) == 1
     (users / "edited_helper.py").write_text("x = 2\n")
     assert (code_digest(reference), find("model", reference)) == (first, 1)
-    import_changed([reference])
+    unload_changed([reference])
     assert code_digest(reference) != first
     assert find("model", reference) == 2
     module = sys.modules["edited_piece"]
-    import_changed([reference])
+    unload_changed([reference])
     assert find("model", reference) == 2
     assert sys.modules["edited_piece"] is module
 
@@ -159,7 +159,7 @@ def test_what_was_imported_and_edited_before_anybody_asked_is_imported_anew(user
     (users / "early_piece.py").write_text("x = 1\n")
     importlib.import_module("early_piece")
     (users / "early_piece.py").write_text("x = 2\n")
-    import_changed(["early_piece:x"])
+    unload_changed(["early_piece:x"])
     assert find("model", "early_piece:x") == 2
 
 

@@ -95,7 +95,7 @@ def test_a_number_that_differs_is_named_with_what_has_changed(
     assert lines[0] == "epoch 1/2  the same to the bit"
     assert lines[1] == f"epoch 2/2  differs: val_loss {other!r} -> {last.value!r}"
     assert lines[2] == f"Run {run_id}: 1 of 2 epochs differ."
-    assert lines[3] == "Not as it was then:"
+    assert lines[3] == "Changed since that run:"
     assert lines[4] == f"  platform.torch: 0.1 -> {torch.__version__}"
     assert lines[5].startswith("  python: 2.7.18 -> 3.")
     assert len(lines) == 6
@@ -126,7 +126,7 @@ def test_what_cannot_be_verified_is_one_line(
     for got, more, words in (
         ("abc", [], "but got 'abc'"),
         (bare, [], "has no config.json"),
-        (run_id, ["--lr", "3"], "leave other options away"),
+        (run_id, ["--lr", "3"], "leave out other options"),
     ):
         status, lines, error = verified(got, tracking_uri, capsys, *more)
         assert (status, lines, error.count("\n")) == (1, [], 1)

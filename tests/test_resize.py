@@ -7,7 +7,7 @@ from PIL import Image
 from torchvision.transforms.v2 import functional
 
 from trainer.data.arrays import Arrays
-from trainer.data.resize import fit, resized, room
+from trainer.data.resize import allocate, fit, resize
 from trainer.errors import DataError
 
 
@@ -36,7 +36,7 @@ def test_an_oblong_is_scaled_and_cut_as_torchvision_does_it(shape: tuple[int, ..
 def test_every_colour_is_scaled_by_itself(tmp_path: Path, colours: int, on_disk: bool) -> None:
     """Images may have any number of colours; none of them is taken for transparency."""
     images, labels = drawn(3, 6, 6, colours), np.arange(3)
-    got = resized(Arrays(images, labels, images, labels), 4, "a", tmp_path if on_disk else None)
+    got = resize(Arrays(images, labels, images, labels), 4, "a", tmp_path if on_disk else None)
     each = [fit(Image.fromarray(images[2, ..., colour]), 4) for colour in range(colours)]
     np.testing.assert_array_equal(got.train_images[2], np.stack(each, axis=-1))
     assert got.test_images.shape == (3, 4, 4, colours)
@@ -47,18 +47,20 @@ def test_every_colour_is_scaled_by_itself(tmp_path: Path, colours: int, on_disk:
 def test_images_of_the_size_stay_as_they_are() -> None:
     """They are not even copied."""
     images, labels = drawn(2, 4, 4, 3), np.arange(2)
-    assert resized(Arrays(images, labels, images, labels), 4, "a").train_images is images
+    assert resize(Arrays(images, labels, images, labels), 4, "a").train_images is images
 
 
 def test_what_is_no_image_cannot_be_resized() -> None:
     """A size that is asked for is never passed over."""
     table, labels = torch.ones(2, 4).numpy(), np.arange(2)
-    with pytest.raises(DataError, match=r"left out .* but a has float32 of shape \(4,\)\."):
-        resized(Arrays(table, labels, table, labels), 4, "a")
+    with pytest.raises(
+        DataError, match=r"but a has float32 of shape \(4,\); leave image_size out\."
+    ):
+        resize(Arrays(table, labels, table, labels), 4, "a")
 
 
 def test_room_that_a_disk_does_not_have_is_an_error_at_once(tmp_path: Path) -> None:
     """Later, the process would be killed in the middle of an image."""
     with pytest.raises(OSError, match=r"File too large|No space left"):
-        room((2**50, 100), tmp_path)
+        allocate((2**50, 100), tmp_path)
     assert list(tmp_path.iterdir()) == []

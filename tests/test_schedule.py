@@ -98,7 +98,7 @@ def config_of(sample: Path, optimizer: str, schedule: str, interval: str) -> Tra
         optimizer=optimizer,
         optimizer_args=ARGS.get(optimizer, {}),
         lr=LR,
-    ).having(
+    ).override(
         {"scheduler": scheduler, "scheduler_interval": interval}
         | {"warmup": 2 if schedule.startswith("warm-up") else 0}
         | values
@@ -277,7 +277,7 @@ def test_a_schedule_by_batch_says_what_each_batch_has() -> None:
 
 def test_a_schedule_that_looks_at_results_is_known_one_epoch_beyond_them() -> None:
     """Not further, and the same as far as the same results go."""
-    config = TrainConfig(scheduler="ReduceLROnPlateau", epochs=5, device="cpu").having(
+    config = TrainConfig(scheduler="ReduceLROnPlateau", epochs=5, device="cpu").override(
         {"scheduler.patience": 0}
     )
     known = [rates_of(config, 1, [1.0, 2.0, 3.0][:count]) for count in range(4)]
@@ -297,7 +297,7 @@ def test_schedules_that_agree_so_far_share_their_epochs(sample: Path, tmp_path: 
         "MultiStepLR": {"scheduler.milestones": [2]},
         "ReduceLROnPlateau": {"scheduler.patience": 0},
     }.items():
-        config = TrainConfig(**shared).having({"scheduler": name, **values})
+        config = TrainConfig(**shared).override({"scheduler": name, **values})
         stages = plan(Recipe(config, data_of(config, tmp_path)), [1.0, 1.0, 1.0])
         keys[name] = [stage.key for stage in stages]
     agree = [
@@ -344,7 +344,7 @@ def test_a_schedule_that_cannot_be_is_refused_before_training(
 ) -> None:
     """With the nearest right name, or torch's reason."""
     with pytest.raises(ConfigError) as caught:
-        check_train(TrainConfig().having(values))
+        check_train(TrainConfig().override(values))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -22,13 +22,13 @@ from trainer.settings import flags
 from trainer.settings.config import TrainConfig
 from trainer.settings.fields import (
     check_fields,
+    fraction,
+    integer,
     one_of,
     positive,
     setting,
     settings_of,
-    share,
-    whole,
-    words_of,
+    subset_of,
 )
 
 ROOT = Path(__file__).parent.parent
@@ -66,12 +66,12 @@ class Extended(TrainConfig):
     """A config class to which somebody added fields."""
 
     clip: float | None = setting(None, "Clip gradients at this norm.", positive, metavar="NORM")
-    accumulate: int = setting(1, "Batches in a step.", whole(1, below=256))
+    accumulate: int = setting(1, "Batches in a step.", integer(1, below=256))
     ema: bool = setting(False, "Average the weights.")
     compiled: bool = setting(True, "Compile the network.")
     layout: str = setting("rows", "Order in memory.", one_of(("rows", "columns")), flag="--order")
-    views: str = setting("", "What is shown.", words_of("top", "side"), shown="nothing")
-    decay: float = setting(0.5, "Of the average.", share)
+    views: str = setting("", "What is shown.", subset_of("top", "side"), shown="nothing")
+    decay: float = setting(0.5, "Of the average.", fraction)
     half: int = setting(0, "Epochs at half size.", parse=lambda text: len(text))
     hints: Mapping[str, Any] = setting({}, "Hints for the compiler.", flag="--hint")
     tags: tuple[str, ...] = setting((), "Words to find it by.", flag="--tag", metavar="WORD")

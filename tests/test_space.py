@@ -365,7 +365,7 @@ def test_the_command_checks_a_file(capsys: pytest.CaptureFixture[str], tmp_path:
     path = tmp_path / "mine.toml"
     path.write_text('optimizer = ["SGD", "Adam"]\nmomentum = [0.0, 0.9]\n')
     assert main([str(path)]) == 1
-    assert capsys.readouterr().err.startswith(f"error: {path}:2: momentum = 0 cannot be: Unknown")
+    assert capsys.readouterr().err.startswith(f"error: {path}:2: momentum = 0 is invalid: Unknown")
 
 
 def test_what_the_comments_of_the_default_file_show_can_be_read(

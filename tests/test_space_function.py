@@ -15,7 +15,7 @@ from sweeps.space import Space, open_space
 from sweeps.space.__main__ import main
 from trainer.errors import ConfigError
 from trainer.settings.config import TrainConfig
-from trainer.settings.references import import_changed
+from trainer.settings.references import unload_changed
 
 BASE = TrainConfig(epochs=20)
 
@@ -70,14 +70,14 @@ def test_what_cannot_be_known_of_a_function_is_not_claimed(opened: Open) -> None
     assert space.conditional
     assert space.searched == space.always == space.choices("optimizer") == ()
     assert space.distributions(BASE) == {}
-    with pytest.raises(ConfigError, match="must be a file where every point is to be tried"):
+    with pytest.raises(ConfigError, match="must be a file, so that every point can be tried"):
         space.points(BASE)
 
 
 def test_other_code_is_another_space(opened: Open) -> None:
     """A study goes on only with the code that it was begun with."""
     described = opened(GOOD).describe(BASE)
-    import_changed([described["function"]])
+    unload_changed([described["function"]])
     assert opened(GOOD.replace("0.9", "0.8")).describe(BASE) != described
 
 
@@ -96,17 +96,17 @@ def test_a_function_names_the_study(opened: Open) -> None:
         ("suggest = 5", ["must be a function", "5"]),
         ("def suggest(): return {}", ["TypeError", "argument"]),
         ("def suggest(trial): return 1 / 0", ["ZeroDivisionError", "division by zero"]),
-        ("def suggest(trial): return [1]", ["a dict of values by name", "[1]"]),
+        ("def suggest(trial): return [1]", ["must return a dict of values", "[1]"]),
         ("def suggest(trial): return {'epochs': 3}", ["epochs cannot be searched", "--epochs"]),
         ("def suggest(trial): return {'lr': -1}", ["lr must be a number above 0", "-1"]),
         (
             "def suggest(trial): return {'momentum': trial.suggest_float('m', 0, 1), 'betas': 1}",
-            ["given {'m': ", "argument of SGD 'betas'"],
+            ["for {'m': ", "argument of SGD 'betas'"],
         ),
         (
             "import itertools\nn = itertools.count(1)\n"
             "def suggest(trial): return {'seed': next(n)}",
-            ["must give the same for the same parameters"],
+            ["must return the same values for the same parameters"],
         ),
         (
             "def suggest(trial): return {'seed': len(trial.study.trials)}",

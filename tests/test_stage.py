@@ -293,7 +293,7 @@ def test_a_schedule_that_looks_at_results_is_followed_wherever_they_are(
     small: Small, store: StageStore, tmp_path: Path
 ) -> None:
     """From stored results, or from none at all; one and the same epoch either way."""
-    config = small(scheduler="ReduceLROnPlateau", epochs=5, lr=0.3).having(
+    config = small(scheduler="ReduceLROnPlateau", epochs=5, lr=0.3).override(
         {"scheduler.patience": 0, "scheduler.threshold": 0.5}
     )
     one_by_one = train(config, store)

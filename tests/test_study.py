@@ -14,7 +14,7 @@ from sweeps.study.lease import LEASE
 from sweeps.study.opening import CREATED_AT, ID, SETTINGS, open_study
 from trainer.settings.config import TrainConfig
 from trainer.settings.paths import Paths
-from trainer.settings.references import import_changed
+from trainer.settings.references import unload_changed
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_a_study_whose_code_was_edited_is_refused(
 
     def config(**changes: Any) -> SweepConfig:
         made = SweepConfig(space=str(space), **changes)
-        import_changed(made.references)
+        unload_changed(made.references)
         return made
 
     open_study(config(study="mine"), paths)

@@ -60,7 +60,7 @@ from trainer.settings.config import TrainConfig
         ({"second": "second"}, ["second objective", "'seconds'"]),
         ({"second": "val_loss"}, ["second objective", "'val_loss'", "running_loss"]),
         ({"objective": "seconds"}, ["objective", "'seconds'", "val_loss"]),
-        ({"sampler": "NSGAIISampler"}, ["one objective", "none of", "'NSGAIISampler'"]),
+        ({"sampler": "NSGAIISampler"}, ["one objective", "not be one of", "'NSGAIISampler'"]),
         ({"sampler": "CmaEsSampler", "second": "seconds"}, ["two objectives", "'CmaEsSampler'"]),
         ({"pruner": "MedianPruner", "second": "seconds"}, ["two", "none", "'MedianPruner'"]),
         (

@@ -12,7 +12,7 @@ from torchvision.datasets import CIFAR100, MNIST
 from trainer.data import load, prepare
 from trainer.data.arrays import Arrays
 from trainer.data.download import SCRATCH
-from trainer.data.torchvision_sets import NAMES, fetch, source_of
+from trainer.data.torchvision_sets import NAMES, dataset_class, fetch
 from trainer.errors import DataError
 
 DRAW = np.random.default_rng(0)
@@ -89,7 +89,9 @@ def test_archives_put_there_by_hand_are_unpacked(tmp_path: Path) -> None:
     assert fetch(packed, tmp_path, unreachable).digests() == GREY.digests()
 
     (raw / name).write_bytes(b"something else")
-    with pytest.raises(DataError, match=rf"{raw / name} must have the MD5 {md5s[-1][1]}, but has"):
+    with pytest.raises(
+        DataError, match=rf"{raw / name} must have the MD5 {md5s[-1][1]}, but does not"
+    ):
         fetch(packed, tmp_path, unreachable)
 
 
@@ -136,9 +138,9 @@ def test_without_a_network_it_says_which_files_to_put_where(
     """One line; what was begun to be downloaded is gone, and what a killed process left too."""
     (tmp_path / f"{SCRATCH}abc").mkdir()
     with pytest.raises(DataError) as caught:
-        fetch(source_of(name), tmp_path, unreachable)
+        fetch(dataset_class(name), tmp_path, unreachable)
     assert str(caught.value) == (
-        f"{NAMES[name]} could not be had from its home: no answer within 10 seconds. Put {files} "
+        f"{NAMES[name]} could not be downloaded: no answer within 10 seconds. Put {files} "
         f"into {tmp_path / 'downloads' / place} and start again, or use `--dataset digits`, which "
         "needs no download."
     )
@@ -153,7 +155,7 @@ def test_damaged_files_are_an_error_that_says_where_they_lie(
     raw = write_mnist(tmp_path / "downloads")
     (raw / "t10k-images-idx3-ubyte").write_bytes(content)
     with pytest.raises(
-        DataError, match=rf"{tmp_path / 'downloads'}( must hold a whole MNIST| must be)"
+        DataError, match=rf"{tmp_path / 'downloads'}( must hold a complete MNIST| must be)"
     ):
         prepare("mnist", tmp_path)
     assert [path.name for path in tmp_path.iterdir() if path.name != ".lock"] == ["downloads"]

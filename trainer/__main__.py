@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 PRESETS: dict[str, dict[str, Any]] = {
-    # the tutorial's first listing: plain SGD, one image a step, no schedule
+    # the tutorial's first listing: plain SGD, batches of one image, no schedule
     "tutorial": {
         "optimizer": "SGD",
         "lr": 0.01,
@@ -42,12 +42,14 @@ def train(
     settings: flags.Settings = None,
     preset: Annotated[
         str | None,
-        typer.Option(help="tutorial: its first listing; explicit options override it."),
+        typer.Option(
+            help="tutorial: PyTorch's tutorial as first listed; explicit options override it."
+        ),
     ] = None,
     from_run: Annotated[
         str | None,
         typer.Option(
-            help="Train with the config of this run of MLflow; explicit options override it.",
+            help="Train with the config of this MLflow run; explicit options override it.",
             metavar="RUN_ID",
         ),
     ] = None,
@@ -55,15 +57,15 @@ def train(
         bool,
         typer.Option(
             "--verify",
-            help="Train the run again without logging, and compare each epoch bit by bit.",
+            help="Train that run again without logging, and compare each epoch bit by bit.",
         ),
     ] = False,
     checkpoints: Annotated[str, typer.Option(help=CHECKPOINTS_HELP)] = "best,last",
     places: Places,
 ) -> int:
-    """Train one run, a line an epoch, and log it to MLflow. What was trained before is reused.
+    """Train one run and log it to MLflow; epochs that were trained before are reused.
 
-    A run that diverges ends with status 1.
+    The exit status is 1 if the run diverges.
     """
     from dataclasses import replace
 
@@ -87,13 +89,13 @@ def train(
         raise ConfigError("--verify must come with --from-run RUN_ID.")
     logged = None if from_run is None else read_run(from_run, uri)
     base = TrainConfig(**PRESETS.get(preset or "", {})) if logged is None else logged.config
-    config = base.having(given | flags.parse_settings(settings or ()))
+    config = base.override(given | flags.parse_settings(settings or ()))
     check_train(config)
     config = replace(config, device=resolve_device(config.device))
     rule = CheckpointRule.parse(checkpoints)
     if verify and logged is not None:
         if config != base:
-            raise ConfigError("--verify must have the run's own config; leave other options away.")
+            raise ConfigError("--verify must use the run's own config; leave out other options.")
         return _verify(logged, folder)
     prepare(config.dataset, folder, config.image_size)
     store = StageStore(places.stages or paths.stages, places.state_bytes)
@@ -105,7 +107,7 @@ def train(
     try:
         record = fit(config, store, tracker, folder, checkpoints=rule, each_epoch=show)
     except KeyboardInterrupt:
-        print("Stopped; the same command goes on from here.", file=sys.stderr)
+        print("Stopped; the same command resumes from here.", file=sys.stderr)
         raise
     for line in _summary(record, config.lr):
         print(line)
@@ -115,7 +117,7 @@ def train(
 
 
 def _line(result: EpochResult, epochs: int) -> str:
-    """An epoch, of so many, for people."""
+    """Line of output for an epoch."""
     is_regression = math.isnan(result.val_accuracy)
     words = (
         f"epoch {result.epoch}/{epochs}",
@@ -129,7 +131,7 @@ def _line(result: EpochResult, epochs: int) -> str:
 
 
 def _summary(record: RunRecord, lr: float) -> Iterator[str]:
-    """How the run ended, for people."""
+    """Lines of output for the end of a run."""
     from trainer.metrics import VAL_LOSS, best
 
     if record.state == DIVERGED:
@@ -141,7 +143,7 @@ def _summary(record: RunRecord, lr: float) -> Iterator[str]:
 
 
 def _verify(logged: Logged, folder: Path) -> int:
-    """Train the run anew, a line an epoch; 1 where a number differs."""
+    """Train a logged run again and print differences per epoch; exit status 1 if there are any."""
     from trainer.runs.reproduce import changes, verify
 
     count, differing = len(logged.epochs), 0
@@ -150,21 +152,21 @@ def _verify(logged: Logged, folder: Path) -> int:
         what = "  ".join(
             f"{name} {then!r} -> {now!r}" for name, (then, now) in compared.differences.items()
         )
-        said = f"differs: {what}" if what else "the same to the bit"
-        print(f"epoch {compared.epoch}/{count}  {said}", flush=True)
+        outcome = f"differs: {what}" if what else "the same to the bit"
+        print(f"epoch {compared.epoch}/{count}  {outcome}", flush=True)
     if not differing:
         print(f"Run {logged.run_id}: {count} of {count} epochs are the same to the bit.")
         return 0
     print(f"Run {logged.run_id}: {differing} of {count} epochs differ.")
     found = changes(logged, folder)
-    print("Not as it was then:" if found else "What determines the numbers is as it was then.")
+    print("Changed since that run:" if found else "Everything recorded with the run is unchanged.")
     for line in found:
         print(f"  {line}")
     return 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; its exit status."""
+    """Run the command and return its exit status."""
     return flags.run(app, argv)
 
 

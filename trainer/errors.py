@@ -1,4 +1,4 @@
-"""The errors a user can cause or meet; each is one line that says what to do."""
+"""Expected errors; each message is one line that says what to do."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Iterable, Mapping
 
 
 class TrainerError(Exception):
-    """Base of every expected error of this package; anything else is a bug."""
+    """Base class of expected errors; any other exception is a bug."""
 
 
 class ConfigError(TrainerError):
-    """A configuration that cannot be trained."""
+    """An invalid configuration."""
 
 
 class DataError(TrainerError):
-    """A data set that cannot be had or is not what it should be."""
+    """A data set that is unavailable or invalid."""
 
 
 class StoreError(TrainerError):
@@ -23,15 +23,15 @@ class StoreError(TrainerError):
 
 
 class TrackingError(TrainerError):
-    """An MLflow store that cannot take or give what it is asked for."""
+    """An MLflow store that fails to read or write."""
 
 
 class LostState(TrackingError):
-    """A checkpoint whose state is no longer stored; training its epoch again brings it back."""
+    """A checkpoint whose state was evicted; training its epoch again restores it."""
 
 
 class PlatformMismatch(TrainerError):
-    """This machine would give other numbers than the one that asked for a stage."""
+    """A worker on a platform that would give other numbers than the requested stage's."""
 
 
 def unknown(
@@ -41,9 +41,9 @@ def unknown(
     most: int | None = None,
     also: Mapping[str, str] | None = None,
 ) -> str:
-    """Say that `got` is no known `what`, the nearest of `allowed`, and up to `most` of them.
+    """Message for an unknown name: a suggestion, and up to `most` of the allowed names.
 
-    `also` has other words for some of them, to which `got` may be nearer.
+    `also` maps synonyms to allowed names; a name close to a synonym suggests the allowed one.
     """
     names = sorted(allowed)
     words = {**(also or {}), **{name: name for name in names}}

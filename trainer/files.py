@@ -1,4 +1,4 @@
-"""Files that are whole or not there, locks that end with their holder, and logs of a process."""
+"""Atomic writes of files, file locks, and logs of a process."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _LINE_CHARACTERS = 500
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file that becomes `path` when it is whole, and only then.
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
+    """Write to a temporary file that replaces `path` on success and is deleted on failure.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
     try:
@@ -33,12 +33,12 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def alone(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """One process, and in it one thread, at a time; the kernel frees the lock with its holder.
+def lock_file(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold an exclusive lock between processes and threads; the kernel frees it if one dies.
 
     Args:
-        path: of the file that is locked; it stays.
-        waiting: called where another has the lock.
+        path: file to lock; it is not deleted.
+        waiting: called before waiting for another holder.
     """
     lock = filelock.FileLock(path)
     try:

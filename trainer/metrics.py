@@ -1,4 +1,4 @@
-"""What one epoch gave: the names of its metrics, its result, and what makes a run diverge."""
+"""Metrics of an epoch: their names, `EpochResult`, and the criterion of divergence."""
 
 from __future__ import annotations
 
@@ -29,34 +29,34 @@ EPOCH_METRICS = (
 """Logged for every epoch, in this order."""
 
 OBJECTIVES = {RUNNING_LOSS: False, TRAIN_LOSS: False, VAL_LOSS: False, VAL_ACCURACY: True}
-"""Metrics a run can be judged by, and whether more is better."""
+"""Metrics that a run can optimize, and whether higher is better."""
 
-EXPLODED = 10.0
-"""A run has diverged when an epoch's mean loss is above this many times its very first batch's.
+DIVERGENCE_FACTOR = 10.0
+"""A run has diverged if an epoch's mean loss exceeds its first batch's loss by this factor.
 
-A first loss below 1, as of weights that fit that batch already, or of a loss that can be negative,
-says nothing of the scale; it counts as 1.
+A first loss below 1 counts as 1: weights that fit the batch already, or a loss that can be
+negative, tell nothing about the scale.
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class EpochResult:
-    """What training one epoch gave, and where and when that was.
+    """Result of training one epoch.
 
     Attributes:
-        epoch: counted from 1.
-        running_loss: the tutorial's: the sum over batches of each batch's mean loss.
-        train_loss: mean over the training images, each under the weights of its moment.
+        epoch: number of the epoch, from 1.
+        running_loss: sum over batches of each batch's mean loss, as in the tutorial.
+        train_loss: mean over the training images, each with the weights before its batch's step.
         val_loss: mean over the validation images after the epoch.
-        val_accuracy: share of validation images classified rightly, 0 to 1.
-        lr: the rate in force during the epoch (of the first parameter group).
-        epoch_seconds: the pass over the training data; validation is not counted.
-        images_per_second: training images over `epoch_seconds`.
+        val_accuracy: fraction of validation images classified correctly.
+        lr: learning rate during the epoch (of the first param group).
+        epoch_seconds: duration of the pass over the training data, without validation.
+        images_per_second: training images divided by `epoch_seconds`.
         first_batch_loss: mean loss of the epoch's first batch.
-        state_digest: SHA-256 over every tensor and number of the state after the epoch.
-        trained_for: id of the run it was first trained for.
-        worker: where: host and process id.
-        ended_at: when: seconds since 1970, UTC.
+        state_digest: SHA-256 of every tensor and number of the state after the epoch.
+        trained_for: id of the run that the epoch was first trained for.
+        worker: host and process id of the worker.
+        ended_at: end of the epoch, in seconds since 1970, UTC.
     """
 
     epoch: int
@@ -78,7 +78,7 @@ class EpochResult:
         return {name: float(getattr(self, name)) for name in EPOCH_METRICS}
 
     def to_json(self) -> str:
-        """One line that `from_json` turns back into an equal result, to the last bit."""
+        """JSON on one line, from which `from_json` restores the result bit by bit."""
         return json.dumps(asdict(self))
 
     @classmethod
@@ -86,7 +86,7 @@ class EpochResult:
         """Read what `to_json` wrote.
 
         Raises:
-            ValueError: the text is not such a result.
+            ValueError: the text is not an epoch's result.
         """
         try:
             return cls(**json.loads(text))
@@ -95,14 +95,14 @@ class EpochResult:
 
 
 def has_diverged(results: Sequence[EpochResult]) -> bool:
-    """Whether the last of a run's results (epochs 1, 2, ... in order) shows that it diverged."""
+    """Whether a run with these results (of epochs 1, 2, ...) diverged in its last epoch."""
     last = results[-1]
     if not (math.isfinite(last.train_loss) and math.isfinite(last.val_loss)):
         return True
-    return last.train_loss > EXPLODED * max(1.0, results[0].first_batch_loss)
+    return last.train_loss > DIVERGENCE_FACTOR * max(1.0, results[0].first_batch_loss)
 
 
 def best(results: Sequence[EpochResult], objective: str) -> EpochResult:
-    """The epoch with the best value of `objective`, the earliest among equals."""
+    """The epoch with the best value of `objective`; of equal ones, the earliest."""
     pick = max if OBJECTIVES[objective] else min
     return pick(results, key=lambda result: float(getattr(result, objective)))

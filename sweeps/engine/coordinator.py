@@ -232,7 +232,7 @@ class Coordinator:
             return False
         if result := self._flights.result(key):
             trial.accept(result)
-            reused = trial.record.reused(result)
+            reused = trial.record.is_reused(result)
             self.progress = self.progress.with_epochs(trained=not reused, reused=reused)
             self._window.accept(ended=trial.outcome != RUNNING)
         elif reason := self._flights.failures.get(key):

@@ -78,7 +78,7 @@ def brought(config: SweepConfig) -> Iterator[TrainConfig]:
         for choice in config.search_space.choices(name):
             if is_reference(choice):
                 try:
-                    train = config.train.having({name: choice})
+                    train = config.train.override({name: choice})
                     check_train(train)
                 except ConfigError:  # needs more than its name, so it is first tried in a trial
                     continue

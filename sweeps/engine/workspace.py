@@ -15,7 +15,7 @@ from sweeps.settings.config import Places, SweepConfig
 from trainer.data import Data, prepare
 from trainer.settings.config import TrainConfig
 from trainer.settings.paths import Paths
-from trainer.settings.references import import_changed, is_reference
+from trainer.settings.references import is_reference, unload_changed
 from trainer.stages.stage import data_of, renew
 from trainer.stages.store import StageStore
 from trainer.tracking.mlflow_tracker import MlflowTracker
@@ -99,7 +99,7 @@ def ready(config: SweepConfig) -> SweepConfig:
         ConfigError: it cannot be run; the message says why.
     """
     if is_reference(config.space):
-        import_changed([config.space])
+        unload_changed([config.space])
     renew(config.train, config.references)
     check_sweep(config)
     config = replace(config, study=config.study_name, train=resolved(config.train))

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from sweeps.errors import SweepError
-from trainer.files import replacing
+from trainer.files import atomic_write
 from trainer.settings import flags
 from trainer.settings.paths import Places
 
@@ -118,7 +118,7 @@ def write(path: Path, content: bytes) -> None:
         SweepError: the file cannot be written.
     """
     try:
-        with replacing(path) as file:
+        with atomic_write(path) as file:
             file.write(content)
     except OSError as error:
         reason = error.strerror or error

@@ -74,7 +74,7 @@ def next_space(frames: StudyFrames, path: Path, tracking_uri: str | None = None)
         if not (item.changes or item.flags):
             continue
         epochs = int(item.flags.get("--epochs", base.epochs))
-        now, then = changed(space, item.changes), base.having({"epochs": epochs})
+        now, then = changed(space, item.changes), base.override({"epochs": epochs})
         try:
             opened = _opened(now, then, path)
         except ConfigError as error:

@@ -1,1 +1,1 @@
-"""How a study chooses what to try next, and what to stop."""
+"""Samplers, which suggest trials, and pruners, which stop, suspend or resume them."""

@@ -1,7 +1,7 @@
-"""Samplers and pruners by the names of their classes: Optuna's, ours in place of some, or others'.
+"""Samplers and pruners by class name: Optuna's, our own, or the user's.
 
-One way for all of them: the class is looked up, its arguments are checked against its signature
-before anything starts, and what it refuses then is a line, not a traceback.
+Each class is looked up, its arguments are checked against its signature before anything starts, and
+what its constructor raises becomes a ConfigError.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from trainer.settings.references import find, is_reference
 T = TypeVar("T")
 
 _PLAIN = {"bool", "int", "float", "str", "None"}
-"""Types of arguments that can be told from a value; of others only the class itself knows."""
+"""Argument types that are checked here; for others, the class itself has to check."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Classes(Generic[T]):
-    """The classes of one kind that have names.
+    """All samplers, or all pruners, by name.
 
     Attributes:
         kind: "sampler" or "pruner".
-        base: what each is a subclass of.
-        optuna: the module that has Optuna's.
-        own: ours, which stand in for Optuna's of the same name, or are further ones.
-        defaults: arguments by class, where ours differ from the class's own.
-        supplied: arguments that the sweep gives to each class that takes them, and nobody else.
-        nicknames: what some are known as elsewhere, so that an unknown name leads to them.
+        base: Optuna's base class.
+        optuna: Optuna's module with its classes.
+        own: our classes by name; they replace Optuna's of the same name.
+        defaults: by class name, arguments whose default differs from the class's own.
+        supplied: arguments that the sweep passes to classes that take them; users cannot.
+        nicknames: names used elsewhere; the error for such a name suggests the class.
     """
 
     kind: str
@@ -49,7 +49,7 @@ class Classes(Generic[T]):
 
     @property
     def names(self) -> list[str]:
-        """All that need no reference; the base classes are none of them."""
+        """Names of all classes of Optuna and our own, without base classes."""
         theirs = [
             name
             for name, item in vars(self.optuna).items()
@@ -60,10 +60,10 @@ class Classes(Generic[T]):
         return sorted({*theirs, *self.own})
 
     def find(self, name: str) -> Callable[..., T]:
-        """The class of this name, or the one that a reference names.
+        """Look up a class by name or by reference.
 
         Raises:
-            ConfigError: there is none, or it is of another kind.
+            ConfigError: the class does not exist, or has another base class.
         """
         if name in self.own:
             return self.own[name]
@@ -80,22 +80,25 @@ class Classes(Generic[T]):
                 f"{self.kind} must be a subclass of Optuna's {self.base.__name__}, but {name} is "
                 f"{found!r}."
             )
-        if getattr(self.optuna, found.__name__, None) is found:  # ours may stand in for it
-            raise ConfigError(f"{name} must be named {found.__name__}, as others of Optuna's are.")
+        if getattr(self.optuna, found.__name__, None) is found:  # ours may replace it
+            raise ConfigError(
+                f"{self.kind} must be a plain name for a class of Optuna, but got {name!r}; use "
+                f"{found.__name__}."
+            )
         return found
 
     def maker(self, name: str, args: Mapping[str, Any]) -> Callable[..., T]:
-        """What makes objects of a class, with the same arguments and whatever it is supplied with.
+        """Create a factory for a class with these arguments; calling it adds the supplied ones.
 
-        Where the class takes another one of its kind, that can be given by its name, too.
+        If an argument is itself a sampler or pruner, it can be given by its class name.
 
         Args:
-            name: of the class.
-            args: its arguments, beside those that are supplied.
+            name: name of the class.
+            args: arguments of the class, without supplied ones.
 
         Raises:
-            ConfigError: no such class or argument, or a value that cannot be; what it makes raises
-                it too, where the class refuses its arguments.
+            ConfigError: an unknown class or argument, or an invalid value; the factory raises it if
+                the constructor fails.
         """
         found = self.find(name)
         parameters = inspect.signature(found).parameters
@@ -114,16 +117,16 @@ class Classes(Generic[T]):
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", ExperimentalWarning)
                     return found(**given | made | taken)
-            except Exception as error:  # a class can refuse its arguments with anything
+            except Exception as error:  # a constructor can raise anything
                 words = ", ".join(f"{key}={value!r}" for key, value in given.items())
-                raise ConfigError(f"{name}({words}) cannot be made: {error}") from error
+                raise ConfigError(f"{name}({words}) cannot be created: {error}") from error
 
         return make
 
     def _check(
         self, name: str, args: Mapping[str, Any], parameters: Mapping[str, inspect.Parameter]
     ) -> None:
-        """Refuse arguments that the class does not take, and the lack of those that it needs."""
+        """Raise ConfigError for unknown, missing or invalid arguments."""
         kinds = {it.kind for it in parameters.values()}
         known = {
             key: it
@@ -141,25 +144,25 @@ class Classes(Generic[T]):
             if not _fits(value, allowed):
                 raise ConfigError(f"{key} of {name} must be {allowed}, but got {value!r}.")
         try:
-            json.dumps(dict(args))  # a study's settings have them as JSON
+            json.dumps(dict(args))  # they are stored with the study's settings as JSON
         except TypeError as error:
-            raise ConfigError(f"{name} must be given plain values: {error}.") from error
+            raise ConfigError(f"Arguments of {name} must be plain values: {error}.") from error
         given = {**self.defaults.get(name, {}), **args}
         missing = [key for key, it in known.items() if it.default is it.empty and key not in given]
         if missing:
             flags = " ".join(f"--{self.kind}-arg {key}=VALUE" for key in missing)
-            raise ConfigError(f"{name} must be given {', '.join(missing)}: {flags}")
+            raise ConfigError(f"{name} must have {', '.join(missing)}; add {flags}")
 
 
 def _annotation(parameter: inspect.Parameter | None) -> str:
-    """The type of an argument as its class writes it; "" where it says none."""
+    """The type annotation of an argument as text; "" if there is none."""
     if parameter is None or parameter.annotation is parameter.empty:
         return ""
     return inspect.formatannotation(parameter.annotation).strip("'")
 
 
 def _fits(value: object, annotation: str) -> bool:
-    """Whether the value is of that type; True where that cannot be told."""
+    """Whether the value has the annotated type; True for types that are not checked here."""
     types = {word.strip() for word in annotation.split("|")}
     if not types <= _PLAIN:
         return True

@@ -1,4 +1,4 @@
-"""Samplers that leave a trial to another sampler, whole or in part."""
+"""Samplers that delegate to another sampler."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from sweeps.search.optuna_private import is_enqueued
 
 
 class ForwardingSampler(BaseSampler):
-    """Leaves each trial to a sampler, which may see another study."""
+    """Delegates each trial to a sampler, which may get a modified view of the study."""
 
     @abstractmethod
     def sampler_of(self, trial: FrozenTrial) -> BaseSampler:
-        """The sampler that a trial is left to."""
+        """The sampler for this trial."""
 
-    def seen(self, study: Study) -> Study:
-        """The study that this sampler sees when it draws."""
+    def view(self, study: Study) -> Study:
+        """The study as that sampler is to see it."""
         return study
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """As the trial's sampler does."""
+        """Delegate to the trial's sampler."""
         self.sampler_of(trial).before_trial(study, trial)
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """As the trial's sampler does."""
-        return self.sampler_of(trial).infer_relative_search_space(self.seen(study), trial)
+        """Delegate to the trial's sampler."""
+        return self.sampler_of(trial).infer_relative_search_space(self.view(study), trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """As the trial's sampler does."""
-        return self.sampler_of(trial).sample_relative(self.seen(study), trial, search_space)
+        """Delegate to the trial's sampler."""
+        return self.sampler_of(trial).sample_relative(self.view(study), trial, search_space)
 
     def sample_independent(
         self,
@@ -49,9 +49,9 @@ class ForwardingSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """As the trial's sampler does."""
-        sampler, seen = self.sampler_of(trial), self.seen(study)
-        return sampler.sample_independent(seen, trial, param_name, param_distribution)
+        """Delegate to the trial's sampler."""
+        sampler, view = self.sampler_of(trial), self.view(study)
+        return sampler.sample_independent(view, trial, param_name, param_distribution)
 
     def after_trial(
         self,
@@ -60,15 +60,15 @@ class ForwardingSampler(BaseSampler):
         state: TrialState,
         values: Sequence[float] | None,
     ) -> None:
-        """As the trial's sampler does."""
+        """Delegate to the trial's sampler."""
         self.sampler_of(trial).after_trial(study, trial, state, values)
 
 
 class PointSampler(ForwardingSampler):
-    """Suggests a whole point to a trial; what is enqueued is left to another sampler.
+    """Suggests all parameters of a trial at once; delegates enqueued trials to another sampler.
 
     Args:
-        rest: draws what an enqueued trial was not given.
+        rest: draws parameters that an enqueued trial does not fix.
     """
 
     def __init__(self, rest: BaseSampler) -> None:
@@ -77,16 +77,16 @@ class PointSampler(ForwardingSampler):
 
     @abstractmethod
     def point_of(self, study: Study, trial: FrozenTrial) -> Point | None:
-        """The point of a trial that nobody enqueued; None: it is left to the other sampler."""
+        """The point for a trial that was not enqueued; None: delegate to the other sampler."""
 
     def sampler_of(self, trial: FrozenTrial) -> BaseSampler:
-        """The other sampler."""
+        """The other sampler, for every trial."""
         return self._rest
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """All parameters of the point."""
+        """Distributions of all parameters of the point."""
         point = self._point(study, trial)
         if point is None:
             return super().infer_relative_search_space(study, trial)
@@ -95,7 +95,7 @@ class PointSampler(ForwardingSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """The point."""
+        """Parameters of the point."""
         point = self._point(study, trial)
         if point is None:
             return super().sample_relative(study, trial, search_space)
@@ -108,7 +108,7 @@ class PointSampler(ForwardingSampler):
         state: TrialState,
         values: Sequence[float] | None,
     ) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def _point(self, study: Study, trial: FrozenTrial) -> Point | None:
         if self._current is None or self._current[0] != trial.number:

@@ -1,4 +1,4 @@
-"""No trial is spent on what is known: a suggestion without a new epoch is drawn again."""
+"""`FreshSampler`: redraws suggestions whose outcome the study already knows."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from sweeps.search.forwarding import PointSampler
 from sweeps.search.repeatable import RepeatableSampler
 
 TRIES = 20
-"""Draws for one trial; the last one is taken whatever it is."""
+"""Draws for one trial at most; the last one is always accepted."""
 
 
 class FreshSampler(PointSampler):
-    """Draws all parameters of a trial at once, and again where the study knows the answer.
+    """Draws all parameters of a trial at once, and redraws if the outcome is known.
 
-    That is so where every epoch of the point is known, or the pruner would stop it in one that is;
-    where another trial failed in an epoch of the point; and beyond the border of divergence: where
-    rates that are nowhere higher diverged, all else being equal.
+    The outcome is known if all epochs of the point are known, or the pruner would stop it in a
+    known epoch; if another trial failed in one of its epochs; or if learning rates that are nowhere
+    higher diverged, everything else being equal.
 
     Args:
-        sampler: that draws.
-        outlook: of the study's space.
+        sampler: sampler to draw with.
+        outlook: outlook of the study.
     """
 
     def __init__(self, sampler: RepeatableSampler, outlook: Outlook) -> None:
@@ -38,12 +38,12 @@ class FreshSampler(PointSampler):
         self._outlook = outlook
 
     def point_of(self, study: Study, trial: FrozenTrial) -> Point | None:
-        """One whose answer the study does not know, if one is drawn in time."""
+        """A point with an unknown outcome, if one is found in `TRIES` draws."""
         trials = [it for it in study.get_trials(deepcopy=False) if it.number != trial.number]
         curves = self._outlook.curves(trials)
         point = None
         for attempt in range(TRIES):
-            point = self._drawn(self._sampler.again(attempt), study, trial)
+            point = self._draw(self._sampler.reseeded(attempt), study, trial)
             if point is None or not (
                 curves.is_known(point)
                 or curves.is_futile(point)
@@ -52,20 +52,20 @@ class FreshSampler(PointSampler):
                 break
         return point
 
-    def _drawn(self, sampler: BaseSampler, study: Study, trial: FrozenTrial) -> Point | None:
+    def _draw(self, sampler: BaseSampler, study: Study, trial: FrozenTrial) -> Point | None:
         space = sampler.infer_relative_search_space(study, trial)
-        together = sampler.sample_relative(study, trial, space) if space else {}
+        relative = sampler.sample_relative(study, trial, space) if space else {}
 
         def suggest(name: str, distribution: BaseDistribution) -> Any:
-            if name in together and space[name] == distribution:
-                return together[name]
+            if name in relative and space[name] == distribution:
+                return relative[name]
             return sampler.sample_independent(study, trial, name, distribution)
 
-        return self._outlook.points.asked(suggest)
+        return self._outlook.points.suggested(suggest)
 
 
 def _would_stop(study: Study, trial: FrozenTrial, point: Point, curves: Curves) -> bool:
-    """Whether the study's pruner would stop the point in an epoch that is known already."""
+    """Whether the study's pruner would stop the point in a known epoch."""
     if isinstance(study.pruner, NopPruner):
         return False
     values: dict[int, float] = {}
@@ -73,13 +73,13 @@ def _would_stop(study: Study, trial: FrozenTrial, point: Point, curves: Curves) 
         if node not in curves.reported:
             return False
         values[epoch] = curves.reported[node]
-        asking = create_trial(
+        simulated = create_trial(
             state=TrialState.RUNNING,
             params=dict(point.params),
             distributions=dict(point.distributions),
             intermediate_values=values,
         )
-        asking.number = trial.number
-        if study.pruner.prune(study, asking):
+        simulated.number = trial.number
+        if study.pruner.prune(study, simulated):
             return True
     return False

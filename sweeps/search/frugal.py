@@ -1,6 +1,6 @@
-"""The search that asks of every epoch what it can be expected to gain.
+"""The default search: epochs go where the expected improvement per epoch is largest.
 
-`FrugalSampler` suggests points, `FrugalPruner` grants epochs, both by what `Outlook` expects.
+`FrugalSampler` suggests points and `FrugalPruner` allocates epochs, both by `Outlook`'s forecasts.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from sweeps.search.allocation.points import Point
 from sweeps.search.forwarding import PointSampler
 from sweeps.search.repeatable import RepeatableSampler
 
-_LEAST_EPOCHS = 3  # of each trial on average; with fewer nothing is learnt of schedules
+_LEAST_EPOCHS = 3  # per trial on average; fewer teach nothing about schedules
 
 
 class FrugalSampler(PointSampler):
-    """Suggests what is expected to gain most for each epoch.
+    """Suggests the new point with the largest expected improvement per epoch.
 
-    The study must have each epoch's objective reported, from step 1 on. The same trials give the
-    same suggestion.
+    The objective must be reported to the study for each epoch, from step 1 on. Suggestions are a
+    function of the study's trials and the seed.
 
     Args:
-        outlook: of the study's space.
-        seed: of what an enqueued trial is not given.
+        outlook: outlook of the study.
+        seed: seed for parameters that an enqueued trial does not fix.
     """
 
     def __init__(self, outlook: Outlook, seed: int) -> None:
@@ -37,19 +37,19 @@ class FrugalSampler(PointSampler):
         self._outlook = outlook
 
     def point_of(self, study: Study, trial: FrozenTrial) -> Point:
-        """The best chance that is no trial's yet."""
+        """The best candidate that no trial has yet."""
         others = [it for it in study.get_trials(deepcopy=False) if it.number != trial.number]
         return self._outlook.suggestion(self._outlook.curves(others))
 
 
 class FrugalPruner(AllocatingPruner):
-    """Grants epochs to what is expected to gain most for each; stops no trial.
+    """Resumes the trial with the largest expected improvement per epoch; stops no trial.
 
     Args:
-        share: of the epochs that all trials would have, as many are trained at most, but three a
-            trial.
+        share: fraction of all epochs of all trials that is trained at most; the limit is at least
+            three epochs per trial.
         step: epochs granted at a time.
-        start_epochs: granted to each of the first trials, which are spread over the space.
+        start_epochs: epochs granted to each of the first trials, which are spread over the space.
     """
 
     def __init__(
@@ -67,35 +67,39 @@ class FrugalPruner(AllocatingPruner):
         self._start_epochs = start_epochs
 
     def most(self, outlook: Outlook, trials: int) -> int | None:
-        """A share of all."""
+        """Limit from the share."""
         return trials * self._each(outlook)
 
     def first(self, outlook: Outlook, trials: Sequence[FrozenTrial], trial: FrozenTrial) -> int:
-        """Beyond what the study knows of it."""
+        """Known epochs of the trial's point, plus a step of new ones."""
         curves = outlook.curves(trials)
         step = self._start_epochs if len(curves.own) < outlook.start_trials else self._step
-        step = min(step, self._each(outlook))  # or new trials alone would exceed the budget
+        step = min(step, self._each(outlook))  # otherwise new trials alone would exceed the limit
         return min(outlook.points.epochs, curves.depth_of(trial) + step)
 
     def next(self, outlook: Outlook, trials: Sequence[FrozenTrial], left: int) -> Grant | None:
-        """The best chance; a new trial, too, where these fall behind the epochs."""
+        """Resume the best candidate, or start a new trial if a new point is the best.
+
+        Trials keep pace with epochs: a new one is started while the fraction of trials started is
+        below the fraction of epochs spent.
+        """
         curves = outlook.curves(trials)
-        begun, spent = len(curves.own), curves.spent
-        most = self.most(outlook, begun + left) or 0
+        started, spent = len(curves.own), curves.spent
+        most = self.most(outlook, started + left) or 0
         new = BEGIN if left else None
-        if (left and begun < outlook.start_trials) or math.isinf(curves.best):
+        if (left and started < outlook.start_trials) or math.isinf(curves.best):
             return new
-        if spent >= most or begun * most < spent * (begun + left):
+        if spent >= most or started * most < spent * (started + left):
             return new
-        chances = [it for it in outlook.chances(curves) if it.trial is not None or left]
-        best = max(chances, key=lambda it: it.worth, default=None)
-        if best is None or best.worth <= 0 or best.trial is None:
+        candidates = [it for it in outlook.candidates(curves) if it.trial is not None or left]
+        best = max(candidates, key=lambda it: it.gain_per_epoch, default=None)
+        if best is None or best.gain_per_epoch <= 0 or best.trial is None:
             return new
         why = "largest expected improvement per epoch"
         epochs = min(outlook.points.epochs, best.known + min(self._step, most - spent))
         return Grant(trial=best.trial, epochs=epochs, why=why)
 
     def _each(self, outlook: Outlook) -> int:
-        """Epochs of a trial on average, at most."""
+        """Maximum of epochs per trial, on average."""
         epochs = outlook.points.epochs
         return min(epochs, max(_LEAST_EPOCHS, math.ceil(epochs * self._share)))

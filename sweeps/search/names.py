@@ -1,4 +1,4 @@
-"""Names of samplers and pruners, and what each of them supports; imports no Optuna."""
+"""Names of samplers and pruners, and what each supports; does not import Optuna."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ NSGAII, NSGAIII = "NSGAIISampler", "NSGAIIISampler"
 GRID, BRUTE_FORCE, QMC = "GridSampler", "BruteForceSampler", "QMCSampler"
 
 EVERY_POINT = (GRID, BRUTE_FORCE)
-"""Those that try every point of a space, which must have an end of them."""
+"""Samplers that try every point of a finite space."""
 
 SETTLED = (*EVERY_POINT, QMC)
-"""Those that go through points of the whole space, whatever was found."""
+"""Samplers that follow a predetermined sequence of points, whatever the results."""
 
 ONE_OBJECTIVE_ONLY = (CMAES, FRUGAL)
 TWO_OBJECTIVES_ONLY = (NSGAII, NSGAIII)
-"""Those that search by one objective, or by two, and not by the other number."""
+"""Samplers that support only one objective, or only two."""
 
 COMPLETE_ONLY = (CMAES, GP, NSGAII, NSGAIII)
-"""Those that learn from complete trials only: not from pruned ones, nor from failed ones."""
+"""Samplers that learn from complete trials only, not from pruned or failed ones."""
 
 NO_PRUNER = "none"
-"""Stops no trial; Optuna's NopPruner is the same."""
+"""Name for Optuna's NopPruner, which stops no trial."""
 
 FRUGAL_PRUNER, PROMOTION_PRUNER = "FrugalPruner", "PromotionPruner"

@@ -1,4 +1,4 @@
-"""What a sweep judges its trials by: a metric at its best epoch, and perhaps a second thing."""
+"""Objectives: a metric at its best epoch, and optionally a second metric or the training time."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from trainer.metrics import OBJECTIVES, RUNNING_LOSS, VAL_ACCURACY, EpochResult,
 SECONDS = "seconds"
 
 SECOND_OBJECTIVES = {**OBJECTIVES, SECONDS: False}
-"""What may come second, and whether more is better: a metric, or the seconds that all epochs of a
-trial took to train, also where another trial had trained them."""
+"""Second objectives, and whether higher is better: a metric, or the training time of all epochs of
+a trial, reused ones included."""
 
 UNKNOWN_LOSS = 1e6
-"""Stands for the loss of a run whose very first batch had none that is finite."""
+"""Penalty of a run whose first batch already had no finite loss."""
 
 
 def value_of(results: Sequence[EpochResult], objective: str) -> float:
-    """The value of an objective over a run's epochs, of which there is at least one."""
+    """Value of an objective for a run with at least one epoch."""
     if objective == SECONDS:
         return sum(result.epoch_seconds for result in results)
     return best(results, objective).metrics()[objective]
 
 
 def penalty_of(results: Sequence[EpochResult], objective: str, epochs: int, batch: int) -> float:
-    """What stands for the value of a run that diverged, where a sampler must have a number.
+    """Penalty value of a diverged run, for samplers that need a number.
 
-    That is what the run had before it had learned anything: a much larger number teaches a
-    sampler no more, and hides from it how the others differ. Measured with `gp` on a function like
-    a sweep's, four seeds of 40 trials: with the first batch's loss the best was within 0.001 of the
-    lowest there is, with ten times that within 0.1.
+    It is the value before training: a much larger number teaches a sampler nothing more, and hides
+    the differences between the others. Measured with GPSampler on a function like a sweep's, four
+    seeds of 40 trials: with the first batch's loss as penalty the best value was within 0.001 of
+    the optimum, with ten times that within 0.1.
 
     Args:
-        results: of the run's epochs, of which there is at least one.
+        results: results of the run's epochs, at least one.
         objective: a name in `SECOND_OBJECTIVES`.
-        epochs: the run was to have.
+        epochs: target number of epochs of the run.
         batch: images per batch.
     """
     first = results[0]

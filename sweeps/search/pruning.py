@@ -1,9 +1,8 @@
-"""Pruners by the names of their classes; a verdict depends on what trials have reported alone.
+"""Pruners by class name; decisions are a function of the reported values alone.
 
-Optuna's own successive halving writes down on a trial, each time it is asked, which rungs the trial
-has passed; asked again after a crash, it answers otherwise. The pruners here, which stand in for
-Optuna's, only read.
-What is reported after each epoch is its value; a trial is judged by the best of them so far.
+Optuna's successive halving stores on the trial which rungs it has passed, each time it is called;
+called again after a crash, it may decide otherwise. The pruners here replace Optuna's and only
+read. A trial is judged by the best value that it has reported so far.
 """
 
 from __future__ import annotations
@@ -25,34 +24,35 @@ from sweeps.search.names import FRUGAL_PRUNER, NO_PRUNER, PROMOTION_PRUNER
 PERCENTILE = "PercentilePruner"
 
 KEPT = 25.0
-"""Per cent of the complete trials among which PercentilePruner wants a trial to be."""
+"""Default percentile of PercentilePruner: trials in the best 25 % continue."""
 
 FULL_TRIALS_FIRST = 5
-"""Trials that must have trained to their end before PercentilePruner and MedianPruner stop any."""
+"""Complete trials before PercentilePruner and MedianPruner stop the first one."""
 
 FIRST_RUNG = 2
-"""Epochs of a trial before SuccessiveHalvingPruner first judges it; after one, noise decides too
-much."""
+"""First rung of SuccessiveHalvingPruner, in epochs; after a single epoch noise dominates."""
 
 REDUCTION = 3
-"""At a rung the best of so many go on; the next rung is so many times as far."""
+"""Default reduction factor: one in three trials is promoted, and each rung is at three times the
+epochs of the previous one."""
 
 PATIENCE = 5
 """Epochs without a better value after which PatientPruner stops a trial."""
 
 
 class Halving(BasePruner):
-    """Asynchronous successive halving: at each rung the best of those that came so far go on.
+    """Asynchronous successive halving: at each rung, only the best trials so far continue.
 
-    It never waits: a trial is judged when it comes to a rung, against those that were there before
-    it; the first ones go on if they are the best so far. https://arxiv.org/abs/1810.05934
+    It never waits: a trial that reaches a rung is judged against those that reached it earlier.
+    https://arxiv.org/abs/1810.05934
 
     Args:
         min_resource: epochs to the first rung.
-        reduction_factor: at a rung the best of so many go on; the next is so many times as far.
+        reduction_factor: one in this many trials continues at a rung; each rung is at this many
+            times the epochs of the previous one.
 
     Attributes:
-        least_epochs: of a trial; with fewer none would be stopped.
+        least_epochs: epochs per trial below which no trial would be stopped.
     """
 
     def __init__(self, min_resource: int = FIRST_RUNG, reduction_factor: int = REDUCTION) -> None:
@@ -63,13 +63,13 @@ class Halving(BasePruner):
         self.least_epochs = min_resource + 1
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        """Whether the trial stands on a rung and is not good enough to go on."""
+        """Whether the trial is at a rung and not among the best there."""
         return self.stops(trial, study.get_trials(deepcopy=False), study.direction)
 
     def stops(
         self, trial: FrozenTrial, rivals: Sequence[FrozenTrial], direction: StudyDirection
     ) -> bool:
-        """As `prune`, against the given trials; that `trial` is among them makes no difference."""
+        """Like `prune`, but against the given trials, which may include `trial`."""
         step = trial.last_step
         if step is None or not self._is_rung(step):
             return False
@@ -91,19 +91,19 @@ class Halving(BasePruner):
 
 
 class Hyperband(BasePruner):
-    """Successive halving in brackets that begin it later and later, in case early values mislead.
+    """Successive halving in brackets with ever later first rungs, in case early values mislead.
 
-    A trial's number says which bracket it is in; it is judged against those of its bracket.
-    Samplers learn from all trials, as 50 are too few to learn in each bracket apart.
+    A trial's number determines its bracket, and it is judged against trials of that bracket.
+    Samplers learn from all trials, as 50 are too few to learn from each bracket by itself.
     https://jmlr.org/papers/v18/16-558.html
 
     Args:
-        max_resource: epochs of a trial that is not stopped.
-        min_resource: epochs to the first rung of the bracket that begins first.
-        reduction_factor: as in `Halving`; each bracket begins so many times as late as the last.
+        max_resource: epochs of a complete trial.
+        min_resource: epochs to the first rung of the first bracket.
+        reduction_factor: as in `Halving`; also the factor between first rungs of brackets.
 
     Attributes:
-        least_epochs: of a trial; with fewer there would be but one bracket.
+        least_epochs: epochs per trial below which there would be only one bracket.
     """
 
     def __init__(
@@ -116,20 +116,20 @@ class Hyperband(BasePruner):
             self._brackets.append(Halving(first, reduction_factor))
             first *= reduction_factor
         count = len(self._brackets)
-        # as in the paper: what a bracket saves by stopping early goes into more trials
+        # as in the paper: brackets that stop trials earlier get more trials
         self._shares = [
             -(-count * reduction_factor**later // (later + 1)) for later in reversed(range(count))
         ]
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        """As successive halving in the trial's bracket."""
+        """Whether successive halving stops the trial within its bracket."""
         mine = self.bracket(trial.number)
         trials = study.get_trials(deepcopy=False)
         rivals = [other for other in trials if self.bracket(other.number) == mine]
         return self._brackets[mine].stops(trial, rivals, study.direction)
 
     def bracket(self, number: int) -> int:
-        """The bracket of the trial of this number, from 0, the one that begins first."""
+        """Bracket of a trial number; bracket 0 has the earliest first rung."""
         place = zlib.crc32(str(number).encode()) % sum(self._shares)
         bracket = 0
         while place >= self._shares[bracket]:
@@ -139,15 +139,16 @@ class Hyperband(BasePruner):
 
 
 class Patient(BasePruner):
-    """Stops a trial that has had no better value for a while, whatever the others had.
+    """Stops a trial without improvement for some epochs, independent of other trials.
 
-    Optuna's pruner of this kind waits for values that are worse; the best so far never is.
+    Optuna's PatientPruner compares reported values and needs them to get worse; here the best value
+    so far has to improve.
 
     Args:
-        patience: epochs it waits for a better value.
+        patience: epochs to wait for a better value.
 
     Attributes:
-        least_epochs: of a trial; with fewer none would be stopped.
+        least_epochs: epochs per trial below which no trial would be stopped.
     """
 
     def __init__(self, patience: int = PATIENCE) -> None:
@@ -156,7 +157,7 @@ class Patient(BasePruner):
         self.least_epochs = patience + 2
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        """Whether the best value of the trial is as old as that."""
+        """Whether the best value has not improved for `patience` epochs."""
         step = trial.last_step
         if step is None or step - self._patience not in trial.intermediate_values:
             return False
@@ -186,20 +187,20 @@ PRUNERS: Classes[BasePruner] = Classes(
 
 
 def make_pruner(name: str, args: Mapping[str, Any], epochs: int) -> BasePruner:
-    """The pruner of a class, with further arguments of it, for trials of so many epochs.
+    """Create a pruner by class name, with arguments, for trials of `epochs` epochs.
 
     Raises:
-        ConfigError: there is no such class, or it refuses the arguments.
+        ConfigError: the class does not exist, or the arguments are invalid.
     """
     return PRUNERS.maker(name, args)(max_resource=epochs)
 
 
 def least_epochs(pruner: BasePruner) -> int:
-    """The fewest epochs of a trial with which the pruner can do what it is for, as far as known."""
+    """Epochs per trial below which the pruner has no effect; 1 if that is unknown."""
     return pruner.least_epochs if isinstance(pruner, (Halving, Hyperband, Patient)) else 1
 
 
 def _best_until(trial: FrozenTrial, step: int, direction: StudyDirection) -> float:
-    """The best value that a trial had reported by then."""
+    """Best value that a trial reported up to a step."""
     values = [value for at, value in trial.intermediate_values.items() if at <= step]
     return max(values) if direction == StudyDirection.MAXIMIZE else min(values)

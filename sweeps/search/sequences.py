@@ -1,4 +1,4 @@
-"""Samplers that go through points settled beforehand: those of a grid, and a Sobol sequence."""
+"""Samplers of predetermined points: a grid, and a Sobol sequence."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ from sweeps.search.optuna_private import is_enqueued
 from sweeps.search.repeatable import RepeatableSampler
 
 DIMENSIONS = 64
-"""Most parameters of a trial in a Sobol sequence; it is made with as many whatever the space is,
-so that what the space has more of leaves the other parameters as they are."""
+"""Dimensions of the Sobol sequence, the same for every space, so that adding a parameter does not
+change the values of the others."""
 
 
 class SettledSampler(BaseSampler):
-    """A sampler that needs to know of a study only which trial asks, and for what."""
+    """Base class of samplers that ignore results and draw each parameter independently."""
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """Nothing is drawn together."""
+        """No parameter is sampled jointly."""
         return {}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Nothing is drawn together."""
+        """No parameter is sampled jointly."""
         return {}
 
 
 class GridSampler(SettledSampler):
-    """Gives every point of a space to one trial, in an order that the seed settles.
+    """Assigns every point of a space to one trial, in an order determined by the seed.
 
-    The n-th trial that was not enqueued has the n-th point, whoever asks, and when. Optuna's own
-    draws one of those that are left, so that two trials that are on their way may have the same.
+    The n-th trial that was not enqueued gets the n-th point. Optuna's GridSampler draws one of the
+    remaining points at random, so two concurrent trials may get the same one.
 
     Args:
-        points: the parameters of each, by name.
-        seed: of the search; it draws what an enqueued trial was not given, too.
+        points: parameters of each point.
+        seed: seed of the order, and of parameters that an enqueued trial does not fix.
     """
 
     def __init__(self, points: Iterable[Mapping[str, Any]], seed: int) -> None:
@@ -64,7 +64,7 @@ class GridSampler(SettledSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """The parameter of the trial's point."""
+        """Value of the parameter in the trial's point."""
         if is_enqueued(trial):
             return self._rest.sample_independent(study, trial, param_name, param_distribution)
         others = study.get_trials(deepcopy=False)
@@ -73,14 +73,14 @@ class GridSampler(SettledSampler):
 
 
 class SobolSampler(SettledSampler):
-    """Spreads trials evenly: the n-th trial has the n-th point of a scrambled Sobol sequence.
+    """Spreads trials evenly: the n-th trial gets the n-th point of a scrambled Sobol sequence.
 
-    The parameter a trial asks for as its k-th has the point's k-th coordinate, so that a space need
-    not be known before. Optuna's own counts its points in the study, and goes to another one when a
-    trial asks again.
+    The k-th parameter that a trial suggests gets the k-th coordinate, so the space need not be
+    known in advance. Optuna's QMCSampler counts its points in the study, and moves on to another
+    point when a resumed trial suggests again.
 
     Args:
-        seed: of the search.
+        seed: seed of the scrambling.
     """
 
     def __init__(self, seed: int) -> None:
@@ -94,12 +94,12 @@ class SobolSampler(SettledSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """The value at the parameter's coordinate of the trial's point."""
-        at = self._point(trial.number)[len(trial.distributions) % DIMENSIONS]
-        return _at(param_distribution, at)
+        """Value at the parameter's coordinate of the trial's point."""
+        quantile = self._point(trial.number)[len(trial.distributions) % DIMENSIONS]
+        return _value_at(param_distribution, quantile)
 
     def _point(self, number: int) -> list[float]:
-        """The point's coordinates, from 0 to 1."""
+        """Coordinates of a point, each in [0, 1)."""
         from torch.quasirandom import SobolEngine  # slow to import, and only this sampler needs it
 
         if self._current is None or self._current[0] != number:
@@ -110,18 +110,18 @@ class SobolSampler(SettledSampler):
         return self._current[1]
 
 
-def _at(distribution: BaseDistribution, share: float) -> Any:
-    """The value that lies so far up a distribution, in [0, 1), each as likely as it is drawn."""
+def _value_at(distribution: BaseDistribution, quantile: float) -> Any:
+    """Value at a quantile, in [0, 1), of a distribution as Optuna samples it."""
     if isinstance(distribution, CategoricalDistribution):
-        return distribution.choices[int(share * len(distribution.choices))]
+        return distribution.choices[int(quantile * len(distribution.choices))]
     assert isinstance(distribution, (FloatDistribution, IntDistribution))
     low, high, step = distribution.low, distribution.high, distribution.step
     if distribution.log:
         edge = 0.5 if isinstance(distribution, IntDistribution) else 0.0
         start, end = math.log(low - edge), math.log(high + edge)
-        value = min(max(math.exp(start + share * (end - start)), low), high)
+        value = min(max(math.exp(start + quantile * (end - start)), low), high)
         return round(value) if edge else value
     if step is None:
-        return low + share * (high - low)
-    count = round((high - low) / step) + 1  # Optuna makes `high` the last that can be
-    return low + int(share * count) * step
+        return low + quantile * (high - low)
+    count = round((high - low) / step) + 1  # Optuna rounds `high` down to a step
+    return low + int(quantile * count) * step

@@ -1,4 +1,4 @@
-"""Whether a search has settled: how much its later trials improved on the best earlier value."""
+"""Convergence of a search: how much its later trials improved on the best earlier value."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import math
 from collections.abc import Sequence
 
 LEAST_TRIALS = 20
-"""Of fewer trials nothing is concluded."""
+"""Minimum number of trials for a conclusion."""
 
 
 def late_gain(values: Sequence[float], earlier: float, *, maximize: bool) -> float:
-    """By how much the later trials improved on the best earlier value, as a share of that.
+    """Relative improvement of the later trials on the best earlier value.
 
-    Replayed studies of 50 trials, doubled to 100, improved by 0.5 % on average, as much as their
-    last quarter had improved them before; see benchmarks/RESULTS.md. No further gain could be
-    foretold of a single study, neither so nor by the model of one epoch.
+    Replayed studies of 50 trials improved by 0.5 % on average when doubled to 100, as much as in
+    their last quarter before; see benchmarks/RESULTS.md. For a single study, neither this nor the
+    model of one epoch predicts further gains.
 
     Args:
-        values: the best value of each trial, in the order in which they began; NaN: it has none.
-        earlier: the share of trials that count as earlier ones, in (0, 1).
-        maximize: whether more is better.
+        values: best value of each trial, in order of their start; NaN: it has none.
+        earlier: fraction of trials that count as earlier, in (0, 1).
+        maximize: whether higher is better.
 
     Returns:
-        0.0 where none is better; infinity where no earlier trial has a value.
+        0.0 if no later trial is better; infinity if no earlier trial has a value.
     """
     losses = [-value if maximize else value for value in values]
     known = [math.inf if math.isnan(loss) else loss for loss in losses]

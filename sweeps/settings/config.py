@@ -1,4 +1,4 @@
-"""`SweepConfig`: what a sweep searches and how; `ConfirmConfig` and `Places` besides."""
+"""`SweepConfig`: what a sweep searches and how; also `ConfirmConfig` and `Places`."""
 
 from __future__ import annotations
 
@@ -26,22 +26,30 @@ from sweeps.space import Space, open_space
 from trainer.errors import ConfigError, unknown
 from trainer.metrics import OBJECTIVES, VAL_LOSS
 from trainer.settings.config import TrainConfig
-from trainer.settings.fields import check_fields, one_of, positive, setting, share, whole
+from trainer.settings.fields import (
+    check_fields,
+    fraction,
+    instance_of,
+    integer,
+    one_of,
+    positive,
+    setting,
+)
 from trainer.settings.references import code_digest, is_reference
 from trainer.tracking.record import CHECKPOINTS_HELP, CheckpointRule
 
 EXECUTORS = ("local", "inline")
 
-_BROUGHT = ("model", "loss", "optimizer", "scheduler")  # what a space may name code for
+_MAY_BE_CODE = ("model", "loss", "optimizer", "scheduler")  # parameters that may name user code
 
-_SHARE_OF_COMPARED = 0.5  # of all epochs, where values are compared: see benchmarks/RESULTS.md
+_SHARE_OF_COMPARED = 0.5  # FrugalPruner's share with `compare`: see benchmarks/RESULTS.md
 
 
 def parse_workers(text: str) -> int:
-    """How many workers: "auto" is 0.
+    """Parse a number of workers; "auto" is 0.
 
     Raises:
-        ConfigError: another word, or a number below 1.
+        ConfigError: the text is neither "auto" nor an integer of at least 1.
     """
     if text == "auto":
         return 0
@@ -52,26 +60,18 @@ def parse_workers(text: str) -> int:
     return int(text)
 
 
-def _is_space(name: str, got: Any) -> Any:
-    if not isinstance(got, str):
-        raise ConfigError(
-            f"{name} must be a PATH.toml or package.module:function, but got {got!r}."
-        )
-    return got
-
-
-def _is_file_name(name: str, got: Any) -> Any:
+def _file_name(name: str, got: Any) -> Any:
     if not isinstance(got, str) or not re.fullmatch(r"[\w.\-]{1,100}", got):
         raise ConfigError(
-            f"{name} must be 1 to 100 letters, digits and any of . _ - (it names a file), but got "
-            f"{got!r}."
+            f"{name} must be 1 to 100 letters, digits, '.', '_' or '-', as it names a file, but "
+            f"got {got!r}."
         )
     return got
 
 
 @dataclass(frozen=True, kw_only=True)
 class Places(trainer.settings.paths.Places):
-    """Where a sweep keeps things; None: in the working folder."""
+    """Where a sweep stores things; None: the default in the working folder."""
 
     storage: str | None = setting(
         None, "Optuna's storage URL.", metavar="URL", shown="./mlruns/studies/NAME.journal"
@@ -80,17 +80,19 @@ class Places(trainer.settings.paths.Places):
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """How epochs are executed on this machine; results do not depend on it."""
+    """How epochs are executed on this machine; it does not change the results of an epoch."""
 
     workers: int = setting(
         0,
         "Epochs trained in parallel.",
-        whole(0),
+        integer(0),
         shown="auto: cores / threads",
         parse=parse_workers,
     )
     executor: str = setting(
-        "local", "local: worker processes; inline: this one, for a debugger.", one_of(EXECUTORS)
+        "local",
+        "local: worker processes; inline: the main process, for a debugger.",
+        one_of(EXECUTORS),
     )
     timeout: float | None = setting(
         None,
@@ -100,7 +102,7 @@ class Execution:
     )
     epoch_timeout: float | None = setting(
         None,
-        "End an epoch that takes longer than this, and fail its trials (local workers).",
+        "Kill an epoch that takes longer than this, and fail its trials (local workers).",
         positive,
         metavar="SECONDS",
     )
@@ -110,23 +112,23 @@ class Execution:
 
     @property
     def execution(self) -> dict[str, Any]:
-        """These fields by name, for another config."""
+        """The fields of `Execution` by name, to pass to another config."""
         return {item.name: getattr(self, item.name) for item in fields(Execution)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConfirmConfig(Execution):
-    """Which trials of a study are trained again from other seeds."""
+    """Which trials of a study `confirm` trains again from other seeds."""
 
     study: str | None = setting(None, "Name of the study.", metavar="NAME", shown="the newest")
     top: int = setting(
-        3, "How many of its best trials; of each value where it compares some.", whole(1)
+        3, "Number of best trials; if values are compared, of each value.", integer(1)
     )
     repeats: int = setting(
         5,
-        "Other seeds that the best trials are trained from; where values are compared, those after "
-        "the second only for the best trial of each value.",
-        whole(1),
+        "Number of other seeds per trial; if values are compared, those after the second are "
+        "only for the best trial of each value.",
+        integer(1),
     )
 
 
@@ -135,107 +137,108 @@ class SweepConfig(Execution):
     """Configuration of one sweep.
 
     Construction checks each field by itself, without Optuna and without reading files;
-    `sweeps.settings.check.check_sweep` checks the whole. `train` is the config that all trials
-    share; values from the space override it.
+    `sweeps.settings.check.check_sweep` checks how they fit together. `train` is the config shared
+    by all trials; values from the space override it.
 
     Raises:
-        ConfigError: a field is out of its range; the message names what was got and what may be.
+        ConfigError: a field has an invalid value; the message has the valid ones.
     """
 
     train: TrainConfig = field(default_factory=TrainConfig)
     trials: int = setting(
-        50, "Target number of trials of the study, whatever their outcome.", whole(1)
+        50, "Target number of trials of the study, whatever their outcome.", integer(1)
     )
     study: str | None = setting(
-        None, "Name of the study.", _is_file_name, metavar="NAME", shown="made from the settings"
+        None, "Name of the study.", _file_name, metavar="NAME", shown="derived from the settings"
     )
     space: str = setting(
         "",
-        "What is searched: a PATH.toml or package.module:function; see sweeps.space.",
-        _is_space,
+        "Search space: a PATH.toml or package.module:function; see sweeps.space.",
+        instance_of(str, "a PATH.toml or package.module:function"),
         shown="optimizer, lr, step_size, gamma",
     )
     objective: str = setting(
         VAL_LOSS,
-        "val_loss, running_loss, train_loss or val_accuracy, at its best epoch; or two, as in "
-        "val_loss,seconds: with the seconds of training, or any other of these.",
+        "val_loss, running_loss, train_loss or val_accuracy, at its best epoch. For two "
+        "objectives, add another of these or the training time: val_loss,seconds.",
         one_of(OBJECTIVES),
     )
-    second: str = setting("", "The second of two objectives; empty: there is one.", flag="")
+    second: str = setting("", "Second objective; empty: none.", flag="")
     sampler: str = setting(
         "",
-        "What suggests values: FrugalSampler, a class of optuna.samplers, or "
-        "package.module:Class. FrugalSampler: learns from every epoch, and suggests what is "
-        "expected to gain most for each; TPESampler: learns from all trials, fits any space; "
-        "RandomSampler: a baseline for the others; GridSampler: "
-        "every point of a small space once; QMCSampler: spread more evenly than random; "
-        "GPSampler: for few, long trials, needs up to seconds to suggest one; CmaEsSampler: "
-        "for many trials and numbers only, as it draws optimizers at random; NSGAIISampler: "
-        "for two objectives and some hundred trials.",
+        "FrugalSampler, a class of optuna.samplers, or package.module:Class. FrugalSampler: "
+        "learns from every epoch, and suggests the point with the largest expected improvement "
+        "per epoch; TPESampler: learns from all trials, works with any space; RandomSampler: a "
+        "baseline for the others; GridSampler: every point of a small space once; QMCSampler: "
+        "spreads trials more evenly than random; GPSampler: for few, long trials, may take "
+        "seconds per suggestion; CmaEsSampler: for many trials of numeric parameters, since it "
+        "draws categorical ones at random; NSGAIISampler: for two objectives and several hundred "
+        "trials.",
         shown=FRUGAL,
     )
     sampler_args: Mapping[str, Any] = setting(
-        {}, "Argument of the sampler's class (n_startup_trials=20).", flag="--sampler-arg"
+        {}, "Argument of the sampler class (n_startup_trials=20).", flag="--sampler-arg"
     )
     pruner: str = setting(
         "",
-        "Which trials get further epochs: FrugalPruner, PromotionPruner, a class of "
-        "optuna.pruners, package.module:Class, or none. FrugalPruner: those that are expected "
-        "to gain most for each, a quarter of all epochs at most; PromotionPruner: at epoch 1, "
-        "2, 4, ... the better half; both stop no trial, but suspend it. PercentilePruner: "
-        "after 5 full trials, stop whatever is not in their best quarter; MedianPruner: not in "
-        "their better half; SuccessiveHalvingPruner: not in the best third at epoch 2, 6, 18, "
-        "..., from the first trial on; HyperbandPruner: likewise, but some trials are judged "
-        "later, in case early values mislead; PatientPruner: no better value for 5 epochs, "
-        "whatever the others have; none: train all to the end, as GPSampler, CmaEsSampler, "
-        "NSGAIISampler, NSGAIIISampler and two objectives need.",
+        "FrugalPruner, PromotionPruner, a class of optuna.pruners, package.module:Class, or none. "
+        "FrugalPruner: suspends trials, resumes the one with the largest expected improvement "
+        "per epoch, and trains a quarter of all epochs at most; PromotionPruner: suspends trials, "
+        "and resumes the better half at epoch 1, 2, 4, ...; the others stop trials for good. "
+        "PercentilePruner: those below the best quarter, once 5 trials are complete; "
+        "MedianPruner: those below the better half; SuccessiveHalvingPruner: those below the "
+        "best third at epoch 2, 6, 18, ..., from the first trial on; HyperbandPruner: likewise, "
+        "but some trials are judged later, in case early values mislead; PatientPruner: "
+        "those without a better value for 5 epochs; none: train every trial to the end, as "
+        "GPSampler, CmaEsSampler, NSGAIISampler, NSGAIIISampler and two objectives require.",
         shown=FRUGAL_PRUNER,
     )
     pruner_args: Mapping[str, Any] = setting(
-        {}, "Argument of the pruner's class (n_warmup_steps=3).", flag="--pruner-arg"
+        {}, "Argument of the pruner class (n_warmup_steps=3).", flag="--pruner-arg"
     )
     search_seed: int = setting(
         0,
-        "Seed of the sampler; another one gives other trials from the same weights and data.",
-        whole(0, below=2**32),
+        "Seed of the sampler; it changes which trials are tried, not how each is trained.",
+        integer(0, below=2**32),
     )
     concurrent_trials: int | None = setting(
         None,
         "Trials in training at a time. A constant of the study: the same sweep follows from any "
         "number of workers.",
-        whole(1),
+        integer(1),
         metavar="N",
         shown="4, or as many as workers",
     )
     compare: str = setting(
         "",
-        "Compare the values of this parameter: each gets as many trials and epochs, chosen by its "
-        "own results, and the best of each are then trained from other seeds.",
+        "Compare the values of this parameter with equal numbers of trials and epochs; the best "
+        "trials of each value are then trained from other seeds.",
         metavar="NAME",
     )
     enqueue: tuple[str, ...] = setting(
         (),
-        "Try these points first: lr=0.1,optimizer=SGD, a FILE.json or .csv, or study:NAME:top=K.",
+        "Points to try first: lr=0.1,optimizer=SGD, a FILE.json or .csv, or study:NAME:top=K.",
         metavar="POINTS",
     )
     until_settled: float | None = setting(
         None,
-        "End early, once the second half of the trials, 20 or more, improved the best value by "
-        "less than this share, as 0.01. What one configuration varies by between seeds is a good "
-        "choice; sweeps.confirm measures it.",
-        share,
-        metavar="SHARE",
+        "Stop early, once the second half of at least 20 trials improved the best value by less "
+        "than this fraction, such as 0.01. A good choice is the variation between seeds, which "
+        "sweeps.confirm measures.",
+        fraction,
+        metavar="FRACTION",
     )
     checkpoints: CheckpointRule = setting(
-        CheckpointRule(), CHECKPOINTS_HELP, parse=CheckpointRule.parse
+        CheckpointRule(),
+        CHECKPOINTS_HELP,
+        instance_of(CheckpointRule, "a CheckpointRule"),
+        parse=CheckpointRule.parse,
     )
-    fresh: bool = setting(False, "Set a study of this name aside and begin anew.")
+    fresh: bool = setting(False, "Set aside an existing study of this name and start a new one.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, kind in (("train", TrainConfig), ("checkpoints", CheckpointRule)):
-            if not isinstance(got := getattr(self, name), kind):
-                raise ConfigError(f"{name} must be a {kind.__name__}, but got {got!r}.")
+        instance_of(TrainConfig, "a TrainConfig")("train", self.train)
         given = self.enqueue
         if not isinstance(given, (tuple, list)) or not all(isinstance(it, str) for it in given):
             raise ConfigError(f"enqueue must be a tuple of texts, but got {given!r}.")
@@ -262,43 +265,60 @@ class SweepConfig(Execution):
 
     @property
     def study_name(self) -> str:
-        """`study` if given, else a name derived from the settings; deriving it reads the space."""
-        return self.study or _name(self)
+        """`study` if given, else a readable name with a hash of all settings.
+
+        Deriving the name reads the space.
+        """
+        if self.study:
+            return self.study
+        train = self.train
+        data = train.dataset.removesuffix(".npz").rstrip("/").rsplit("/", 1)[-1]
+        words = [re.sub(r"[^\w.\-]", "_", data), train.split]
+        if train.limit is not None:
+            words.append(f"n{train.limit}")
+        pruner = self.pruner.rpartition(":")[2].removesuffix("Pruner").lower()
+        words += [f"e{train.epochs}", f"b{train.batch_size}", pruner]
+        settings = json.dumps(self.settings(), sort_keys=True)
+        return "-".join((*words, hashlib.sha256(settings.encode()).hexdigest()[:6]))
 
     @property
     def objectives(self) -> tuple[str, ...]:
-        """The one or two names it is judged by."""
+        """The objective, and the second one if there are two."""
         return (self.objective, self.second) if self.second else (self.objective,)
 
     @property
     def directions(self) -> list[Literal["minimize", "maximize"]]:
-        """Of each of the objectives, as Optuna calls them."""
+        """Optuna's direction of each objective."""
         names = self.objectives
         return ["maximize" if SECOND_OBJECTIVES[name] else "minimize" for name in names]
 
     @cached_property
     def search_space(self) -> Space:
-        """What a trial may be."""
+        """The search space, opened once."""
         return open_space(self.space, self.train.scheduler)
 
     @cached_property
     def grid(self) -> list[dict[str, Any]] | None:
-        """Every point of the space, as Optuna's parameters, where each of them is to be tried."""
+        """Optuna's parameters of every point, if the sampler tries all points; else None."""
         if self.sampler not in EVERY_POINT:
             return None
         if self.sampler != GRID and not self.search_space.searched:
-            return None  # of a function, where only its draws show what is left
+            return None  # the points of a function are found only by calling it
         return self.search_space.points(self.train)
 
     @property
     def references(self) -> list[str]:
-        """Code that users bring, as far as the space can say what it will bring."""
-        chosen = [it for name in _BROUGHT for it in self.search_space.choices(name)]
+        """References to user code in the config and, as far as it lists them, in the space."""
+        chosen = [it for name in _MAY_BE_CODE for it in self.search_space.choices(name)]
         named = (self.train.scheduler, self.sampler, self.pruner, *self.train.references, *chosen)
         return sorted({it for it in named if is_reference(it)})
 
     def settings(self) -> dict[str, Any]:
-        """What makes two sweeps the same study: all that decides its trials, as JSON values."""
+        """Everything that determines the trials of a study, as JSON values.
+
+        Two sweeps with equal settings are the same study.
+        """
+        code = {reference: code_digest(reference)[:16] for reference in self.references}
         train: dict[str, Any] = json.loads(self.train.to_json())
         for name in self.search_space.always:
             train.pop(name, None)
@@ -311,33 +331,14 @@ class SweepConfig(Execution):
             "search_seed": self.search_seed,
             "space": self.search_space.describe(self.train),
             **({"compare": self.compare} if self.compare else {}),
-            **({"code": code} if (code := self._code()) else {}),
+            **({"code": code} if code else {}),
         }
-
-    def _code(self) -> dict[str, str]:
-        """The state of each piece of code that users bring; of a space's function, see there."""
-        return {reference: code_digest(reference)[:16] for reference in self.references}
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Each setting that differs, as "name: old -> new"."""
+    """Differing settings, each as "name: old -> new"."""
     return [
         f"{name}: {old.get(name)} -> {new.get(name)}"
         for name in sorted(old.keys() | new.keys())
         if old.get(name) != new.get(name)
     ]
-
-
-def _name(config: SweepConfig) -> str:
-    """Readable, and with a hash of every setting, so that other settings are another study."""
-    train = config.train
-    stem = re.sub(
-        r"[^\w.\-]", "_", train.dataset.removesuffix(".npz").rstrip("/").rsplit("/", 1)[-1]
-    )
-    words = [stem, train.split]
-    if train.limit is not None:
-        words.append(f"n{train.limit}")
-    pruner = config.pruner.rpartition(":")[2].removesuffix("Pruner").lower()
-    words += [f"e{train.epochs}", f"b{train.batch_size}", pruner]
-    settings = json.dumps(config.settings(), sort_keys=True)
-    return "-".join((*words, hashlib.sha256(settings.encode()).hexdigest()[:6]))

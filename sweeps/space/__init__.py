@@ -1,4 +1,4 @@
-"""The search space, which says what a trial may be."""
+"""Search spaces: which configurations a trial may have."""
 
 from sweeps.space.opening import open_space
 from sweeps.space.space import SEARCHED, Space

@@ -1,4 +1,4 @@
-"""`python -m sweeps.space`: check a search space, and say what a trial may be."""
+"""`python -m sweeps.space`: check a search space and print it as a table."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def show_space(
     ] = "",
     base: Annotated[TrainConfig, flags.Flags(TrainConfig, only=["epochs"])],
     show: Annotated[
-        bool, typer.Option("--show", help="Print the file of the default space, to be changed.")
+        bool, typer.Option("--show", help="Print the file of the default space, as a template.")
     ] = False,
 ) -> int:
-    """Check a search space, and say what a trial may be."""
+    """Check a search space and print its parameters and their values."""
     from sweeps.space.file import default_text
 
     if show:
@@ -48,7 +48,7 @@ def show_space(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; its exit status."""
+    """Run the command and return its exit status."""
     return flags.run(app, argv)
 
 

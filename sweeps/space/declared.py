@@ -1,4 +1,4 @@
-"""A space of named parameters, of which some hold only for some value of another."""
+"""A search space of declared parameters, some of them conditional on another."""
 
 from __future__ import annotations
 
@@ -18,174 +18,177 @@ from trainer.settings.config import NICKNAMES, TrainConfig
 from trainer.training.check import check_train
 
 MOST_POINTS = 100_000
-"""Of a space that is tried point by point; more are an oversight."""
+"""Maximum size of a grid; a larger one is most likely a mistake."""
 
-_DECISIVE = ("optimizer", "scheduler", "model")
+_DECISIVE = ("optimizer", "scheduler", "model")  # they determine which arguments are valid
 
 
 class DeclaredSpace:
-    """A `Space` of entries.
+    """A `Space` of declared entries.
 
     Args:
-        entries: all of them, in the order in which they were written.
+        entries: all entries, in the order of the file.
     """
 
     def __init__(self, entries: Entries) -> None:
         self._entries = entries
         self.searched = tuple(entries.names)
         self.always = tuple(it for it in entries.names if None not in entries.branches(it))
-        self.conditional = any(map(entries.varies, entries.names))
+        self.conditional = any(map(entries.is_conditional, entries.names))
 
     def without(self, *names: str) -> DeclaredSpace:
-        """The space in which these names are not searched."""
+        """The space without these names."""
         return DeclaredSpace(Entries([it for it in self._entries if it.name not in names]))
 
     def suggest(self, trial: BaseTrial, base: TrainConfig) -> TrainConfig:
-        """The config that `trial` stands for."""
+        """Suggest the values of a trial, and make its config."""
         values: dict[str, Any] = {}
-        hidden = []
-        for entry in self._entries.walk(values):
-            parameter = entry.at(base.epochs)
-            values[entry.name] = parameter.draw(trial, self._entries.keys.get(entry, ""))
-            hidden += [entry.name] if parameter.hidden else []
-        for name in hidden:
+        encoded = []
+        for entry in self._entries.active(values):
+            parameter = entry.resolve(base.epochs)
+            values[entry.name] = parameter.suggest(trial, self._entries.keys.get(entry, ""))
+            encoded += [entry.name] if parameter.encoded else []
+        for name in encoded:
             trial.set_user_attr(name, values[name])
-        return _checked(base, values)
+        return _make_config(base, values)
 
     def describe(self, base: TrainConfig) -> dict[str, Any]:
-        """Parameters by name; under "when" those that hold only for some value of another."""
+        """Parameters by name, conditional ones under "when"."""
         described: dict[str, Any] = {}
         for name in self._entries.names:
             for entry in self._entries.of(name):
                 table = described
                 for word in ("when", *entry.where) if entry.where else ():
                     table = table.setdefault(word, {})
-                table[name] = entry.at(base.epochs).describe()
+                table[name] = entry.resolve(base.epochs).describe()
         return described
 
     def check(self, base: TrainConfig) -> None:
-        """Make a config for each combination of what others depend on, with each end of the rest.
+        """Make the configs at the bounds of the space.
 
-        Of the rest only one is varied at a time: combinations of all would be too many.
+        Parameters on which others depend are combined; of the rest, one is varied at a time, as
+        there would be too many combinations.
         """
-        decisive = {*_DECISIVE, *self._entries.governors.values()}
+        decisive = {*_DECISIVE, *self._entries.parents.values()}
 
-        def ends(entry: Entry, parameter: Parameter) -> list[Any]:
-            return parameter.ends() if entry.name in decisive else parameter.ends()[:1]
+        def bounds(entry: Entry, parameter: Parameter) -> list[Any]:
+            return parameter.bounds() if entry.name in decisive else parameter.bounds()[:1]
 
-        for values, _ in self._entries.each(ends, base.epochs):
+        for values, _ in self._entries.combinations(bounds, base.epochs):
             self._make(base, values, decisive)
-            for entry in self._entries.walk(values):
-                parameter = entry.at(base.epochs)
-                for end in parameter.ends()[1:] if entry.name not in decisive else ():
-                    varied = values | {entry.name: parameter.value(end)}
+            for entry in self._entries.active(values):
+                parameter = entry.resolve(base.epochs)
+                for bound in parameter.bounds()[1:] if entry.name not in decisive else ():
+                    varied = values | {entry.name: parameter.value(bound)}
                     self._make(base, varied, decisive, entry.name)
 
     def choices(self, name: str) -> tuple[Any, ...]:
-        """The values that a name can have; none where it has a range or is not known."""
+        """Values of a parameter; empty if it is a range or unknown."""
         return self._entries.choices(name)
 
     def points(self, base: TrainConfig) -> list[dict[str, Any]]:
-        """Optuna's parameters of every trial there can be, each once."""
+        """Optuna's parameters of every point of the space."""
         for entry in self._entries:
-            if entry.at(base.epochs).count() is None:
+            if entry.resolve(base.epochs).count() is None:
                 raise ConfigError(
-                    f"{entry.place}: {entry} must have a step or a grid where every point is to be "
-                    f"tried, but is {entry.parameter}."
+                    f"{entry.place}: {entry} must have a step or a grid, so that every point can "
+                    f"be tried, but is {entry.parameter}."
                 )
         count = self.count(base) or 0
         if count > MOST_POINTS:
             raise ConfigError(
-                f"A space must have at most {MOST_POINTS:,} points where every one is to be tried, "
-                f"but has {count:,}."
+                f"A space must have at most {MOST_POINTS:,} points, so that every one can be "
+                f"tried, but has {count:,}."
             )
-        return [params for _, params in self._entries.each(lambda _, it: it.seen(), base.epochs)]
+        points = self._entries.combinations(lambda _, it: it.suggestions(), base.epochs)
+        return [params for _, params in points]
 
     def count(self, base: TrainConfig) -> int | None:
-        """How many different trials there can be; None: no end of them."""
-        governors = set(self._entries.governors.values())
+        """Number of points; None if it is infinite."""
+        parents = set(self._entries.parents.values())
 
-        def branching(entry: Entry, parameter: Parameter) -> list[Any]:
-            return parameter.ends() if entry.name in governors else parameter.ends()[:1]
+        def branches(entry: Entry, parameter: Parameter) -> list[Any]:
+            return parameter.bounds() if entry.name in parents else parameter.bounds()[:1]
 
         total = 0
-        for values, _ in self._entries.each(branching, base.epochs):
-            alike = 1
-            for entry in self._entries.walk(values):
-                count = entry.at(base.epochs).count() if entry.name not in governors else 1
+        for values, _ in self._entries.combinations(branches, base.epochs):
+            product = 1
+            for entry in self._entries.active(values):
+                count = entry.resolve(base.epochs).count() if entry.name not in parents else 1
                 if count is None:
                     return None
-                alike *= count
-            total += alike
+                product *= count
+            total += product
         return total
 
     def params(self, values: Mapping[str, Any], base: TrainConfig) -> dict[str, Any]:
-        """Optuna's parameters for values as people write them; not all names need be given."""
+        """Convert values to Optuna's parameters; names may be left out."""
         for name in values:
             if name not in self._entries.names:
                 names = self._entries.names
                 raise ConfigError(unknown("name in the space", name, names, also=NICKNAMES))
         known: dict[str, Any] = {}
         params = {}
-        left: set[str] = set()  # not given: what depends on them cannot be told
+        missing: set[str] = set()  # without their values, conditions on them are undecided
         for name in self._entries.names:
-            governor = self._entries.governors.get(name)
-            undecided = governor in left and self._entries.varies(name)
-            entry = self._entries.holding(name, known)
+            parent = self._entries.parents.get(name)
+            undecided = parent in missing and self._entries.is_conditional(name)
+            entry = self._entries.active_entry(name, known)
             if name not in values:
-                fixed = entry is not None and not undecided and entry.at(base.epochs).count() == 1
+                epochs = base.epochs
+                fixed = entry is not None and not undecided and entry.resolve(epochs).count() == 1
                 if not fixed:
-                    left.add(name)
+                    missing.add(name)
                     continue
             if undecided:
-                raise ConfigError(f"{name} must come with {governor}, on which it depends.")
+                raise ConfigError(f"{name} must come with {parent}, on which it depends.")
             if entry is None:
-                raise ConfigError(self._out_of_place(name, known))
-            parameter = entry.at(base.epochs)
-            seen = parameter.match(str(entry), values.get(name, parameter.ends()[0]))
-            known[name] = parameter.value(seen)
+                raise ConfigError(self._inactive(name, known))
+            parameter = entry.resolve(base.epochs)
+            suggestion = parameter.match(str(entry), values.get(name, parameter.bounds()[0]))
+            known[name] = parameter.value(suggestion)
             if entry in self._entries.keys and name in values:
-                params[self._entries.keys[entry]] = seen
+                params[self._entries.keys[entry]] = suggestion
         return params
 
     def distributions(self, base: TrainConfig) -> dict[str, BaseDistribution]:
-        """Each parameter of Optuna's that it can suggest."""
-        items = [(key, entry.at(base.epochs)) for entry, key in self._entries.keys.items()]
-        drawn = {key: parameter.distribution() for key, parameter in items}
-        return {key: item for key, item in drawn.items() if item is not None}
+        """Optuna's distributions, by parameter."""
+        items = [(key, entry.resolve(base.epochs)) for entry, key in self._entries.keys.items()]
+        found = {key: parameter.distribution() for key, parameter in items}
+        return {key: item for key, item in found.items() if item is not None}
 
     def rows(self, base: TrainConfig) -> list[tuple[str, str, str]]:
-        """Each entry, how many values it has and which; then how many trials there can be."""
+        """Rows of a table: name, number of values and values of each entry, and the total."""
         rows = []
         for name in self._entries.names:
             for entry in self._entries.of(name):
-                parameter = entry.at(base.epochs)
+                parameter = entry.resolve(base.epochs)
                 rows.append((str(entry), _count(parameter.count()), str(entry.parameter)))
         return [*rows, ("together", _count(self.count(base)), "different trials")]
 
     def _make(
         self, base: TrainConfig, values: dict[str, Any], decisive: set[str], blame: str = ""
     ) -> None:
-        """Make the config; where it cannot be, say which name is to blame, and where it stands."""
+        """Make a config; if it is invalid, name the responsible entry and its place in the file."""
         try:
-            _checked(base, values)
+            _make_config(base, values)
         except ConfigError as error:
-            culprits = (name for name in reversed(values) if _can_be_without(base, values, name))
+            culprits = (name for name in reversed(values) if _is_valid_without(base, values, name))
             name = blame or next(culprits, next(iter(values)))
-            entry = self._entries.holding(name, values)
+            entry = self._entries.active_entry(name, values)
             assert entry is not None, "it has a value"
-            beside = ", ".join(
+            context = ", ".join(
                 f"{other} = {shown(it)}"
                 for other, it in values.items()
                 if other in decisive and other != name and shown(it) not in str(error)
             )
-            words = f"{name} = {shown(values[name])}" + (f" with {beside}" if beside else "")
+            words = f"{name} = {shown(values[name])}" + (f" with {context}" if context else "")
             raise ConfigError(
-                f"{entry.place}: {words} cannot be: {error}{self._hint(entry)}"
+                f"{entry.place}: {words} is invalid: {error}{self._hint(entry)}"
             ) from error
 
     def _hint(self, entry: Entry) -> str:
-        """Of what was perhaps meant, where the name is an argument of something."""
+        """Suggestion for an entry that is taken for an argument but was perhaps meant otherwise."""
         if entry.name in FIELDS or entry.where is not None:
             return ""
         owner, dot, _ = entry.name.rpartition(".")
@@ -194,24 +197,25 @@ class DeclaredSpace:
             return f" Or is it the field {near[0]}?"
         owner = owner or "optimizer"
         several = len(self.choices(owner)) > 1
-        return f" What only some take stands under [when.{owner}.NAME]." if several else ""
+        return f" Put arguments of only some of them under [when.{owner}.NAME]." if several else ""
 
-    def _out_of_place(self, name: str, known: dict[str, Any]) -> str:
-        governor = self._entries.governors[name]
-        places = [entry.where[1] for entry in self._entries.of(name) if entry.where]
-        got = shown(known[governor]) if governor in known else "not there"
-        return f"{name} exists only where {governor} is {' or '.join(places)}, but it is {got}."
+    def _inactive(self, name: str, known: dict[str, Any]) -> str:
+        """Message for a value of a parameter whose condition is not met."""
+        parent = self._entries.parents[name]
+        needed = [entry.where[1] for entry in self._entries.of(name) if entry.where]
+        got = f"it is {shown(known[parent])}" if parent in known else "that is absent too"
+        return f"{name} exists only where {parent} is {' or '.join(needed)}, but {got}."
 
 
-def _checked(base: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
-    config = base.having(values)
+def _make_config(base: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
+    config = base.override(values)
     check_train(config)
     return config
 
 
-def _can_be_without(base: TrainConfig, values: dict[str, Any], name: str) -> bool:
+def _is_valid_without(base: TrainConfig, values: dict[str, Any], name: str) -> bool:
     try:
-        _checked(base, {other: it for other, it in values.items() if other != name})
+        _make_config(base, {other: it for other, it in values.items() if other != name})
     except ConfigError:
         return False
     return True

@@ -1,4 +1,4 @@
-"""A described search space, as studies keep it: looked into, changed, and written as TOML."""
+"""Search spaces in the JSON form that studies store: read, change, and write them as TOML."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from sweeps.space.values import shown
 from trainer.errors import ConfigError
 
 Described = Mapping[str, Any]
-"""What `Space.describe` gives for a space in a file: parameters by name, conditional ones under
+"""Result of `Space.describe` for a space in a file: parameters by name, conditional ones under
 "when"."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """What a name of a space becomes.
+    """A new description of a parameter.
 
     Attributes:
-        name: as people see it.
-        value: what it may be, as `Space.describe` has it: a list, a mapping, or one fixed value.
-        where: the name that it depends on, and the value of that as text; None: unconditional.
+        name: name of the parameter.
+        value: its description, as in `Space.describe`: a list, a mapping, or one fixed value.
+        where: (parent, value) condition; None: unconditional.
     """
 
     name: str
@@ -34,12 +34,12 @@ class Change:
 
 
 def is_function(space: Described) -> bool:
-    """Whether the space is a Python function, of which only a digest is known."""
+    """Whether the space is a Python function; then only a digest of its code is stored."""
     return space.keys() == {"function", "code"}
 
 
 def choices_of(space: Described, name: str) -> list[Any]:
-    """The values that a name can have in any table; none where it has a range or is not known."""
+    """Values of a parameter in all tables; empty if it is a range or unknown."""
     found: list[Any] = []
     for table in _tables(space):
         entry = table.get(name, [])
@@ -49,52 +49,52 @@ def choices_of(space: Described, name: str) -> list[Any]:
     return found
 
 
-def governor_of(space: Described, name: str) -> str | None:
-    """The name that a name depends on; None: it has no conditional entry."""
-    for governor, cases in space.get("when", {}).items():
+def parent_of(space: Described, name: str) -> str | None:
+    """Name of the parameter that another depends on; None if it has no conditional entry."""
+    for parent, cases in space.get("when", {}).items():
         if any(name in table for table in cases.values()):
-            return str(governor)
+            return str(parent)
     return None
 
 
 def entry_of(
     space: Described, name: str, values: Mapping[str, Any]
 ) -> tuple[tuple[str, str] | None, Any]:
-    """The condition and the description of a name in trials with these values.
+    """Condition and description of a parameter in trials with these values.
 
     Returns:
-        The condition as in `Change.where`; the description is None where the space has none.
+        The condition as in `Change.where`, and the description, None if there is none.
     """
-    governor = governor_of(space, name)
-    if governor is not None and governor in values:
-        value = shown(values[governor])
-        table = space["when"][governor].get(value, {})
+    parent = parent_of(space, name)
+    if parent is not None and parent in values:
+        value = shown(values[parent])
+        table = space["when"][parent].get(value, {})
         if name in table:
-            return (governor, value), table[name]
+            return (parent, value), table[name]
     return None, space.get(name)
 
 
 def changed(space: Described, changes: Iterable[Change]) -> dict[str, Any]:
-    """The space with these changes, without the tables whose condition can no longer hold."""
+    """Apply changes to a space, and remove tables whose condition can no longer be met."""
     result = _put(space, changes)
-    while dead := list(_dead(result)):  # a table that goes may have held what another depends on
-        for governor, value in dead:
-            del result["when"][governor][value]
-    when = {governor: cases for governor, cases in result.pop("when", {}).items() if cases}
+    while dead := list(_dead(result)):  # a removed table may contain the parent of another
+        for parent, value in dead:
+            del result["when"][parent][value]
+    when = {parent: cases for parent, cases in result.pop("when", {}).items() if cases}
     return result | ({"when": when} if when else {})
 
 
 def lines_of(changes: Iterable[Change]) -> list[str]:
-    """The lines of a file that these changes are, each table's head on a line of its own."""
+    """Lines of TOML for these changes, with the table headers of conditional ones."""
     return [line for line in to_toml(_put({}, changes)).splitlines() if line]
 
 
 def to_toml(space: Described) -> str:
-    """The text of a file that `parse_space` reads as this space."""
+    """Write the space as TOML, as `parse_space` reads it."""
     parts = [_text(space)]
-    for governor, cases in space.get("when", {}).items():
+    for parent, cases in space.get("when", {}).items():
         for value, table in cases.items():
-            parts.append(f"[when.{_key(governor)}.{_key(value)}]\n{_text(table)}")
+            parts.append(f"[when.{_key(parent)}.{_key(value)}]\n{_text(table)}")
     return "\n".join(part for part in parts if part)
 
 
@@ -115,9 +115,10 @@ def _tables(space: Described) -> Iterator[Described]:
 
 
 def _dead(space: Described) -> Iterator[tuple[str, str]]:
-    for governor, cases in space.get("when", {}).items():
-        possible = {*map(shown, choices_of(space, governor))}
-        yield from ((governor, value) for value in cases if value not in possible)
+    """Conditions that can no longer be met."""
+    for parent, cases in space.get("when", {}).items():
+        possible = {*map(shown, choices_of(space, parent))}
+        yield from ((parent, value) for value in cases if value not in possible)
 
 
 def _text(table: Described) -> str:
@@ -126,13 +127,13 @@ def _text(table: Described) -> str:
 
 
 def _value(entry: Any) -> str:
-    """What stands to the right of a name."""
+    """TOML of a parameter's description."""
     if not isinstance(entry, Mapping):
         return _literal(entry)
     if "grid" in entry:
         numbers = entry["grid"]
         entry = {"low": numbers[0], "high": numbers[-1], "grid": GRID}
-        if not _describes(entry, numbers):  # no grid that the file format knows
+        if not _describes(entry, numbers):  # TOML files have 1-2-5 grids only
             return _literal(numbers)
     return f"{{ {', '.join(f'{name} = {_literal(it)}' for name, it in entry.items())} }}"
 
@@ -149,7 +150,7 @@ def _literal(value: Any) -> str:
         return f"[{', '.join(map(_literal, value))}]"
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return json.dumps(value)  # numbers to their last digit, as Python's repr
+    return json.dumps(value)  # floats with all digits, like Python's repr
 
 
 def _key(name: str) -> str:

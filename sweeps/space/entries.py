@@ -1,4 +1,4 @@
-"""The entries of a search space: names, what they may be, and which depend on which."""
+"""Entries of a search space: parameters with their names and conditions."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from trainer.errors import ConfigError, unknown
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """What a name may be, everywhere or where another name has some value.
+    """A named parameter, unconditional or for one value of its parent.
 
     Attributes:
-        name: as people see it.
-        parameter: what it may be.
-        where: the other name, and its value as a text; None: wherever no such entry holds.
-        place: where it was written, for messages.
+        name: name of the parameter, shared by entries with other conditions.
+        parameter: the possible values.
+        where: (parent, value) condition with the value as text; None: unconditional, for trials
+            in which no conditional entry of the name is active.
+        place: file and line, for messages.
     """
 
     name: str
@@ -30,60 +31,60 @@ class Entry:
     def __str__(self) -> str:
         return f"{self.name} where {' is '.join(self.where)}" if self.where else self.name
 
-    def at(self, epochs: int) -> Parameter:
-        """What it may be in a sweep of so many epochs.
+    def resolve(self, epochs: int) -> Parameter:
+        """The parameter in a sweep of `epochs` epochs.
 
         Raises:
-            ConfigError: nothing.
+            ConfigError: it has no valid value then.
         """
         try:
-            return self.parameter.at(epochs)
+            return self.parameter.resolve(epochs)
         except ConfigError as error:
             raise ConfigError(f"{self.place}: {self}: {error}") from error
 
     @property
     def values(self) -> tuple[Any, ...] | None:
-        """What it may be, if that is one of some values without an order."""
+        """Values of an unordered choice; None for other parameters."""
         item = self.parameter
         return item.values if isinstance(item, Choice) and not isinstance(item, Grid) else None
 
 
 class Entries:
-    """All entries of a space. A name depends on one other at most.
+    """All entries of a space; each name depends on one parent at most.
 
     Attributes:
-        names: in an order in which each comes after the one that it depends on.
-        governors: the name that a name depends on.
-        keys: what Optuna calls each entry, if it draws anything for it.
+        names: all names, parents first.
+        parents: parent of each conditional name.
+        keys: Optuna's parameter name of each entry, without fixed ones.
 
     Raises:
-        ConfigError: a name depends on two others, on itself in a circle, on one that has no choices
-            or on a value that is none of them.
+        ConfigError: a name has two parents, names depend on each other in a circle, or a parent
+            has no choices or not the value of the condition.
     """
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self._by_name: dict[str, list[Entry]] = {}
-        self.governors: dict[str, str] = {}
+        self.parents: dict[str, str] = {}
         for entry in entries:
             self._by_name.setdefault(entry.name, []).append(entry)
         for entry in self:
             if entry.where is not None:
                 self._check_where(entry, *entry.where)
-                self.governors[entry.name] = entry.where[0]
-        self.names = self._ordered()
+                self.parents[entry.name] = entry.where[0]
+        self.names = self._parents_first()
         self.keys: dict[Entry, str] = {}
         for name in self.names:
-            self._name(self._by_name[name])
+            self._assign_keys(self._by_name[name])
 
     def __iter__(self) -> Iterator[Entry]:
         return (entry for items in self._by_name.values() for entry in items)
 
     def of(self, name: str) -> list[Entry]:
-        """Those of a name."""
+        """Entries of a name."""
         return self._by_name.get(name, [])
 
     def choices(self, name: str) -> tuple[Any, ...]:
-        """The values that a name can have; none where it has a range or is not known."""
+        """Values of a name over all entries; empty if one is a range, or the name is unknown."""
         found: list[Any] = []
         for entry in self.of(name):
             if entry.values is None:
@@ -91,79 +92,83 @@ class Entries:
             found += [value for value in entry.values if value not in found]
         return tuple(found)
 
-    def holding(self, name: str, values: dict[str, Any]) -> Entry | None:
-        """The entry of a name where those before it have these values; None: it does not exist."""
-        governor = self.governors.get(name)
-        where = (governor, shown(values[governor])) if governor in values else None
+    def active_entry(self, name: str, values: dict[str, Any]) -> Entry | None:
+        """Entry of a name in trials with these values; None: the name does not exist in them."""
+        parent = self.parents.get(name)
+        where = (parent, shown(values[parent])) if parent in values else None
         by_where = {entry.where: entry for entry in self._by_name[name]}
         return by_where.get(where, by_where.get(None))
 
-    def walk(self, values: dict[str, Any]) -> Iterator[Entry]:
-        """Each entry that holds, while the caller puts the value of each into `values`."""
+    def active(self, values: dict[str, Any]) -> Iterator[Entry]:
+        """Iterate over active entries; the caller may add each entry's value to `values`."""
         for name in self.names:
-            entry = self.holding(name, values)
+            entry = self.active_entry(name, values)
             if entry is not None:
                 yield entry
 
-    def each(
+    def combinations(
         self,
-        seen: Callable[[Entry, Parameter], Iterable[Any]],
+        select: Callable[[Entry, Parameter], Iterable[Any]],
         epochs: int,
         values: dict[str, Any] | None = None,
         params: dict[str, Any] | None = None,
         depth: int = 0,
     ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-        """Every combination of what `seen` gives for entries: values by name, Optuna's by key."""
+        """Combine the suggestions that `select` returns for each entry.
+
+        Yields:
+            Values by name, and Optuna's parameters, of each combination.
+        """
         values, params = values or {}, params or {}
         if depth == len(self.names):
             yield values, params
             return
-        entry = self.holding(self.names[depth], values)
+        entry = self.active_entry(self.names[depth], values)
         if entry is None:
-            yield from self.each(seen, epochs, values, params, depth + 1)
+            yield from self.combinations(select, epochs, values, params, depth + 1)
             return
-        parameter = entry.at(epochs)
-        for item in seen(entry, parameter):
+        parameter = entry.resolve(epochs)
+        for item in select(entry, parameter):
             more = {self.keys[entry]: item} if entry in self.keys else {}
             now = values | {entry.name: parameter.value(item)}
-            yield from self.each(seen, epochs, now, params | more, depth + 1)
+            yield from self.combinations(select, epochs, now, params | more, depth + 1)
 
     def branches(self, name: str) -> set[Entry | None]:
-        """The entries of a name that can hold; with None where it does not exist in some trials."""
+        """Entries of a name that can be active; with None if the name is absent in some trials."""
         entries = self._by_name[name]
-        governor = self.governors.get(name)
-        if governor is None:
+        parent = self.parents.get(name)
+        if parent is None:
             return set(entries)
         met = {entry.where[1] for entry in entries if entry.where is not None}
-        else_too = None in self.branches(governor) or met < set(map(shown, self.choices(governor)))
+        else_too = None in self.branches(parent) or met < set(map(shown, self.choices(parent)))
         plain = next((entry for entry in entries if entry.where is None), None)
         return {entry for entry in entries if entry.where} | ({plain} if else_too else set())
 
-    def varies(self, name: str) -> bool:
-        """Whether Optuna draws something else for it in some trials than in others, or nothing."""
+    def is_conditional(self, name: str) -> bool:
+        """Whether Optuna's parameter for a name differs between trials, or is absent in some."""
         return len({entry and self.keys.get(entry) for entry in self.branches(name)}) > 1
 
-    def _check_where(self, entry: Entry, governor: str, value: str) -> None:
-        table = f"{entry.place}: [when.{governor}.{value}]"
-        if governor not in self._by_name:
-            raise ConfigError(f"{table}: {unknown('name', governor, self._by_name)}")
-        choices = self.choices(governor)
+    def _check_where(self, entry: Entry, parent: str, value: str) -> None:
+        table = f"{entry.place}: [when.{parent}.{value}]"
+        if parent not in self._by_name:
+            raise ConfigError(f"{table}: {unknown('name', parent, self._by_name)}")
+        choices = self.choices(parent)
         if not choices:
-            raise ConfigError(f"{table} needs choices for {governor}, but it has a range.")
+            raise ConfigError(f"{table} needs choices for {parent}, but it has a range.")
         if value not in map(shown, choices):
-            raise ConfigError(f"{table}: {unknown(governor, value, map(shown, choices))}")
-        known = self.governors.get(entry.name, governor)
-        if known != governor:
+            raise ConfigError(f"{table}: {unknown(parent, value, map(shown, choices))}")
+        known = self.parents.get(entry.name, parent)
+        if known != parent:
             raise ConfigError(
-                f"{table}: {entry.name} must depend on one other name, but does on {known} too; "
-                "a space that is a Python function can do more."
+                f"{table}: {entry.name} must depend on one other name only, but also depends on "
+                f"{known}; use a Python function as the space."
             )
 
-    def _ordered(self) -> list[str]:
+    def _parents_first(self) -> list[str]:
         names: list[str] = []
         left = list(self._by_name)
         while left:
-            free = [name for name in left if self.governors.get(name) not in left]
+            free = [name for name in left if self.parents.get(name) not in left]
             if not free:
                 place = self._by_name[left[0]][0].place
                 raise ConfigError(
@@ -174,17 +179,20 @@ class Entries:
             left.remove(free[0])
         return names
 
-    def _name(self, entries: list[Entry]) -> None:
-        """Equal entries of a name have one key, others one each: Optuna knows one range for one."""
-        drawn = [entry for entry in entries if not isinstance(entry.parameter, Fixed)]
-        alike = all(entry.parameter == drawn[0].parameter for entry in drawn)
-        for entry in drawn:
+    def _assign_keys(self, entries: list[Entry]) -> None:
+        """Give equal entries of a name one key, and different ones a key each.
+
+        Optuna allows only one distribution per parameter name.
+        """
+        suggested = [entry for entry in entries if not isinstance(entry.parameter, Fixed)]
+        alike = all(entry.parameter == suggested[0].parameter for entry in suggested)
+        for entry in suggested:
             key = entry.parameter.key(entry.name)
             if entry.where is not None and not alike:
-                governor, value = entry.where
-                is_text = any(value == item for item in self.choices(governor))
-                prefix = value.rpartition(":")[2] if is_text else f"{governor}={value}"
+                parent, value = entry.where
+                is_text = any(value == item for item in self.choices(parent))
+                prefix = value.rpartition(":")[2] if is_text else f"{parent}={value}"
                 if f"{prefix}.{key}" in self.keys.values():
-                    prefix = f"{governor}={value}"
+                    prefix = f"{parent}={value}"
                 key = f"{prefix}.{key}"
             self.keys[entry] = key

@@ -1,4 +1,4 @@
-"""Reading a search space from TOML; what can be written there is told in `default.toml`."""
+"""Reading a search space from TOML; `default.toml` documents the format."""
 
 from __future__ import annotations
 
@@ -14,43 +14,44 @@ from sweeps.space.entries import Entries, Entry
 from sweeps.space.parameter import Choice, Fixed, Parameter
 from sweeps.space.ranges import parse_range
 from sweeps.space.space import check_name
-from sweeps.space.values import is_number, same, shown
+from sweeps.space.values import same, shown
 from trainer.errors import ConfigError
+from trainer.settings.fields import is_number
 
 _DEFAULT = "default.toml"
 _OWNERS = ("scheduler", "model")  # whose arguments are written "scheduler.NAME"
 
 
 def default_text() -> str:
-    """The file of the default space."""
+    """Text of the default space's file."""
     return (resources.files("sweeps.space") / _DEFAULT).read_text(encoding="utf-8")
 
 
 def default_space(scheduler: str = "StepLR") -> DeclaredSpace:
-    """What is searched where nothing else is asked for; for StepLR its arguments, too."""
+    """The default space; the arguments of StepLR are searched only if it is the scheduler."""
     space = parse_space(default_text(), _DEFAULT)
     return space if scheduler == "StepLR" else space.without("step_size", "gamma")
 
 
 def read_space(path: str) -> DeclaredSpace:
-    """The space in a file.
+    """Read a space from a file.
 
     Raises:
-        ConfigError: it cannot be read, or what it says cannot be.
+        ConfigError: the file cannot be read, or is invalid.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"{path} must be a file that can be read, but: {reason}.") from error
+        raise ConfigError(f"{path} must be a readable file, but: {reason}.") from error
     return parse_space(text, path)
 
 
 def parse_space(text: str, file: str) -> DeclaredSpace:
-    """The space that a text says; `file` is its name in messages, which have the line too.
+    """Parse a space; `file` is the name of the file in messages.
 
     Raises:
-        ConfigError: it is no TOML, or says what cannot be.
+        ConfigError: the text is not TOML, or has an invalid entry; the message has its line.
     """
     try:
         document = tomllib.loads(text)
@@ -72,32 +73,32 @@ def parse_space(text: str, file: str) -> DeclaredSpace:
             head = "" if str(error).startswith(name) else f"{name}: "
             raise ConfigError(f"{place}: {head}{error}") from error
     if all(isinstance(entry.parameter, Fixed) for entry in entries):
-        raise ConfigError(f"{file} must give at least one name that varies, but gives none.")
+        raise ConfigError(f"{file} must have at least one parameter to search, but has none.")
     return DeclaredSpace(Entries(entries))
 
 
 def line_of(text: str, keys: tuple[str, ...]) -> int:
-    """The line, from 1, on which what lies under these keys of a TOML text begins."""
+    """Number of the line on which the value of these TOML keys begins, from 1."""
     lines = text.splitlines()
     begin = 1
     for number in range(1, len(lines) + 1):
         try:
             document = tomllib.loads("\n".join(lines[:number]))
         except tomllib.TOMLDecodeError:
-            continue  # within a value of several lines
-        if _holds(document, keys):
+            continue  # inside a multi-line value
+        if _contains(document, keys):
             return begin
         begin = number + 1
     return begin
 
 
 def _items(document: Mapping[str, Any], file: str) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Keys and what lies under them: (name,), or ("when", other name, its value, name)."""
+    """Keys and value of each entry; keys are (name,) or ("when", parent, value, name)."""
     plain = {name: raw for name, raw in document.items() if name != "when"}
     tables: dict[tuple[str, ...], Any] = {(): plain}
     when = document.get("when", {})
     if not isinstance(when, dict) or not all(isinstance(it, dict) for it in when.values()):
-        raise ConfigError(f"{file}: when must be in tables, as in [when.optimizer.SGD].")
+        raise ConfigError(f"{file}: when must consist of tables, as in [when.optimizer.SGD].")
     for name, values in when.items():
         for value, table in values.items():
             if not isinstance(table, dict):
@@ -122,10 +123,10 @@ def _parameter(raw: Any) -> Parameter:
     if not isinstance(raw, list):
         return Fixed((raw,))
     if not raw:
-        raise ConfigError("choices must be at least one, but got [].")
+        raise ConfigError("choices must not be empty, but got [].")
     for place, value in enumerate(raw):
         if any(same(value, other) for other in raw[:place]):
-            raise ConfigError(f"choices must differ, but {shown(value)} is there twice.")
+            raise ConfigError(f"choices must differ, but {shown(value)} occurs twice.")
     return Choice(tuple(raw))
 
 
@@ -139,13 +140,13 @@ def _check_plain(value: Any) -> None:
         )
 
 
-def _holds(document: Any, keys: tuple[str, ...]) -> bool:
-    """Whether something lies under the keys, of which a last one with a dot may be two."""
+def _contains(document: Any, keys: tuple[str, ...]) -> bool:
+    """Whether a document has these keys; a key with a dot may be two nested ones."""
     if not keys:
         return True
     if not isinstance(document, dict):
         return False
     if keys[0] in document:
-        return _holds(document[keys[0]], keys[1:])
+        return _contains(document[keys[0]], keys[1:])
     owner, dot, rest = keys[0].partition(".")
-    return bool(dot) and _holds(document.get(owner), (rest, *keys[1:]))
+    return bool(dot) and _contains(document.get(owner), (rest, *keys[1:]))

@@ -1,4 +1,4 @@
-"""From what a user gives to a search space."""
+"""Opening a search space by path or reference."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from trainer.settings.references import is_reference
 
 
 def open_space(text: str = "", scheduler: str = "StepLR") -> Space:
-    """The space that `text` names: a PATH.toml, `package.module:function`, or "", the default.
-
-    The default one is for a schedule: what other schedules do not have is not searched.
+    """Open a PATH.toml or `package.module:function`; "" is the default space for a scheduler.
 
     Raises:
-        ConfigError: there is no such file or function, or what it says cannot be.
+        ConfigError: the file or function does not exist, or is invalid.
     """
     from sweeps.space.file import default_space, read_space  # Optuna is slow to import
     from sweeps.space.function import FunctionSpace

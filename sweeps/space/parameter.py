@@ -1,6 +1,7 @@
-"""What one name of a search space may be: one value, one of some, one of a grid, or in a range.
+"""Parameters of a search space: fixed value, choice, grid or range.
 
-Optuna sees numbers and texts, people see values; each kind here knows the way between the two.
+A suggestion is a value as Optuna has it, such as the index in a grid or the text of a list; each
+class here converts between suggestions and values of the config.
 """
 
 from __future__ import annotations
@@ -11,36 +12,37 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sweeps.space.values import exact, is_number, listed, nearest, same, shown
+from sweeps.space.values import exact, listed, nearest, same, shown
 from trainer.errors import ConfigError, unknown
+from trainer.settings.fields import is_number
 
-if TYPE_CHECKING:  # so that reading a space takes no Optuna
+if TYPE_CHECKING:  # so that reading a space does not import Optuna
     from optuna.distributions import BaseDistribution
     from optuna.trial import BaseTrial
 
 EPOCHS = "epochs"
-"""As a bound: the number of epochs of the sweep."""
+"""A bound that stands for the number of epochs of the sweep."""
 
 
 class Parameter(ABC):
-    """One of the kinds below. They are frozen: equal ones can have one name in Optuna.
+    """Base class of parameters; instances are frozen, and equal ones can share a name in Optuna.
 
     Attributes:
-        hidden: whether Optuna sees something else than the value.
+        encoded: whether suggestions differ from values.
     """
 
-    hidden = False
+    encoded = False
 
-    def at(self, epochs: int) -> Parameter:
-        """It, in a sweep of so many epochs; raises a ConfigError where it can then not be."""
+    def resolve(self, epochs: int) -> Parameter:
+        """The parameter in a sweep of `epochs` epochs; raises ConfigError if it is invalid then."""
         return self
 
     def key(self, name: str) -> str:
-        """Optuna's name for it."""
+        """Optuna's name of the parameter."""
         return name
 
-    def draw(self, trial: BaseTrial, key: str) -> Any:
-        """The value that a trial has."""
+    def suggest(self, trial: BaseTrial, key: str) -> Any:
+        """Suggest a value for a trial."""
         from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
         item = self.distribution()
@@ -56,80 +58,80 @@ class Parameter(ABC):
             )
         return self.value(None)
 
-    def ends(self) -> list[Any]:
-        """What Optuna sees for values which, where they can be trained, so can the others."""
-        return list(self.seen())
+    def bounds(self) -> list[Any]:
+        """Suggestions at the bounds: if their values are valid, so are all values between."""
+        return list(self.suggestions())
 
     @abstractmethod
     def distribution(self) -> BaseDistribution | None:
-        """What Optuna draws from, if anything."""
+        """Optuna's distribution; None for a fixed value."""
 
     @abstractmethod
-    def value(self, seen: Any) -> Any:
-        """The value for what Optuna sees."""
+    def value(self, suggestion: Any) -> Any:
+        """Convert a suggestion to a value."""
 
     @abstractmethod
     def count(self) -> int | None:
-        """How many values there are; None: no end of them."""
+        """Number of values; None if it is infinite."""
 
     @abstractmethod
-    def seen(self) -> Iterator[Any]:
-        """What Optuna sees, for every value; of a range without steps, its bounds."""
+    def suggestions(self) -> Iterator[Any]:
+        """All suggestions; for a range without steps, its bounds."""
 
     @abstractmethod
     def match(self, name: str, value: Any) -> Any:
-        """What Optuna sees, for a value as people write it.
+        """Convert a value, perhaps rounded, to a suggestion; `name` is for the message.
 
         Raises:
-            ConfigError: it may not be; with the nearest that may.
+            ConfigError: the value is not valid; the message has the nearest valid one.
         """
 
     @abstractmethod
     def describe(self) -> Any:
-        """All of it as a JSON value."""
+        """The parameter as a JSON value."""
 
 
 @dataclass(frozen=True)
 class Choice(Parameter):
-    """One of some values, in no order; of lists Optuna sees the text."""
+    """An unordered choice; suggestions of lists are their JSON text."""
 
     values: tuple[Any, ...]
 
     @property
-    def hidden(self) -> bool:  # type: ignore[override] # that of the others is a constant
-        """Whether there are lists among them."""
+    def encoded(self) -> bool:  # type: ignore[override] # a constant in other classes
+        """Whether some values are lists."""
         return any(isinstance(value, list) for value in self.values)
 
     def distribution(self) -> BaseDistribution | None:
-        """Categorical."""
+        """Categorical distribution of the suggestions."""
         from optuna.distributions import CategoricalDistribution
 
-        return CategoricalDistribution(list(self.seen()))
+        return CategoricalDistribution(list(self.suggestions()))
 
-    def value(self, seen: Any) -> Any:
-        """One of them."""
-        return self.values[list(self.seen()).index(seen)]
+    def value(self, suggestion: Any) -> Any:
+        """Value of a suggestion."""
+        return self.values[list(self.suggestions()).index(suggestion)]
 
     def count(self) -> int | None:
-        """Of all."""
+        """Number of choices."""
         return len(self.values)
 
-    def seen(self) -> Iterator[Any]:
-        """The values, lists as texts."""
+    def suggestions(self) -> Iterator[Any]:
+        """The values, with lists as JSON text."""
         return (json.dumps(it) if isinstance(it, list) else it for it in self.values)
 
     def match(self, name: str, value: Any) -> Any:
-        """What stands for the one that it is, but for rounding."""
-        for known, seen in zip(self.values, self.seen(), strict=True):
-            if same(known, value) or (isinstance(value, str) and value == seen):
-                return seen
+        """Suggestion of an equal value, or of the same number except for rounding."""
+        for known, suggestion in zip(self.values, self.suggestions(), strict=True):
+            if same(known, value) or (isinstance(value, str) and value == suggestion):
+                return suggestion
         if not all(map(is_number, (value, *self.values))):
             raise ConfigError(unknown(name, shown(value), map(shown, self.values)))
         near = nearest(name, self, value, self.values)
-        return list(self.seen())[self.values.index(near)]
+        return list(self.suggestions())[self.values.index(near)]
 
     def describe(self) -> Any:
-        """A list."""
+        """List of the values."""
         return list(self.values)
 
     def __str__(self) -> str:
@@ -137,18 +139,18 @@ class Choice(Parameter):
 
 
 class Fixed(Choice):
-    """One value, of which Optuna knows nothing."""
+    """A single value, which is not a parameter in Optuna."""
 
     def distribution(self) -> BaseDistribution | None:
-        """None."""
+        """None, as there is nothing to suggest."""
         return None
 
-    def value(self, seen: Any) -> Any:
-        """That value."""
+    def value(self, suggestion: Any) -> Any:
+        """The value, whatever the suggestion."""
         return self.values[0]
 
     def describe(self) -> Any:
-        """That value."""
+        """The value itself."""
         return self.values[0]
 
     def __str__(self) -> str:
@@ -156,30 +158,30 @@ class Fixed(Choice):
 
 
 class Grid(Choice):
-    """One of some numbers, in their order; Optuna sees the place of each, from 0."""
+    """An ordered choice of numbers; suggestions are indices from 0."""
 
-    hidden = True
+    encoded = True
 
     def key(self, name: str) -> str:
-        """Says that it is a place."""
+        """Name of the index in Optuna."""
         return f"{name}_index"
 
     def distribution(self) -> BaseDistribution | None:
-        """Whole numbers."""
+        """Integer distribution of the index."""
         from optuna.distributions import IntDistribution
 
         return IntDistribution(0, len(self.values) - 1)
 
-    def ends(self) -> list[Any]:
-        """The first and the last."""
+    def bounds(self) -> list[Any]:
+        """First and last index."""
         return list(dict.fromkeys((0, len(self.values) - 1)))
 
-    def seen(self) -> Iterator[Any]:
-        """Places."""
+    def suggestions(self) -> Iterator[Any]:
+        """All indices."""
         return iter(range(len(self.values)))
 
     def describe(self) -> Any:
-        """The numbers, told from choices."""
+        """The numbers, marked as a grid."""
         return {"grid": list(self.values)}
 
     def __str__(self) -> str:
@@ -188,13 +190,13 @@ class Grid(Choice):
 
 @dataclass(frozen=True)
 class Range(Parameter):
-    """From `low` to `high`, both included: whole numbers if both are, else all between.
+    """A range from `low` to `high`, inclusive; of integers if both bounds are, else of floats.
 
     Attributes:
         low: a number, or `EPOCHS`.
-        high: as `low`, and not below it.
-        step: between neighbours, counted from `low`; None: 1 for whole numbers, else no steps.
-        log: whether a number is as likely as its double.
+        high: a number not below `low`, or `EPOCHS`.
+        step: step from `low` on; None: 1 for integers, continuous for floats.
+        log: whether the scale is logarithmic.
     """
 
     low: Any
@@ -204,11 +206,11 @@ class Range(Parameter):
 
     @property
     def whole(self) -> bool:
-        """Whether it has whole numbers only."""
+        """Whether the values are integers."""
         return not any(isinstance(bound, float) for bound in (self.low, self.high))
 
-    def at(self, epochs: int) -> Range:
-        """With the epochs for bounds that say so."""
+    def resolve(self, epochs: int) -> Range:
+        """The range with `EPOCHS` replaced, and `high` rounded down to a step."""
         low, high = (epochs if bound == EPOCHS else bound for bound in (self.low, self.high))
         if low > high:
             where = f" in a sweep of {epochs} epochs" if EPOCHS in (self.low, self.high) else ""
@@ -216,45 +218,45 @@ class Range(Parameter):
                 f"low must not be above high, but got low = {shown(low)}, "
                 f"high = {shown(high)}{where}."
             )
-        if self.step is not None:  # Optuna would warn of a bound that steps do not lead to
+        if self.step is not None:  # Optuna warns about a bound that is not on a step
             steps = (exact(high) - exact(low)) // exact(self.step)
             high = type(low + self.step)(exact(low) + steps * exact(self.step))
         return replace(self, low=low, high=high)
 
     def distribution(self) -> BaseDistribution | None:
-        """Of whole numbers, or of all."""
+        """Integer or float distribution."""
         from optuna.distributions import FloatDistribution, IntDistribution
 
         if self.whole:
             return IntDistribution(self.low, self.high, step=self.step or 1, log=self.log)
         return FloatDistribution(self.low, self.high, step=self.step, log=self.log)
 
-    def value(self, seen: Any) -> Any:
-        """On steps that add up as on paper: 0.3, not 0.30000000000000004."""
+    def value(self, suggestion: Any) -> Any:
+        """The number, on steps computed in decimal: 0.3, not 0.30000000000000004."""
         if self.whole or self.step is None:
-            return seen
-        steps = round((exact(seen) - exact(self.low)) / exact(self.step))
+            return suggestion
+        steps = round((exact(suggestion) - exact(self.low)) / exact(self.step))
         return float(exact(self.low) + steps * exact(self.step))
 
-    def ends(self) -> list[Any]:
-        """The least and the greatest."""
+    def bounds(self) -> list[Any]:
+        """Lowest and highest number."""
         return list(dict.fromkeys((self.low, self.high)))
 
     def count(self) -> int | None:
-        """Of those that steps lead to."""
+        """Number of steps; None for a continuous range."""
         step = self.step or (1 if self.whole else None)
         return step and round((exact(self.high) - exact(self.low)) / exact(step)) + 1
 
-    def seen(self) -> Iterator[Any]:
-        """Numbers."""
+    def suggestions(self) -> Iterator[Any]:
+        """Numbers on all steps; of a continuous range, its bounds."""
         count, step = self.count(), self.step or 1
         if count is None:
-            return iter(self.ends())
+            return iter(self.bounds())
         number = int if self.whole else float
         return (number(exact(self.low) + place * exact(step)) for place in range(count))
 
     def match(self, name: str, value: Any) -> Any:
-        """The number itself, or the one it is but for rounding."""
+        """The same number except for rounding."""
         within = min(max(value, self.low), self.high) if is_number(value) else self.low
         if self.whole:  # steps are counted from low
             step = self.step or 1
@@ -262,7 +264,7 @@ class Range(Parameter):
         return nearest(name, self, value, [self.value(within)])
 
     def describe(self) -> Any:
-        """What it was made of."""
+        """Bounds, and step or log if given."""
         more = {"step": self.step, "log": self.log}
         return {"low": self.low, "high": self.high} | {k: it for k, it in more.items() if it}
 

@@ -1,4 +1,4 @@
-"""Reading a range: bounds, and a step, a logarithm or a grid between them."""
+"""Parsing a range: bounds, and optionally a step, a logarithmic scale or a grid."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from decimal import Decimal
 from typing import Any
 
 from sweeps.space.parameter import EPOCHS, Grid, Parameter, Range
-from sweeps.space.values import exact, is_number, shown
+from sweeps.space.values import exact, shown
 from trainer.errors import ConfigError, unknown
+from trainer.settings.fields import is_number
 
 _KEYS = ("low", "high", "step", "log", "grid")
 GRID = "1-2-5"
-"""The only grid there is: 1, 2 and 5 times each power of ten."""
+"""The only kind of grid: 1, 2 and 5 times each power of ten."""
 
 
 def parse_range(raw: Mapping[str, Any]) -> Parameter:
-    """What `{ low = ..., high = ..., ... }` says.
+    """Parse `{ low = ..., high = ..., ... }`.
 
     Raises:
-        ConfigError: it says nothing that can be.
+        ConfigError: the range is invalid.
     """
     for key in raw:
         if key not in _KEYS:
@@ -34,16 +35,20 @@ def parse_range(raw: Mapping[str, Any]) -> Parameter:
     if "step" in raw and "step" not in chosen:
         chosen.insert(0, "step")
     if len(chosen) > 1:
-        raise ConfigError(f"a range must have only one of step, log and grid, but has {chosen}.")
+        raise ConfigError(
+            f"a range must have only one of step, log and grid, but has {' and '.join(chosen)}."
+        )
     made = Range(low, high, log=log)
     if step is not None:
         _check_step(step, made)
         made = Range(low, high, step)
     if EPOCHS in (low, high):
         if not made.whole or grid:
-            raise ConfigError(f"bounds beside {EPOCHS!r} must be whole, and have no grid.")
+            raise ConfigError(
+                f"a range with {EPOCHS!r} must have a whole number as other bound, and no grid."
+            )
     else:
-        made.at(1)  # refuses bounds that are the wrong way round
+        made.resolve(1)  # raises if low is above high
     if (log or grid) and low != EPOCHS and low <= 0:
         raise ConfigError(f"low must be above 0 with {chosen[0]}, but got {shown(low)}.")
     return _grid(made) if grid else made
@@ -63,13 +68,13 @@ def _check_step(step: Any, bounds: Range) -> None:
         raise ConfigError(f"step must be a number above 0, but got {shown(step)}.")
     if bounds.whole and not isinstance(step, int):
         raise ConfigError(
-            f"step must be whole where both bounds are, but got {shown(step)}; "
-            "write a bound as 1.0 for numbers between."
+            f"step must be whole if both bounds are, but got {shown(step)}; write a bound as 1.0 "
+            "for a range of floats."
         )
 
 
 def _grid(bounds: Range) -> Grid:
-    """1, 2 and 5 times each power of ten, within the bounds."""
+    """The 1-2-5 grid within the bounds."""
     low, high = exact(bounds.low), exact(bounds.high)
     powers = range(low.adjusted(), high.adjusted() + 2)
     values = [Decimal(digit).scaleb(power) for power in powers for digit in (1, 2, 5)]

@@ -1,4 +1,4 @@
-"""What every search space can do, and which fields of a config it may decide."""
+"""The protocol of search spaces, and the fields of a config that they may set."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
 SEARCHED = ("optimizer", "lr", "step_size", "gamma")
-"""What reports show of a trial before all else; the default space decides them."""
+"""Parameters of the default space, which reports show first."""
 
 _REFUSED = {
     **dict.fromkeys(
         ("dataset", "split", "limit", "image_size"), "all trials of a study have the same images"
     ),
     **dict.fromkeys(("device", "threads"), "all trials of a study are trained alike"),
-    "epochs": "trials are compared epoch by epoch; give --epochs",
-    "unshared": "it says which runs share epochs",
+    "epochs": "trials are compared epoch by epoch; use --epochs",
+    "unshared": "it determines which runs share epochs",
     "optimizer_args": "name each argument by itself, as in momentum = [0.0, 0.9]",
     "scheduler_args": 'name each argument by itself, as in "scheduler.T_max" = [5, 10]',
     "model_args": 'name each argument by itself, as in "model.width" = [32, 64]',
@@ -33,14 +33,14 @@ FIELDS = tuple(item.name for item in fields(TrainConfig) if item.name not in _RE
 
 
 class Space(Protocol):
-    """What a trial may be.
+    """A search space.
 
-    `base` is what all trials have in common; what the space decides goes before it.
+    `base` is the config shared by all trials; values from the space override it.
 
     Attributes:
-        searched: names that it decides, in some trials at least, as people see them.
-        always: those of them that it decides in every trial.
-        conditional: whether some parameter of Optuna's occurs in some trials only.
+        searched: names that the space sets in at least some trials.
+        always: names that it sets in every trial.
+        conditional: whether some of Optuna's parameters occur in some trials only.
     """
 
     searched: tuple[str, ...]
@@ -48,61 +48,61 @@ class Space(Protocol):
     conditional: bool
 
     def suggest(self, trial: BaseTrial, base: TrainConfig) -> TrainConfig:
-        """The config that `trial` stands for.
+        """Suggest the values of a trial, and make its config.
 
-        Values that Optuna does not see as they are become user attributes of the trial.
+        Values that differ from Optuna's parameters become user attributes of the trial.
 
         Raises:
-            ConfigError: the space gives something that cannot be trained.
+            ConfigError: the values are not a valid config.
         """
         ...
 
     def describe(self, base: TrainConfig) -> Any:
-        """All that decides what a trial may be, as a JSON value."""
+        """The space as a JSON value; equal descriptions mean equal spaces."""
         ...
 
     def check(self, base: TrainConfig) -> None:
-        """Make the configs that can be refused, so that they are before anything is trained.
+        """Make the configs most likely to be invalid, so that errors appear before training.
 
         Raises:
-            ConfigError: with the place in the file, and the reason.
+            ConfigError: a config is invalid; the message has the place in the file and the reason.
         """
         ...
 
     def choices(self, name: str) -> tuple[Any, ...]:
-        """The values that a name can have; none where it has a range or is not known."""
+        """Values of a parameter; empty if it is a range or unknown."""
         ...
 
     def points(self, base: TrainConfig) -> list[dict[str, Any]]:
-        """Optuna's parameters of every trial there can be, each once.
+        """Optuna's parameters of every point of the space.
 
         Raises:
-            ConfigError: there is no end of them, or too many.
+            ConfigError: the space is infinite or too large.
         """
         ...
 
     def params(self, values: Mapping[str, Any], base: TrainConfig) -> dict[str, Any]:
-        """Optuna's parameters for values as people write them; not all names need be given.
+        """Convert values to Optuna's parameters; names may be left out.
 
         Raises:
-            ConfigError: a name or a value that cannot be, with the nearest that can.
+            ConfigError: an unknown name or invalid value; the message has the nearest valid one.
         """
         ...
 
     def distributions(self, base: TrainConfig) -> dict[str, BaseDistribution]:
-        """Each parameter of Optuna's that it can suggest; none where only a function knows."""
+        """Optuna's distributions, by parameter; empty if the space is a function."""
         ...
 
     def rows(self, base: TrainConfig) -> list[tuple[str, str, str]]:
-        """For people: each name with where it holds, how many values it has, and which."""
+        """Rows of a table: name with condition, number of values, and values."""
         ...
 
 
 def check_name(name: str) -> None:
-    """Refuse what trials may not vary.
+    """Check that trials may vary a field.
 
     Raises:
-        ConfigError: with the reason.
+        ConfigError: they may not; the message has the reason.
     """
     if name in _REFUSED:
         raise ConfigError(f"{name} cannot be searched: {_REFUSED[name]}.")

@@ -1,4 +1,4 @@
-"""Numbers and other values as people write them, and the nearest that may be."""
+"""Formatting and comparing values, with numbers in decimal."""
 
 from __future__ import annotations
 
@@ -9,27 +9,23 @@ from decimal import Decimal
 from typing import Any
 
 from trainer.errors import ConfigError
+from trainer.settings.fields import is_number
 
 
 def exact(value: float) -> Decimal:
-    """The number that people see, as against the nearest binary one."""
+    """The number as written in decimal, not its binary approximation."""
     return Decimal(repr(value))
 
 
-def is_number(value: Any) -> bool:
-    """Whether it is a finite number."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def same(one: Any, other: Any) -> bool:
-    """Whether two values are one to people: 1 and 1.0, a list and a tuple; not 1 and true."""
+    """Whether values are equal: 1 equals 1.0 and a list equals a tuple, but 1 is not true."""
     if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
         return len(one) == len(other) and all(map(same, one, other))
     return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
 
 
 def shown(value: Any) -> str:
-    """A value, short."""
+    """Format a value, floats without needless digits."""
     if isinstance(value, float):
         short = f"{value:g}"
         return short if float(short) == value else repr(value)
@@ -37,16 +33,22 @@ def shown(value: Any) -> str:
 
 
 def listed(values: Iterable[Any]) -> str:
-    """The values, or of many the first few and the last."""
+    """Format values; of many, the first four and the last."""
     words = [shown(value) for value in values]
     return ", ".join(words if len(words) < 7 else [*words[:4], f"... {words[-1]}"])
 
 
 def nearest(name: str, what: object, value: Any, allowed: Iterable[float]) -> float:
-    """The one of `allowed` that `value` is, but for rounding.
+    """The allowed value that `value` equals except for rounding.
+
+    Args:
+        name: name of the value, for the message.
+        what: description of the allowed values, for the message.
+        value: the value.
+        allowed: allowed values.
 
     Raises:
-        ConfigError: it is none of them; `what` says of `name` what it must be.
+        ConfigError: no allowed value is that close.
     """
     if not is_number(value):
         raise ConfigError(f"{name} must be {what}, but got {shown(value)}.")

@@ -15,7 +15,7 @@ from sweeps.search.fresh import FreshSampler
 from sweeps.search.frugal import FrugalSampler
 from sweeps.search.repeatable import RepeatableSampler
 from sweeps.search.sampling import Search, make_sampler
-from sweeps.search.seeing import SeeingSampler
+from sweeps.search.study_view import StudyViewSampler
 from sweeps.settings.config import SweepConfig
 from trainer.metrics import OBJECTIVES
 
@@ -113,4 +113,4 @@ def _sampler(config: SweepConfig, outlook: Outlook) -> BaseSampler:
         return sampler
     if isinstance(sampler, RepeatableSampler):
         sampler = FreshSampler(sampler, outlook)
-    return SeeingSampler(sampler, outlook.is_own if config.compare else None)
+    return StudyViewSampler(sampler, outlook.is_own if config.compare else None)

@@ -15,7 +15,7 @@ from typing import Any
 import optuna
 
 from sweeps.errors import StudyInUse
-from trainer.files import alone
+from trainer.files import lock_file
 
 LEASE = "lease"
 """User attribute of the study that holds the lease."""
@@ -71,7 +71,7 @@ class Lease:
         self._nonce = uuid.uuid4().hex
         self._renewed = 0.0
         with self.released_on_error():
-            with nullcontext() if lock is None else alone(lock):
+            with nullcontext() if lock is None else lock_file(lock):
                 self._refuse(study.user_attrs.get(LEASE))
                 self._write()
             if lock is None:

@@ -252,7 +252,7 @@ class LiveTrial:
 
     def _wanted(self) -> dict[str, Checkpoint]:
         """What the rule asks for, were the trial to end now."""
-        return self.rule.wanted(self.stages, self.record.results, self.objective, self.outcome)
+        return self.rule.select(self.stages, self.record.results, self.objective, self.outcome)
 
 
 def outcome_of(trial: FrozenTrial) -> str:

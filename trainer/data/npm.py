@@ -1,4 +1,4 @@
-"""A package from the npm registry, fetched by npm itself, which checks its integrity."""
+"""Download a package with npm, which verifies its integrity."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ PACK = (
 
 
 def pack(package: str, folder: Path, title: str, size: int) -> None:
-    """Download the archive of `package` into `folder`, with a bar on a terminal.
+    """Download the archive of `package` into `folder`, with a progress bar on a terminal.
 
     Args:
-        package: NAME@VERSION; the archive is then called NAME-VERSION.tgz.
-        folder: also takes npm's cache.
-        title: of the bar.
-        size: bytes to expect.
+        package: NAME@VERSION; the archive is NAME-VERSION.tgz.
+        folder: also gets npm's cache.
+        title: label of the progress bar.
+        size: expected number of bytes.
 
     Raises:
         DataError: npm is not installed, or failed.
@@ -50,12 +50,12 @@ def pack(package: str, folder: Path, title: str, size: int) -> None:
 
 
 def run(command: Sequence[str], folder: Path, tick: Callable[[], None]) -> None:
-    """Run `command` in `folder`, calling `tick` four times a second; it never outlives this call.
+    """Run `command` in `folder` and call `tick` four times a second; an exception here kills it.
 
-    Where `setpriv` is installed (any Linux), it does not outlive this process either.
+    With `setpriv` (part of util-linux), the command also dies with this process.
 
     Raises:
-        DataError: it ended with another status than 0; with the line of npm that says why.
+        DataError: the exit status is not 0; the message has npm's reason.
     """
     tied = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
     with subprocess.Popen(
@@ -65,7 +65,7 @@ def run(command: Sequence[str], folder: Path, tick: Callable[[], None]) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        start_new_session=True,  # so that the children it may have are ended with it
+        start_new_session=True,  # so that its children are killed with it
     ) as child:
         try:
             while True:
@@ -79,17 +79,15 @@ def run(command: Sequence[str], folder: Path, tick: Callable[[], None]) -> None:
             raise
     if child.returncode:
         lines = [line.removeprefix("npm error").strip() for line in said.splitlines()]
-        telling = [
-            s for s in lines if s and s.split()[0] not in ("npm", "code", "syscall", "errno")
-        ]
-        raise DataError(
-            f"{command[0]} failed ({telling[0] if telling else f'status {child.returncode}'})"
-        )
+        skipped = ("npm", "code", "syscall", "errno")
+        reasons = (line for line in lines if line and line.split()[0] not in skipped)
+        reason = next(reasons, f"status {child.returncode}")
+        raise DataError(f"{command[0]} failed ({reason})")
 
 
 def _bytes_in(folder: Path) -> int:
     total = 0
     for path in folder.rglob("*"):
-        with suppress(OSError):  # npm moves its files
+        with suppress(OSError):  # npm may move the file meanwhile
             total += path.stat().st_size
     return total

@@ -1,4 +1,4 @@
-"""Arrays that users bring, in an `.npz` or from a function of theirs, checked."""
+"""The user's own arrays, from an `.npz` or a function, validated."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from trainer.data.arrays import ARRAYS, Arrays
 from trainer.errors import DataError
-from trainer.settings.references import find, undisturbed
+from trainer.settings.references import find, restore_globals
 
 
 def read_npz(path: Path) -> Arrays:
-    """The arrays of a user's file, each under its name.
+    """Read and validate the four arrays of an `.npz`.
 
     Raises:
-        DataError: there is no such file, or it does not hold what it should.
+        DataError: the file does not exist, or is invalid.
     """
     if not path.exists():
         raise DataError(f"A data set must be a file, but there is no {path}.")
@@ -32,39 +32,41 @@ def read_npz(path: Path) -> Arrays:
 
 
 def call(reference: str) -> Arrays:
-    """The arrays that a user's function, called with no arguments, gives in a mapping by name.
+    """Call the user's function without arguments and validate the arrays it returns by name.
 
     Raises:
-        ConfigError: there is no such function.
-        DataError: it fails, or does not give what it should.
+        ConfigError: the function does not exist.
+        DataError: it raises, or returns something else.
     """
     make = find("dataset", reference)
     try:
-        with undisturbed():
+        with restore_globals():
             given = make()
     except Exception as error:  # a user's function can raise anything
         raise DataError(
-            f"{reference}() must give arrays by name, but: {type(error).__name__}: {error}."
+            f"{reference}() must return arrays by name, but: {type(error).__name__}: {error}."
         ) from error
     if not isinstance(given, Mapping):
-        raise DataError(f"{reference}() must give arrays by name, but gave {type(given).__name__}.")
+        raise DataError(
+            f"{reference}() must return arrays by name, but returned {type(given).__name__}."
+        )
     try:
         got = {name: np.ascontiguousarray(given[name]) for name in ARRAYS if name in given}
-    except Exception as error:  # lists of several lengths, tensors on a GPU
-        raise DataError(f"{reference}() must give plain arrays, but: {error}.") from error
+    except Exception as error:  # ragged lists, tensors on a GPU
+        raise DataError(f"{reference}() must return plain arrays, but: {error}.") from error
     return check(got, sorted(map(str, given)), f"{reference}()")
 
 
 def check(got: Mapping[str, NDArray[Any]], names: list[str], where: str) -> Arrays:
-    """The arrays with labels as int64, or as N x K of float32, and floats as float32.
+    """Validate four arrays; convert class labels to int64 and floats to float32.
 
     Args:
-        got: arrays by their names.
-        names: all that was there, for the error.
-        where: they come from, for the error.
+        got: the arrays found, by name.
+        names: all names in the source, for the error message.
+        where: the source, for the error message.
 
     Raises:
-        DataError: one of them is missing or is not what it should be.
+        DataError: an array is missing or has a wrong type, shape or value.
     """
     if len(got) < len(ARRAYS):
         raise DataError(f"{where} must hold {', '.join(ARRAYS)}, but holds {', '.join(names)}.")
@@ -78,7 +80,7 @@ def check(got: Mapping[str, NDArray[Any]], names: list[str], where: str) -> Arra
         if train != test:
             raise DataError(
                 f"{kind.capitalize()} in {where} must be of one type and shape, but are {train} "
-                f"and {test}."
+                f"(train) and {test} (test)."
             )
     return Arrays(**right)
 
@@ -87,8 +89,8 @@ def _inputs(got: NDArray[Any], what: str) -> NDArray[Any]:
     images = got.dtype == np.uint8 and got.ndim == 4
     if not (images or (got.dtype.kind == "f" and got.ndim >= 2)) or got.size == 0:
         raise DataError(
-            f"{what} must be uint8, N x H x W x C, or float32, N x ..., with none of them 0, but "
-            f"is {got.dtype} of shape {got.shape}."
+            f"{what} must be uint8, N x H x W x C, or float32, N x ..., and not empty, but is "
+            f"{got.dtype} of shape {got.shape}."
         )
     return got if images else _float32(got, what)
 
@@ -97,18 +99,18 @@ def _labels(got: NDArray[Any], count: int, what: str) -> NDArray[Any]:
     if got.dtype.kind in "iu" and got.shape == (count,):
         labels = got.astype(np.int64)
         if labels.min() < 0:
-            raise DataError(f"{what} must count from 0, but has a {labels.min()}.")
+            raise DataError(f"{what} must be class indices from 0, but has {labels.min()}.")
         return labels
     if got.dtype.kind == "f" and got.shape[:1] == (count,) and got.ndim in (1, 2) and got.size:
-        return _float32(got, what).reshape(count, -1)  # N of them would broadcast against N x 1
+        return _float32(got, what).reshape(count, -1)  # shape N would broadcast against N x 1
     raise DataError(
-        f"{what} must be {count} whole numbers, one an image, or targets, float32 of shape "
+        f"{what} must be {count} integers, one per image, or targets, float32 of shape "
         f"({count},) or ({count}, K), but is {got.dtype} of shape {got.shape}."
     )
 
 
 def _float32(got: NDArray[Any], what: str) -> NDArray[np.float32]:
-    with np.errstate(over="ignore"):  # it is said below
+    with np.errstate(over="ignore"):  # overflow raises below
         narrow = got.astype(np.float32)
     finite = np.isfinite(narrow)
     if not finite.all():
@@ -118,6 +120,6 @@ def _float32(got: NDArray[Any], what: str) -> NDArray[np.float32]:
 
 
 def _form(array: NDArray[Any]) -> str:
-    """Type and shape of one example, for people."""
+    """Type and shape of one example, for messages."""
     shape = array.shape[1:]
     return f"{array.dtype} of shape {shape}" if shape else str(array.dtype)

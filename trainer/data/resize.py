@@ -1,4 +1,4 @@
-"""Images brought to one size: the square in the middle, scaled with antialiasing."""
+"""Resizing: the central square of each image, scaled with antialiasing."""
 
 from __future__ import annotations
 
@@ -19,44 +19,45 @@ if TYPE_CHECKING:
 
 
 def fit(image: Image, size: int) -> Image:
-    """The image's shorter side scaled to `size` pixels (bilinear, antialiased), the longer one cut.
+    """Scale the shorter side to `size` pixels (bilinear, antialiased) and crop the longer one.
 
-    Pillow counts in whole numbers, so every machine gets the same bytes from one of its versions.
+    Pillow uses integer arithmetic, so one version of it gives the same bytes on every machine.
     """
     from PIL import Image, ImageOps
 
     return ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
 
 
-def resized(arrays: Arrays, size: int, name: str, folder: Path | None = None) -> Arrays:
-    """The same data set with images of `size` x `size`, each colour scaled by itself.
+def resize(arrays: Arrays, size: int, name: str, folder: Path | None = None) -> Arrays:
+    """Resize all images to `size` x `size`, each channel by itself.
 
     Args:
-        arrays: with images of bytes.
-        size: height and width, in pixels.
-        name: of the data set, for the error.
-        folder: where the images made lie while they are used; None: in memory.
+        arrays: a data set of uint8 images.
+        size: height and width in pixels.
+        name: of the data set, for the error message.
+        folder: holds the temporary files that back the new arrays; None: use memory.
 
     Raises:
-        DataError: its inputs are no images.
+        DataError: the inputs are not images.
     """
     from PIL import Image
 
     if arrays.train_images.dtype != np.uint8:
         raise DataError(
-            f"image_size must be left out where inputs are no images of bytes, but {name} has "
-            f"{arrays.train_images.dtype} of shape {arrays.train_images.shape[1:]}."
+            f"With image_size inputs must be uint8 images, but {name} has "
+            f"{arrays.train_images.dtype} of shape {arrays.train_images.shape[1:]}; leave "
+            "image_size out."
         )
 
     def part(images: NDArray[Any]) -> NDArray[np.uint8]:
-        count, height, width, colours = images.shape
+        count, height, width, channels = images.shape
         if height == width == size:
             return images
-        made = room((count, size, size, colours), folder)
+        made = allocate((count, size, size, channels), folder)
         for number, image in enumerate(images):
-            for colour in range(colours):
-                grey = Image.fromarray(image[..., colour])
-                made[number, ..., colour] = np.asarray(fit(grey, size))
+            for channel in range(channels):
+                grey = Image.fromarray(image[..., channel])
+                made[number, ..., channel] = np.asarray(fit(grey, size))
         return made
 
     return Arrays(
@@ -64,13 +65,13 @@ def resized(arrays: Arrays, size: int, name: str, folder: Path | None = None) ->
     )
 
 
-def room(shape: tuple[int, ...], folder: Path | None) -> NDArray[np.uint8]:
-    """Bytes to write to, which may be more than memory holds where they lie in a folder.
+def allocate(shape: tuple[int, ...], folder: Path | None) -> NDArray[np.uint8]:
+    """Allocate a uint8 array, backed by a file in `folder` if given, so it may exceed memory.
 
-    The file has no name, so it goes with the array, and with the process however that ends.
+    The file is unnamed, so the system frees it with the array, even if the process is killed.
     """
     if folder is None:
         return np.empty(shape, np.uint8)
     with tempfile.TemporaryFile(dir=folder) as file:
-        os.posix_fallocate(file.fileno(), 0, math.prod(shape))  # full: an error now, no crash later
+        os.posix_fallocate(file.fileno(), 0, math.prod(shape))  # a full disk fails now, not later
         return np.memmap(file, np.uint8, "w+", shape=shape)

@@ -1,4 +1,4 @@
-"""Data sets that torchvision fetches: from their homes, or out of files put there by hand."""
+"""Data sets downloaded by torchvision, or read from files that the user downloaded."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import Any
 import numpy as np
 
 from trainer.data.arrays import Arrays, say
-from trainer.data.download import patiently, scratch
+from trainer.data.download import limit_waiting, temporary_folder
 from trainer.data.own_arrays import check
 from trainer.errors import DataError
 
 NAMES = {"cifar100": "CIFAR100", "fashion_mnist": "FashionMNIST", "mnist": "MNIST"}
-"""Torchvision's names by ours."""
+"""Names of torchvision's classes by our names."""
 
 BY_HAND = "downloads"
-"""Where in the folder of all data sets it is looked for files that were put there."""
+"""Subfolder of the data folder for files that the user downloaded."""
 
 
 def download(source: Any, root: Path) -> None:
-    """Have torchvision fill `root`.
+    """Download a data set into `root` with torchvision, from the first mirror that works.
 
     Raises:
-        DataError: its home cannot be reached.
+        DataError: no mirror can be reached.
     """
     homes = (
         [f"{mirror}{source.resources[0][0]}" for mirror in source.mirrors]
@@ -34,9 +34,9 @@ def download(source: Any, root: Path) -> None:
     )
     for home in homes:
         try:
-            with patiently(home), warnings.catch_warnings(action="ignore"):
+            with limit_waiting(home), warnings.catch_warnings(action="ignore"):
                 say(f"Downloading {source.__name__} from its home.")
-                source(root, download=True)  # numpy warns at Python 2's pickles
+                source(root, download=True)  # numpy warns about Python 2's pickles
         except DataError as error:
             failure = error
         else:
@@ -44,7 +44,7 @@ def download(source: Any, root: Path) -> None:
     raise failure
 
 
-def source_of(name: str) -> Any:
+def dataset_class(name: str) -> Any:
     """Torchvision's class for one of `NAMES`."""
     from torchvision import datasets
 
@@ -52,27 +52,29 @@ def source_of(name: str) -> Any:
 
 
 def fetch(source: Any, folder: Path, get: Callable[[Any, Path], None] = download) -> Arrays:
-    """The data set from files in `folder`/downloads, else from its home; run by one process.
+    """Read a data set from `folder`/downloads if its files are there, else download it.
+
+    Only one process at a time may call this for a folder.
 
     Args:
         source: torchvision's class.
-        folder: where downloads go, into a temporary folder that is removed.
-        get: fills a folder as torchvision does, or raises DataError.
+        folder: data folder; downloads use a temporary folder in it.
+        get: downloads into a folder as torchvision does, or raises DataError.
 
     Raises:
-        DataError: the home cannot be reached, and says which files to put where; or files that
-            were put there are damaged.
+        DataError: the download fails (the message names files to get by hand), or a file is
+            damaged.
     """
     by_hand = folder / BY_HAND
     archives, unpacked = _files(source, by_hand)
     if all(path.exists() for path in archives) or all(path.exists() for path in unpacked):
         return read(source, by_hand, archives)
-    with scratch(folder) as temporary:
+    with temporary_folder(folder) as temporary:
         try:
             get(source, temporary)
         except DataError as error:
             raise DataError(
-                f"{source.__name__} could not be had from its home: {str(error).rstrip('.')}. Put "
+                f"{source.__name__} could not be downloaded: {str(error).rstrip('.')}. Put "
                 f"{', '.join(path.name for path in archives)} into {next(iter(archives)).parent} "
                 "and start again, or use `--dataset digits`, which needs no download."
             ) from error
@@ -80,12 +82,12 @@ def fetch(source: Any, folder: Path, get: Callable[[Any, Path], None] = download
 
 
 def read(source: Any, root: Path, archives: dict[Path, str]) -> Arrays:
-    """What `root` holds.
+    """Read a data set with torchvision from `root`.
 
     Args:
         source: torchvision's class.
         root: its folder.
-        archives: MD5 of the files that torchvision unpacks, where these are there.
+        archives: path and MD5 of archives to unpack first; those that do not exist are skipped.
 
     Raises:
         DataError: a file is damaged.
@@ -95,7 +97,7 @@ def read(source: Any, root: Path, archives: dict[Path, str]) -> Arrays:
     there = {path: md5 for path, md5 in archives.items() if path.exists()}
     for path, md5 in there.items():
         if not check_integrity(path, md5):
-            raise DataError(f"{path} must have the MD5 {md5}, but has another; put it there again.")
+            raise DataError(f"{path} must have the MD5 {md5}, but does not; download it again.")
     got: dict[str, Any] = {}
     try:
         for part in ("train", "test"):
@@ -105,12 +107,14 @@ def read(source: Any, root: Path, archives: dict[Path, str]) -> Arrays:
             got[f"{part}_images"] = images if images.ndim == 4 else images[..., None]
             got[f"{part}_labels"] = np.asarray(given.targets)
     except Exception as error:  # damaged bytes make torchvision raise nearly anything
-        raise DataError(f"{root} must hold a whole {source.__name__}, but: {error!r}.") from error
+        raise DataError(
+            f"{root} must hold a complete {source.__name__}, but: {error!r}."
+        ) from error
     return check(got, [], str(root))
 
 
 def _files(source: Any, root: Path) -> tuple[dict[Path, str], list[Path]]:
-    """Where torchvision has the archives, with their MD5, and what it unpacks from them."""
+    """Torchvision's archives with their MD5, and the files it unpacks from them."""
     if hasattr(source, "resources"):
         place = root / source.__name__ / "raw"
         archives = {place / name: md5 for name, md5 in source.resources}

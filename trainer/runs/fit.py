@@ -82,7 +82,7 @@ def fit(
             tracker.sync(record)
             each_epoch(result)
             state = DIVERGED if has_diverged(record.results) else COMPLETE
-            wanted = checkpoints.wanted(stages, record.results, VAL_LOSS, state)
+            wanted = checkpoints.select(stages, record.results, VAL_LOSS, state)
             store.evict(
                 keep={stages[epoch].key, *(checkpoint.key for checkpoint in wanted.values())}
             )

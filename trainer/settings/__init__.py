@@ -1,1 +1,1 @@
-"""Settings: declared fields, `TrainConfig`, paths, and command-line flags made from them."""
+"""Settings: declared fields, `TrainConfig`, paths, and the command-line flags derived from them."""

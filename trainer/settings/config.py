@@ -1,4 +1,4 @@
-"""`TrainConfig`: all that determines the numbers of one training run."""
+"""`TrainConfig`: everything that determines the results of one training run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from trainer.errors import ConfigError, unknown
-from trainer.settings.fields import check_fields, one_of, positive, setting, share, whole, words_of
+from trainer.settings.fields import (
+    check_fields,
+    fraction,
+    integer,
+    one_of,
+    positive,
+    setting,
+    subset_of,
+)
 from trainer.settings.references import is_reference
 
 DATASETS = ("cifar10", "cifar100", "digits", "fashion_mnist", "mnist")
@@ -20,7 +28,7 @@ INTERVALS = ("epoch", "batch")
 DEVICES = ("auto", "cpu", "cuda")
 
 NICKNAMES = {"learning_rate": "lr"}
-"""What some fields are known as elsewhere, so that an unknown name leads to them."""
+"""Names that other libraries use for our fields; the error for such a name suggests the field."""
 
 _OWNERS = ("optimizer", "scheduler", "model")
 
@@ -30,11 +38,11 @@ class TrainConfig:
     """Configuration of one training run.
 
     Construction checks each field by itself, without torch and without reading files;
-    `trainer.training.check.check_train` checks the whole. `package.module:name` is a reference to
-    user code.
+    `trainer.training.check.check_train` checks how they fit together. `package.module:name` refers
+    to user code.
 
     Raises:
-        ConfigError: a field is out of its range; it says which, what was got and what may be.
+        ConfigError: a field has an invalid value; the message has the valid ones.
     """
 
     dataset: str = setting(
@@ -48,47 +56,47 @@ class TrainConfig:
         one_of(SPLITS),
     )
     limit: int | None = setting(
-        None, "Train on the first N images, validate on N/5.", whole(5), metavar="N"
+        None, "Train on the first N images, validate on N/5.", integer(5), metavar="N"
     )
     image_size: int | None = setting(
-        None, "Resize images to N x N pixels.", whole(1), metavar="N", shown="as they are"
+        None, "Resize images to N x N pixels.", integer(1), metavar="N", shown="no resizing"
     )
     normalize: bool = setting(
-        False, "Normalize each channel to mean 0 and deviation 1 of the training images."
+        False, "Normalize each channel by the mean and deviation of the training images."
     )
     augment: str = setting(
         "",
         "Augment training images: crop, flip, or crop,flip.",
-        words_of(*AUGMENTATIONS),
+        subset_of(*AUGMENTATIONS),
         shown="none",
     )
     model: str = setting(
         "tutorial",
-        "tutorial, or package.module:function that gives an nn.Module.",
+        "tutorial, or package.module:function that returns an nn.Module.",
         one_of(MODELS, or_reference=True),
     )
-    model_args: Mapping[str, Any] = setting({}, "Arguments of that function by name.", flag="")
+    model_args: Mapping[str, Any] = setting({}, "Arguments of the model function.", flag="")
     loss: str = setting(
         "cross_entropy",
         "cross_entropy, or package.module:function of (outputs, targets).",
         one_of(LOSSES, or_reference=True),
     )
     optimizer: str = setting("SGD", "A class of torch.optim, or package.module:Class.")
-    optimizer_args: Mapping[str, Any] = setting({}, "Arguments of that class by name.", flag="")
+    optimizer_args: Mapping[str, Any] = setting({}, "Arguments of the optimizer class.", flag="")
     lr: float = setting(0.01, "Learning rate.", positive)
     scheduler: str = setting(
         "StepLR", "A class of torch.optim.lr_scheduler, package.module:Class, or none."
     )
-    scheduler_args: Mapping[str, Any] = setting({}, "Arguments of that class by name.", flag="")
+    scheduler_args: Mapping[str, Any] = setting({}, "Arguments of the scheduler class.", flag="")
     scheduler_interval: str = setting(
         "epoch", "Step the scheduler each epoch or each batch.", one_of(INTERVALS)
     )
-    warmup: int = setting(0, "Steps of a linear warm-up before the schedule.", whole(0))
+    warmup: int = setting(0, "Steps of a linear warm-up before the schedule.", integer(0))
     warmup_start: float = setting(
-        1 / 3, "Fraction of the learning rate at the start of the warm-up.", share, shown="1/3"
+        1 / 3, "Fraction of the learning rate at the start of the warm-up.", fraction, shown="1/3"
     )
-    step_size: int = setting(5, "Steps between decays (StepLR).", whole(1))
-    gamma: float = setting(0.1, "Factor of each decay (StepLR).", share)
+    step_size: int = setting(5, "Steps between decays (StepLR).", integer(1))
+    gamma: float = setting(0.1, "Factor of each decay (StepLR).", fraction)
     clip_grad_norm: float | None = setting(
         None,
         "Clip the norm of all gradients to this value.",
@@ -96,17 +104,17 @@ class TrainConfig:
         metavar="NORM",
         shown="none",
     )
-    epochs: int = setting(20, "Passes over the data.", whole(1))
-    batch_size: int = setting(64, "Images per batch.", whole(1))
+    epochs: int = setting(20, "Passes over the data.", integer(1))
+    batch_size: int = setting(64, "Images per batch.", integer(1))
     shuffle: bool = setting(True, "Shuffle the training images each epoch.")
     seed: int = setting(
-        0, "Seed of weights, data order, augmentation and dropout.", whole(0, below=2**64)
+        0, "Seed of weights, data order, augmentation and dropout.", integer(0, below=2**64)
     )
-    device: str = setting("auto", "auto (a GPU where there is one), cpu or cuda.", one_of(DEVICES))
-    threads: int = setting(1, "CPU threads per worker.", whole(1))
+    device: str = setting("auto", "auto (a GPU if available), cpu or cuda.", one_of(DEVICES))
+    threads: int = setting(1, "CPU threads per worker.", integer(1))
     deterministic: bool = setting(True, "On a GPU, use only bitwise deterministic algorithms.")
     unshared: str = setting(
-        "", "Where not empty, only runs with the same text share epochs.", flag=""
+        "", "If not empty, epochs are shared only with runs of the same text.", flag=""
     )
 
     def __post_init__(self) -> None:
@@ -114,13 +122,13 @@ class TrainConfig:
 
     @property
     def references(self) -> tuple[str, ...]:
-        """What of it is code that users bring and that an epoch runs."""
+        """References to user code that an epoch runs."""
         fields = (self.model, self.loss, self.optimizer)
         return tuple(item for item in fields if is_reference(item))
 
     @property
     def label(self) -> str:
-        """What tells a run from others, for people."""
+        """Display name of a run, from the values in which runs usually differ."""
         values = self.values()
         words = [str(values["optimizer"]).rpartition(":")[2], f"lr={self.lr:g}"]
         if self.scheduler != "StepLR":
@@ -128,13 +136,14 @@ class TrainConfig:
         given = ("warmup", "step_size", "gamma", *self.optimizer_args)
         more = [name for name in given if values.get(name)]
         more += [name for name in values if "." in name]
-        return " ".join([*words, *(f"{name}={_short(values[name])}" for name in more)])
+        for name in more:
+            value = values[name]
+            words.append(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}")
+        return " ".join(words)
 
     def values(self) -> dict[str, Any]:
-        """All of it by name, as `having` takes it, save what has no meaning for this run."""
-        from trainer.settings.schedulers import (
-            parameters_of,  # torch is slow to import; --help needs none
-        )
+        """All values by name, as `override` takes them, without those this run does not use."""
+        from trainer.settings.schedulers import parameters_of  # imports torch; --help needs none
 
         inert = {"step_size", "gamma"} - parameters_of(self.scheduler).keys()
         inert |= set() if self.unshared else {"unshared"}
@@ -150,13 +159,14 @@ class TrainConfig:
             values |= {f"{owner}.{name}": value for name, value in args.items()}
         return values
 
-    def having(self, values: Mapping[str, Any]) -> TrainConfig:
-        """The config with these values: fields by name, arguments of the optimizer by theirs.
+    def override(self, values: Mapping[str, Any]) -> TrainConfig:
+        """Copy of the config with some values replaced.
 
-        Arguments of the scheduler and of the model are written scheduler.NAME and model.NAME.
+        Names are fields, scheduler.NAME, model.NAME or optimizer.NAME; any other name is an
+        argument of the optimizer.
 
         Raises:
-            ConfigError: a name or a value that cannot be.
+            ConfigError: an invalid value.
         """
         changes: dict[str, Any] = {}
         args: dict[str, dict[str, Any]] = {}
@@ -174,7 +184,7 @@ class TrainConfig:
         return replace(self, **changes)
 
     def to_json(self) -> str:
-        """The whole config, enough to train the run again; `from_json` reads it."""
+        """The complete config as JSON, enough to reproduce the run; `from_json` reads it."""
         return json.dumps(asdict(self), indent=2)
 
     @classmethod
@@ -182,7 +192,7 @@ class TrainConfig:
         """Read what `to_json` wrote.
 
         Raises:
-            ConfigError: the text is no JSON object, or has other fields than a config.
+            ConfigError: the text is not a JSON object, or has an unknown field or invalid value.
         """
         try:
             values = json.loads(text)
@@ -195,7 +205,3 @@ class TrainConfig:
             if name not in known:
                 raise ConfigError(unknown("field of a config", name, known))
         return cls(**values)
-
-
-def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,6 +1,6 @@
 """Settings: fields of config classes, each declared once with type, default, checks and help.
 
-Command-line flags, `--help` and validation follow from that declaration;
+Command-line flags, `--help` and validation are derived from that declaration;
 `trainer.settings.flags.takes` generates the flags.
 """
 
@@ -29,8 +29,8 @@ class Setting:
     """Metadata of a field, besides its name, type and default.
 
     Attributes:
-        help: one line for people.
-        checks: applied in order when a config is constructed; None, as a default, passes.
+        help: one line for `--help`.
+        checks: applied in order when a config is constructed; a default of None is not checked.
         flag: command-line flag; None: the field's name in kebab case, "": no flag.
         metavar: placeholder of the value in `--help`; None: the type.
         shown: default as shown in `--help`; None: the value itself.
@@ -56,15 +56,14 @@ def setting(
 ) -> T:
     """Declare a field of a config class; see `Setting` for the arguments.
 
-    That it is a truth value, a text or a mapping like its default is checked without a check of its
-    own.
+    Fields whose default is a bool, a text or a mapping are checked for that type by themselves.
     """
     if isinstance(default, bool):
-        checks = (_true_or_false, *checks)
+        checks = (instance_of(bool, "true or false"), *checks)
     if isinstance(default, str) and not checks:
-        checks = (_text,)
+        checks = (instance_of(str, "a text"),)
     if isinstance(default, dict):
-        checks = (_arguments_by_name, *checks)
+        checks = (instance_of(Mapping, "arguments by name"), *checks)
     metadata = {
         _KEY: Setting(
             help=help, checks=checks, flag=flag, metavar=metavar, shown=shown, parse=parse
@@ -75,11 +74,11 @@ def setting(
         if isinstance(default, dict)
         else field(default=default, metadata=metadata)
     )
-    return declared  # type: ignore[no-any-return] # what a dataclass makes of it has type T
+    return declared  # type: ignore[no-any-return] # in a dataclass, the attribute has type T
 
 
 def settings_of(config: Any) -> Iterator[tuple[Field[Any], Setting]]:
-    """Fields of a config, or of its class, with their metadata, in order."""
+    """Fields of a config or config class, each with its metadata, in order."""
     return ((it, it.metadata[_KEY]) for it in fields(config) if _KEY in it.metadata)
 
 
@@ -87,7 +86,7 @@ def check_fields(config: Any) -> None:
     """Apply the checks of each field; for `__post_init__` of a frozen dataclass.
 
     Raises:
-        ConfigError: a value that is not allowed; with what was got and what is allowed.
+        ConfigError: a value is invalid.
     """
     for item, declared in settings_of(config):
         value = getattr(config, item.name)
@@ -99,7 +98,7 @@ def check_fields(config: Any) -> None:
 
 
 def one_of(allowed: Iterable[str], *, or_reference: bool = False) -> Check:
-    """One of these names, or a reference to user code."""
+    """Check for one of these names, or with `or_reference` for a reference to user code."""
     names = tuple(allowed)
 
     def check(name: str, got: Any) -> Any:
@@ -110,21 +109,21 @@ def one_of(allowed: Iterable[str], *, or_reference: bool = False) -> Check:
     return check
 
 
-def words_of(*allowed: str) -> Check:
-    """Some of these words, separated by commas; normalized to this order."""
+def subset_of(*allowed: str) -> Check:
+    """Check for some of these words, separated by commas; normalizes to this order."""
     word_of = one_of(allowed)
 
     def check(name: str, got: Any) -> Any:
         if not isinstance(got, str):
-            raise ConfigError(f"{name} must be words with commas between, but got {got!r}.")
+            raise ConfigError(f"{name} must be words separated by commas, but got {got!r}.")
         words = {word_of(name, word.strip()) for word in got.split(",") if word.strip()}
         return ",".join(word for word in allowed if word in words)
 
     return check
 
 
-def whole(least: int, below: int | None = None) -> Check:
-    """A whole number of at least `least` and below `below`."""
+def integer(least: int, below: int | None = None) -> Check:
+    """Check for an integer of at least `least` and below `below`."""
 
     def check(name: str, got: Any) -> Any:
         if not isinstance(got, int) or isinstance(got, bool) or got < least:
@@ -139,37 +138,31 @@ def whole(least: int, below: int | None = None) -> Check:
     return check
 
 
+def instance_of(kind: type, described: str) -> Check:
+    """Check for a type, which the message describes in words."""
+
+    def check(name: str, got: Any) -> Any:
+        if not isinstance(got, kind):
+            raise ConfigError(f"{name} must be {described}, but got {got!r}.")
+        return got
+
+    return check
+
+
 def positive(name: str, got: Any) -> Any:
-    """A finite number above 0."""
-    if not (_is_number(got) and got > 0):
+    """Check for a finite number above 0."""
+    if not (is_number(got) and got > 0):
         raise ConfigError(f"{name} must be a number above 0, but got {got!r}.")
     return got
 
 
-def share(name: str, got: Any) -> Any:
-    """A number in (0, 1]."""
-    if not (_is_number(got) and 0 < got <= 1):
+def fraction(name: str, got: Any) -> Any:
+    """Check for a number in (0, 1]."""
+    if not (is_number(got) and 0 < got <= 1):
         raise ConfigError(f"{name} must be in (0, 1], but got {got!r}.")
     return got
 
 
-def _text(name: str, got: Any) -> Any:
-    if not isinstance(got, str):
-        raise ConfigError(f"{name} must be a text, but got {got!r}.")
-    return got
-
-
-def _true_or_false(name: str, got: Any) -> Any:
-    if not isinstance(got, bool):
-        raise ConfigError(f"{name} must be true or false, but got {got!r}.")
-    return got
-
-
-def _arguments_by_name(name: str, got: Any) -> Any:
-    if not isinstance(got, Mapping):
-        raise ConfigError(f"{name} must be arguments by name, but got {got!r}.")
-    return got
-
-
-def _is_number(got: object) -> bool:
+def is_number(got: object) -> bool:
+    """Whether `got` is a finite int or float; a bool is not a number."""
     return isinstance(got, (int, float)) and not isinstance(got, bool) and math.isfinite(got)

@@ -1,4 +1,4 @@
-"""Command-line flags generated from config classes, and the exit status of a command."""
+"""Command-line flags generated from config classes, and exit statuses of commands."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, is_dataclass
 from inspect import Parameter
-from types import FrameType
 from typing import Annotated, Any, TypeVar, get_origin, get_type_hints
 
 import typer
@@ -23,7 +22,7 @@ from trainer.settings.fields import Setting, settings_of
 T = TypeVar("T")
 
 Given = dict[str, Any]
-"""The values given explicitly on the command line, by field name."""
+"""Values given explicitly on the command line, by field name."""
 
 Settings = Annotated[
     list[str] | None,
@@ -77,11 +76,11 @@ class Flags:
 
 
 def takes(command: Callable[..., T]) -> Callable[..., T]:
-    """Decorator that replaces each config argument of a command by the flags of its class.
+    """Decorate a command: replace each config argument by the flags of its class.
 
-    The command receives an instance for an argument annotated with a config class, or with
-    `Annotated[Config, Flags(...)]` where only some fields have flags here. For
-    `Annotated[Given, Flags(...)]` it receives only the values given explicitly.
+    An argument annotated with a config class, or with `Annotated[Config, Flags(...)]` for some of
+    its fields, gets an instance. `Annotated[Given, Flags(...)]` gets only the values given
+    explicitly.
     """
     own = inspect.signature(command, eval_str=True).parameters
     configs = {name: found for name, it in own.items() if (found := _config_of(it.annotation))}
@@ -179,7 +178,7 @@ class _Flag:
 
 
 def parse_settings(words: Sequence[str], flag: str = "--set") -> dict[str, Any]:
-    """Read NAME=VALUE words, with values as Python writes them; what is none stays text.
+    """Parse NAME=VALUE words; values are Python literals, or else texts.
 
     Raises:
         ConfigError: a word without "=".
@@ -198,14 +197,14 @@ def parse_settings(words: Sequence[str], flag: str = "--set") -> dict[str, Any]:
 
 
 def run(app: typer.Typer, argv: Sequence[str] | None, program: str | None = None) -> int:
-    """Run a command; its exit status: 0 done, 1 a known error, 2 wrong usage, 130 interrupted.
+    """Run a command and return its status: 0 done, 1 expected error, 2 usage, 130 interrupted.
 
-    SIGTERM interrupts it as Ctrl-C does, so that it leaves as much whole.
+    SIGTERM is handled like Ctrl-C, so that the command shuts down cleanly.
 
     Args:
-        app: with the command.
-        argv: its words; None: those of the process.
-        program: how it was called, for `--help`; None: as Python was.
+        app: the app with the command.
+        argv: arguments; None: those of the process.
+        program: name of the program in `--help`; None: that of the process.
     """
     try:
         with _sigterm_interrupts():
@@ -224,16 +223,12 @@ def run(app: typer.Typer, argv: Sequence[str] | None, program: str | None = None
 
 @contextmanager
 def _sigterm_interrupts() -> Iterator[None]:
-    """Within, SIGTERM is an interrupt; only the main thread gets any, or may say so."""
-    if threading.current_thread() is not threading.main_thread():
+    """Handle SIGTERM as an interrupt; does nothing outside the main thread."""
+    if threading.current_thread() is not threading.main_thread():  # only it may set handlers
         yield
         return
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""Where everything lies, in one place."""
+"""Paths of everything that is stored."""
 
 from __future__ import annotations
 
@@ -11,58 +11,61 @@ from trainer.settings.fields import positive, setting
 
 @dataclass(frozen=True)
 class Paths:
-    """The files of one working folder: the one a bare `mlflow ui` is started in."""
+    """Paths below one working folder, from which a bare `mlflow ui` shows the runs."""
 
     root: Path
 
     @classmethod
     def here(cls) -> Paths:
-        """The folder the process was started in."""
+        """Paths below the current working folder."""
         return cls(Path.cwd())
 
     @property
     def data(self) -> Path:
-        """Data sets, prepared once."""
+        """Folder of prepared data sets."""
         return self.root / "dataset"
 
     @property
     def mlruns(self) -> Path:
-        """MLflow's artifacts, the studies and the stage store."""
+        """Folder of MLflow's artifacts, the studies and the stage store."""
         return self.root / "mlruns"
 
     @property
     def stages(self) -> Path:
-        """The stage store: results, and states under a budget."""
+        """Folder of the stage store: results, and states up to a size limit."""
         return self.mlruns / "stages"
 
     def journal(self, study: str) -> Path:
-        """The file a study lives in."""
+        """Optuna's journal of a study."""
         return self.mlruns / "studies" / f"{study}.journal"
 
     @property
     def tracking_uri(self) -> str:
-        """MLFLOW_TRACKING_URI when set, else the database a bare `mlflow ui` reads here."""
+        """MLFLOW_TRACKING_URI if set, else the database that a bare `mlflow ui` reads here."""
         return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.root / 'mlflow.db'}"
 
     def artifacts(self, experiment: str) -> str:
-        """Where the artifacts of an experiment that is kept on this machine go."""
+        """Artifact folder of an experiment in a local store."""
         return str(self.mlruns / experiment)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
-    """Where a run keeps things; None: in the working folder, as `Paths.here` has it."""
+    """Where a run stores things; None: the default in `Paths.here`."""
 
     tracking_uri: str | None = setting(
-        None, "MLflow's store.", metavar="URI", shown="MLFLOW_TRACKING_URI, else ./mlflow.db"
+        None,
+        "MLflow's tracking URI.",
+        metavar="URI",
+        shown="MLFLOW_TRACKING_URI, else ./mlflow.db",
     )
     stages: str | None = setting(
         None, "Folder or URL of the stage store.", metavar="DIR", shown="./mlruns/stages"
     )
     state_budget: float = setting(
         2.0,
-        "Gigabytes of states that the stage store keeps; beyond that the longest unused are "
-        "removed, and trained again where they are needed.",
+        "Gigabytes of states that the stage store keeps; beyond that the least recently used are "
+        "evicted, and trained again when needed.",
         positive,
         metavar="GB",
     )
@@ -72,5 +75,5 @@ class Places:
 
     @property
     def state_bytes(self) -> int:
-        """The budget of states, in bytes."""
+        """The budget of states in bytes."""
         return int(self.state_budget * 1e9)

@@ -1,4 +1,4 @@
-"""What users bring by name: `package.module:name`, and a digest of the code behind it."""
+"""References to user code, `package.module:name`, and digests of that code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from trainer.errors import ConfigError, unknown
 
 
 def is_reference(text: object) -> bool:
-    """Whether the text has the form of `package.module:name`."""
+    """Whether the text has the form `package.module:name`."""
     if not isinstance(text, str):
         return False
     module, _, name = text.partition(":")
@@ -28,21 +28,21 @@ def is_reference(text: object) -> bool:
 
 
 def find(what: str, reference: str) -> Any:
-    """The object that `reference` names; `what` it is meant to be is for the error.
+    """Import the object that `reference` names; `what` is its role, for the error message.
 
     Raises:
-        ConfigError: it has another form, its module cannot be imported or has no such name.
+        ConfigError: the reference is malformed, or its module cannot be imported or lacks the name.
     """
     if not is_reference(reference):
         raise ConfigError(f"{what} must be package.module:name, but got {reference!r}.")
     module_name, _, name = reference.partition(":")
     if module_name == "__main__":
         raise ConfigError(
-            f"{what} must lie in a module that workers can import, but got {reference!r}; "
+            f"{what} must be in a module that workers can import, but got {reference!r}; "
             "name the file instead of __main__."
         )
     try:
-        with undisturbed():
+        with restore_globals():
             module = importlib.import_module(module_name)
     except Exception as error:  # a user's module can raise anything
         raise ConfigError(
@@ -56,10 +56,10 @@ def find(what: str, reference: str) -> Any:
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
-    """Afterwards, set back what user code may change for the whole process.
+def restore_globals() -> Iterator[None]:
+    """Restore global state that user code may change.
 
-    That is the working folder, and torch's default type, default device and gradient mode.
+    That is the working folder, and torch's default dtype, default device and gradient mode.
     """
     folder = Path.cwd()
     try:
@@ -73,15 +73,14 @@ def undisturbed() -> Iterator[None]:
 
 
 def code_digest(reference: str) -> str:
-    """What tells the code behind a reference from an earlier state of it.
+    """Digest of the code behind a reference, different for each version of it.
 
-    Of an installed distribution its name and version. Else SHA-256 over every Python file of the
-    module's top-level package and of all others that these import and that are not installed, and
-    over the versions of what is. Within a process it stays what it is until `import_changed`, as
-    imported code does.
+    For an installed distribution, its name and version. Otherwise the SHA-256 of every Python file
+    of the module's top-level package and of the local packages that these import, and of the
+    versions of the installed ones. It is cached until `unload_changed`, as imported code is.
 
     Raises:
-        ConfigError: there is no such module.
+        ConfigError: the module does not exist.
     """
     top = reference.partition(":")[0].partition(".")[0]
     if top not in _digests:
@@ -91,10 +90,10 @@ def code_digest(reference: str) -> str:
     return _digests[top]
 
 
-def import_changed(references: Iterable[str]) -> None:
-    """Forget user modules whose files have changed, so that they are imported as they are now.
+def unload_changed(references: Iterable[str]) -> None:
+    """Unload user modules whose files have changed, so that the next import reads them again.
 
-    To be called where work begins: a process, as a notebook's, may have imported them long ago.
+    Call this before work begins: a long process, such as a notebook, may have imported old code.
     """
     for top in {reference.partition(":")[0].partition(".")[0] for reference in references}:
         followed = _follow(top)
@@ -102,7 +101,7 @@ def import_changed(references: Iterable[str]) -> None:
             is_stale = _digest(top) != _digests.pop(top)
         else:
             files = (path for files in followed.values() for path in files.values())
-            is_stale = any(path.stat().st_mtime > _BEGAN for path in files)
+            is_stale = any(path.stat().st_mtime > _STARTED_AT for path in files)
         if is_stale:
             tops = {name for name, files in followed.items() if files}
             for name in [name for name in sys.modules if name.partition(".")[0] in tops]:
@@ -110,9 +109,9 @@ def import_changed(references: Iterable[str]) -> None:
             importlib.invalidate_caches()
 
 
-_BEGAN = time.time()
+_STARTED_AT = time.time()
 _digests: dict[str, str] = {}
-_OURS = ("sweeps", "trainer")  # what of them determines numbers has a version of its own
+_OURS = ("sweeps", "trainer")  # not digested: NUMERICS in trainer.stages.plan is their version
 
 
 def _digest(top: str) -> str:
@@ -131,7 +130,7 @@ def _digest(top: str) -> str:
 
 
 def _follow(top: str) -> dict[str, dict[str, Path]]:
-    """The Python files of this package and of each that it imports; none of an installed one."""
+    """Python files of a package and of each package it imports; no files for installed ones."""
     followed: dict[str, dict[str, Path]] = {}
     waiting = [top]
     while waiting:
@@ -147,13 +146,13 @@ def _follow(top: str) -> dict[str, dict[str, Path]]:
 
 
 def _local_files(top: str) -> dict[str, Path] | None:
-    """All Python files of a package by their place in it, in order of that.
+    """Python files of a package by relative path, sorted.
 
-    None of an installed one; None where there is no such package.
+    Empty for an installed package; None if the package does not exist.
     """
     try:
         spec = importlib.util.find_spec(top)
-    except ValueError:  # a module that was made by hand
+    except ValueError:  # a module created at run time, without a spec
         spec = None
     if spec is None:
         return None
@@ -162,9 +161,9 @@ def _local_files(top: str) -> dict[str, Path] | None:
     if any(_INSTALLED & set(path.parts) for path in (*roots, *origin)):
         return {}
     files = {path.name: path for path in origin}
-    for root in reversed(roots):  # of a namespace's folders the first that has a module counts
+    for root in reversed(roots):  # in a namespace package, the first folder with a module wins
         inside = {str(path.relative_to(root)): path for path in root.rglob("*.py")}
-        files |= {name: path for name, path in inside.items() if path.is_file()}  # no editor's lock
+        files |= {name: path for name, path in inside.items() if path.is_file()}  # no lock links
     return dict(sorted(files.items()))
 
 
@@ -172,10 +171,10 @@ _INSTALLED = {"site-packages", "dist-packages"}
 
 
 def _imports(path: Path) -> set[str]:
-    """Top-level packages that a file imports, anywhere in it."""
+    """Top-level packages that a file imports anywhere, also inside functions."""
     try:
         tree = ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError):  # whoever imports it will be told
+    except (SyntaxError, ValueError):  # importing the file reports it
         return set()
     names = set[str]()
     for node in ast.walk(tree):
@@ -190,7 +189,7 @@ _distributions = cache(importlib.metadata.packages_distributions)
 
 
 def _version(top: str) -> str:
-    """The distributions that an installed package is of, with their versions."""
+    """Names and versions of the distributions that contain an installed package."""
     names = sorted(set(_distributions().get(top, [top])))
     with suppress(importlib.metadata.PackageNotFoundError):
         return ",".join(f"{name}=={importlib.metadata.version(name)}" for name in names)

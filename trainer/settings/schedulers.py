@@ -1,4 +1,4 @@
-"""Learning-rate schedulers by name or reference, and the arguments they take."""
+"""Learning-rate schedulers by name or reference, and their arguments."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ SCHEDULERS = (
     "OneCycleLR",
     PLATEAU,
 )
-"""Those of torch that plain values make; the others take functions or other schedulers."""
+"""Torch's schedulers with plain arguments; the others take functions or other schedulers."""
 
 
 def parameters_of(scheduler: str) -> dict[str, inspect.Parameter]:
-    """The arguments that a scheduler takes besides the optimizer, by name.
+    """Arguments of a scheduler besides the optimizer, by name.
 
     Raises:
-        ConfigError: there is no such scheduler.
+        ConfigError: the scheduler does not exist.
     """
     if scheduler == NONE:
         return {}
@@ -45,10 +45,10 @@ def parameters_of(scheduler: str) -> dict[str, inspect.Parameter]:
 
 
 def class_of(scheduler: str) -> Callable[..., Any]:
-    """The class of a scheduler by its name, or by a reference.
+    """Class of a scheduler, by name or reference.
 
     Raises:
-        ConfigError: there is no such scheduler.
+        ConfigError: the scheduler does not exist.
     """
     if is_reference(scheduler):
         made: Callable[..., Any] = find("scheduler", scheduler)

@@ -15,7 +15,7 @@ from trainer.data import Data, load
 from trainer.errors import PlatformMismatch
 from trainer.metrics import EpochResult
 from trainer.settings.config import TrainConfig
-from trainer.settings.references import import_changed, is_reference
+from trainer.settings.references import is_reference, unload_changed
 from trainer.stages.killpoints import passing
 from trainer.stages.plan import Stage, digest, plan
 from trainer.stages.store import DamagedState, StageStore
@@ -143,7 +143,7 @@ def renew(config: TrainConfig, references: Iterable[str] = ()) -> None:
         references: to further user code.
     """
     everything = (*config.references, config.scheduler, config.dataset, *references)
-    import_changed(filter(is_reference, everything))
+    unload_changed(filter(is_reference, everything))
     _data.cache_clear()
 
 

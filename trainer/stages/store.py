@@ -15,7 +15,7 @@ import fsspec
 import torch
 
 from trainer.errors import StoreError
-from trainer.files import replacing
+from trainer.files import atomic_write
 from trainer.metrics import EpochResult
 
 BUDGET = 2_000_000_000
@@ -137,7 +137,7 @@ class StageStore:
             if not self._local:
                 self._fs.pipe_file(path, blob)
                 return
-            with replacing(Path(path)) as file:
+            with atomic_write(Path(path)) as file:
                 file.write(blob)
         except OSError as error:
             raise StoreError(f"The stage store {self.url} cannot be written: {error}.") from error

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from trainer.errors import TrackingError
-from trainer.files import alone
+from trainer.files import lock_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -80,7 +80,7 @@ def _one_at_a_time(uri: str) -> Iterator[None]:
     if path.exists() and not lock.exists():
         yield
         return
-    with alone(lock):
+    with lock_file(lock):
         yield
     lock.unlink(missing_ok=True)  # whoever waits for it finds the database made
 

@@ -253,7 +253,7 @@ class MlflowTracker:
         rows = []
         for result in record.results[sent.epochs :]:
             values = result.metrics() | {
-                EPOCH_REUSED: float(record.reused(result)),
+                EPOCH_REUSED: float(record.is_reused(result)),
                 EPOCH_WORKER: float(result.worker.rpartition(":")[2]),
                 EPOCH_ENDED_AT: result.ended_at,
             }

@@ -1,13 +1,12 @@
-"""Everything that MLflow shows by name: experiments, tags, files, and metrics of bookkeeping.
+"""Names in MLflow: experiments, tags, files and system metrics, for writers and readers.
 
-What writes it and what reads it back take the names from here; metrics of training are in
-`trainer.metrics`.
+Names of training metrics are in `trainer.metrics`.
 """
 
 from __future__ import annotations
 
 RUNS_EXPERIMENT, STUDIES_EXPERIMENT = "trainer", "sweeps"
-"""Experiments: of `python -m trainer`, and of all studies."""
+"""Experiments of single runs (`python -m trainer`) and of all studies."""
 
 RUN_TAG = "sweep.run"
 GROUP_TAG = "sweep.group"
@@ -26,21 +25,21 @@ OBJECTIVE_TAG = "sweep.objective"
 SECOND_TAG = "sweep.second_objective"
 COMPARE_TAG = "sweep.compare"
 TRIALS_TAG = "sweep.trials"
-"""Only on a study's own run: the metric its trials are judged by, what else they are judged by and
-the parameter whose values are compared, where there are such, and the target number of trials."""
+"""Tags of a study's parent run: its objective, second objective (if any), compared parameter (if
+any) and target number of trials."""
 
 CONFIG_FILE, ENVIRONMENT_FILE = "config.json", "environment.json"
-"""Files of a run: its config, and all else that determined its numbers."""
+"""Files of a run: its config, and everything else that determined its numbers."""
 
 BEST_WEIGHTS, LAST_STATE = "checkpoints/best.pt", "checkpoints/last.pt"
-"""Files of a run: the weights of its best epoch, and the state after its last."""
+"""Checkpoints of a run: the weights of its best epoch, and the state after its last."""
 
 STUDY_FILE, PAGE_FILE = "study.json", "report.html"
-"""Files of a study's own run: its settings, and its report."""
+"""Files of a study's parent run: its settings, and its report."""
 
 EPOCH_REUSED = "system/reused"
 EPOCH_WORKER = "system/worker"
 EPOCH_ENDED_AT = "system/ended_at"
 """Per epoch: 1 if first trained for another run; process id of its worker; seconds since 1970.
 
-MLflow's pages show what begins with "system/" apart from a model's metrics."""
+MLflow's UI shows metrics with the prefix "system/" apart from model metrics."""

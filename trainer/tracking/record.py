@@ -1,4 +1,4 @@
-"""`RunRecord`: all there is to know of one run, as a value; trackers make their copy match it."""
+"""`RunRecord`: the complete state of one run; trackers update MLflow to match it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from trainer.errors import ConfigError
-from trainer.metrics import (
-    RUNNING_LOSS,
-    VAL_ACCURACY,
-    VAL_LOSS,
-    EpochResult,
-    best,
-)
+from trainer.metrics import RUNNING_LOSS, VAL_ACCURACY, VAL_LOSS, EpochResult, best
 from trainer.settings.config import TrainConfig
 from trainer.tracking.names import (
     BEST_WEIGHTS,
@@ -27,33 +21,33 @@ from trainer.tracking.names import (
     REASON_TAG,
 )
 
-if TYPE_CHECKING:  # so that reading a report takes no torch
+if TYPE_CHECKING:  # so that reading a report does not import torch
     from trainer.data import Data
     from trainer.stages.plan import Stage
 
 RUNNING = "running"
 SUSPENDED = "suspended"
-"""A trial that has trained what it was granted, and may be granted more."""
+"""A trial that has trained all requested epochs, and may be resumed for more."""
 
 COMPLETE = "complete"
 PRUNED = "pruned"
 DIVERGED = "diverged"
 FAILED = "failed"
 INTERRUPTED = "interrupted"
-
-"""Kept with each run: all that determines its numbers."""
-
 FINAL_STATES = (COMPLETE, PRUNED, DIVERGED, FAILED)
 
 BEST = "best_"
 BEST_EPOCH = "best_epoch"
 BEST_METRICS = (VAL_LOSS, VAL_ACCURACY, RUNNING_LOSS)
-"""Logged as `best_NAME`: the best value over the epochs of a run that did not diverge."""
+"""Metrics whose best value over all epochs is logged as `best_NAME`, unless the run diverged."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A stored state to be kept with the run: of which epoch, and whether only the weights."""
+    """A stored state to log as a checkpoint of the run, with its epoch.
+
+    `weights_only` leaves out the states of optimizer, scheduler and random generators.
+    """
 
     epoch: int
     key: str
@@ -62,23 +56,24 @@ class Checkpoint:
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """One run, or the parent of a study's runs, as it stands.
+    """Current state of one run, or of the parent run of a study.
 
     Attributes:
-        id: finds the run again, in whichever process.
-        group: id of the study it belongs to (a single run: its own id).
-        parent: id of the run it is shown under.
-        name: for people.
+        id: identifies the run in every process.
+        group: id of the study; for a single run, its own id.
+        parent: id of the parent run.
+        name: display name.
         state: one of the names above.
-        started_at: seconds since 1970, UTC; `ended_at` likewise, None while it runs.
-        params: as people write them.
-        tags: for searching.
-        files: texts kept with the run, by path.
-        metrics: single values, known when the run has ended.
+        started_at: start in seconds since 1970, UTC.
+        ended_at: end in seconds since 1970, UTC; None while the run is active.
+        params: parameters as text.
+        tags: MLflow tags.
+        files: text files of the run, by path.
+        metrics: single values, known at the end of the run.
         dataset: name and digest of the data.
-        results: of epochs 1, 2, ... in order.
-        retrained_epochs: how many were trained once more for it, as their states were removed.
-        checkpoints: states kept with the run, by path, when it has ended.
+        results: results of epochs 1, 2, ... in order.
+        retrained_epochs: number of epochs trained again because their states had been evicted.
+        checkpoints: checkpoints of an ended run, by path.
     """
 
     id: str
@@ -97,14 +92,14 @@ class RunRecord:
     retrained_epochs: int = 0
     checkpoints: Mapping[str, Checkpoint] = field(default_factory=dict)
 
-    def reused(self, result: EpochResult) -> bool:
+    def is_reused(self, result: EpochResult) -> bool:
         """Whether the epoch was first trained for another run."""
         return result.trained_for != self.id
 
     @property
     def reused_epochs(self) -> int:
-        """How many of the epochs were first trained for other runs."""
-        return sum(self.reused(result) for result in self.results)
+        """Number of epochs that were first trained for other runs."""
+        return sum(self.is_reused(result) for result in self.results)
 
     def ended(
         self,
@@ -114,7 +109,7 @@ class RunRecord:
         at: float | None = None,
         error: str = "",
     ) -> RunRecord:
-        """The record of the run once it stopped in `state`; `error` is a failed one's traceback."""
+        """The record after the run ended in `state`; `error` is the traceback of a failed run."""
         metrics, tags, files = dict(self.metrics), dict(self.tags), dict(self.files)
         if self.results and state == DIVERGED:
             last = self.results[-1]
@@ -149,7 +144,7 @@ def record_of(
     parent: str | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> RunRecord:
-    """The record of a training run that has not trained yet.
+    """Create the record of a training run without epochs.
 
     Args:
         config: of the run.
@@ -179,21 +174,21 @@ def record_of(
 
 
 def params_of(config: TrainConfig) -> dict[str, str]:
-    """Every value of the config that means something for the run, as people write it."""
+    """All values of the config that the run uses, as text."""
     return {name: str(value) for name, value in config.values().items()}
 
 
-CHECKPOINTS_HELP = "Checkpoints kept with a run: best, last, every:N (with commas) or none."
+CHECKPOINTS_HELP = "Checkpoints to log: best, last and every:N, separated by commas, or none."
 
 
 @dataclass(frozen=True)
 class CheckpointRule:
-    """Which states are kept with a run.
+    """Which checkpoints are logged with a run.
 
     Attributes:
-        best: the weights of the best epoch, as `checkpoints/best.pt`.
-        last: the state after the last epoch, as `checkpoints/last.pt`.
-        every: the state of every so many epochs, as `checkpoints/epoch-NNNN.pt`; 0: none.
+        best: log the weights of the best epoch as `checkpoints/best.pt`.
+        last: log the state after the last epoch as `checkpoints/last.pt`.
+        every: log the state of every N-th epoch as `checkpoints/epoch-NNNN.pt`; 0: none.
     """
 
     best: bool = True
@@ -207,10 +202,10 @@ class CheckpointRule:
 
     @classmethod
     def parse(cls, text: str) -> CheckpointRule:
-        """Read "best,last", "every:N", both with a comma between, or "none".
+        """Parse "best", "last" and "every:N", separated by commas, or "none".
 
         Raises:
-            ConfigError: another word.
+            ConfigError: an unknown word.
         """
         rule = cls(best=False, last=False)
         for word in text.split(","):
@@ -221,26 +216,26 @@ class CheckpointRule:
                 rule = replace(rule, every=int(number))
             elif text != "none":
                 raise ConfigError(
-                    f"checkpoints must be 'none' or words of 'best', 'last' and 'every:N' with "
-                    f"commas between, but got {text!r}."
+                    f"checkpoints must be 'none', or some of 'best', 'last' and 'every:N' "
+                    f"separated by commas, but got {text!r}."
                 )
         return rule
 
-    def wanted(
+    def select(
         self, stages: Sequence[Stage], results: Sequence[EpochResult], objective: str, state: str
     ) -> dict[str, Checkpoint]:
-        """The checkpoints of a run with these results, by path; no best one of a diverged run."""
-        wanted: dict[str, Checkpoint] = {}
+        """Checkpoints of a run with these results, by path; a diverged run has no best one."""
+        selected: dict[str, Checkpoint] = {}
         if not results:
-            return wanted
+            return selected
         if self.every:
             for epoch in range(self.every, len(results) + 1, self.every):
                 path = f"checkpoints/epoch-{epoch:04}.pt"
-                wanted[path] = Checkpoint(epoch, stages[epoch].key, weights_only=False)
+                selected[path] = Checkpoint(epoch, stages[epoch].key, weights_only=False)
         if self.best and state != DIVERGED:
             epoch = best(results, objective).epoch
-            wanted[BEST_WEIGHTS] = Checkpoint(epoch, stages[epoch].key, weights_only=True)
+            selected[BEST_WEIGHTS] = Checkpoint(epoch, stages[epoch].key, weights_only=True)
         if self.last:
             epoch = len(results)
-            wanted[LAST_STATE] = Checkpoint(epoch, stages[epoch].key, weights_only=False)
-        return wanted
+            selected[LAST_STATE] = Checkpoint(epoch, stages[epoch].key, weights_only=False)
+        return selected

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from trainer.errors import ConfigError
-from trainer.settings.references import find, is_reference, undisturbed
+from trainer.settings.references import find, is_reference, restore_globals
 
 SIDE = 32
 """Height and width, in pixels, of the images the tutorial's network takes."""
@@ -116,7 +116,7 @@ def _users(name: str, args: Mapping[str, Any], classes: int, channels: int) -> n
     make = find("model", name)
     try:
         given, by_name = _call(make, args, classes, channels)
-        with undisturbed():
+        with restore_globals():
             model = make(*given, **by_name)
     except Exception as error:  # a user's function can raise anything
         raise ConfigError(

@@ -8,7 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 from sweeps.space.ranges import GRID, parse_range
-from sweeps.space.values import exact, is_number
+from sweeps.space.values import exact
+from trainer.settings.fields import is_number
 
 _FURTHER = 10  # a logarithmic range grows by this factor
 _LOWEST = {"step_size": 1, "warmup": 0, "momentum": 0, "weight_decay": 0, "dampening": 0}

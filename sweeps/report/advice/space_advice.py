@@ -11,7 +11,7 @@ from sweeps.report.advice.advice import Advice, evidence_of
 from sweeps.report.advice.proposals import below, numbers_of, rates_below, wider
 from sweeps.report.compare.ranking import Winner
 from sweeps.report.reading.frames import StudyFrames
-from sweeps.space.described import Change, Described, choices_of, entry_of, governor_of
+from sweeps.space.described import Change, Described, choices_of, entry_of, parent_of
 from trainer.tracking.record import COMPLETE, DIVERGED
 
 TOP = 10
@@ -72,7 +72,7 @@ def optimizers(space: Described, frames: StudyFrames, results: pd.DataFrame) -> 
     name = str(top["optimizer"].iloc[0])
     complete = results.loc[results["state"] == COMPLETE, "optimizer"].value_counts()
     choices = choices_of(space, "optimizer") or [*results["optimizer"].unique()]
-    if len(top) < TOP or len(choices) < 2 or governor_of(space, "optimizer"):
+    if len(top) < TOP or len(choices) < 2 or parent_of(space, "optimizer"):
         return
     least = max(1, _FAIR * complete.get(name, 0))
     if any(complete.get(it, 0) < least for it in choices if it != name):
@@ -88,7 +88,7 @@ def optimizers(space: Described, frames: StudyFrames, results: pd.DataFrame) -> 
     if top["optimizer"].nunique() > 1:
         return
     argument, values = _OWN.get(name, ("", []))
-    is_searched = argument in space or governor_of(space, argument)
+    is_searched = argument in space or parent_of(space, argument)
     own = () if is_searched or not argument else (Change(argument, values),)
     counts = ", ".join(f"{count} of {it}" for it, count in complete.items())
     yield Advice(
@@ -175,5 +175,5 @@ def _own_table(choices: Sequence[Any], optimizer: str) -> tuple[str, str] | None
 
 def _can_depend(space: Described, name: str, where: tuple[str, str] | None) -> bool:
     """Whether an entry of this condition would hold: a name may depend on one other only."""
-    governor = governor_of(space, name)
-    return governor is None or (where is not None and where[0] == governor)
+    parent = parent_of(space, name)
+    return parent is None or (where is not None and where[0] == parent)

@@ -19,7 +19,7 @@ from optuna.trial import TrialState, create_trial
 
 from sweeps.report.compare.ranking import LEAST_COMPLETE
 from sweeps.report.reading.frames import StudyFrames
-from sweeps.search.optuna_private import SeenStudy
+from sweeps.search.optuna_private import StudyView
 from trainer.metrics import OBJECTIVES
 from trainer.tracking.record import BEST
 
@@ -80,7 +80,7 @@ def importances(study: optuna.Study) -> dict[str, float]:
 
 def create(direction: StudyDirection) -> optuna.Study:
     """An empty study whose trials are not copied each time they are looked at."""
-    return SeenStudy(optuna.create_study(direction=direction))
+    return StudyView(optuna.create_study(direction=direction))
 
 
 def _params(row: dict[Any, Any], distributions: dict[str, BaseDistribution]) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Who gets the next epochs: the model of one epoch, and the policies that ask it."""
+"""Allocation of epochs to trials: the model of one epoch, and the policies that use it."""

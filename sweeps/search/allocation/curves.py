@@ -1,6 +1,6 @@
-"""What a study has trained so far, as its trials tell: curves over points, and shared epochs once.
+"""Learning curves of a study's trials, with each shared epoch counted once.
 
-All of it is read from Optuna's trials, so that what is decided depends on the study alone.
+They are read from Optuna's trials only, so that decisions are a function of the study.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ the study, epochs that the study had taken into account by then, epochs that the
 all). An earlier version stored only the last number."""
 
 EPOCHS = "epochs"
-"""User attribute of a trial that has ended: epochs that it trained, the one that diverged too."""
+"""User attribute of an ended trial: number of its epochs, including a diverged one."""
 
 DIVERGED_CONSTRAINT = "diverged"
-"""Name of the constraint of a trial that diverged, in the epoch after its last reported one."""
+"""Optuna constraint, violated by a trial that diverged in the epoch after its last reported one."""
 
 DIVERGED_ATTR = "diverged"
-"""Marks a diverged trial that Optuna has as a complete one, with a penalty for a value."""
+"""User attribute of a diverged trial that is complete in Optuna, with a penalty as its value."""
 
 
 def granted_to(trial: FrozenTrial) -> int | None:
@@ -40,15 +40,15 @@ def granted_to(trial: FrozenTrial) -> int | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """A trial and what it has.
+    """Learning curve of a trial.
 
     Attributes:
-        number: Optuna's, of the trial.
-        point: that it trains.
-        values: of epochs 1, 2, ..., all finite; lower is better; see `Curves`.
-        diverged: whether the epoch after these diverged.
-        granted: epochs that it may train.
-        running: whether it is not over.
+        number: number of the trial in Optuna.
+        point: point that the trial trains.
+        values: finite values of epochs 1, 2, ..., on the scale of `Curves`: lower is better.
+        diverged: whether the next epoch diverged.
+        granted: number of epochs that the trial may train.
+        running: whether the trial has not ended; suspended trials are running in Optuna.
     """
 
     number: int
@@ -60,34 +60,35 @@ class Curve:
 
     @property
     def suspended(self) -> bool:
-        """Whether it waits for further epochs to be granted."""
+        """Whether the trial has trained all granted epochs and waits for more."""
         return self.running and len(self.values) >= self.granted
 
     @property
     def best(self) -> float:
-        """The lowest value; infinity where it has none."""
+        """The lowest value; infinity if there is none."""
         return min(self.values, default=math.inf)
 
 
 class Curves:
-    """All curves of a study.
+    """All learning curves of a study.
 
-    Values are on a scale on which lower is better and differences mean something: the logarithm of
-    a loss, that of the share which a metric of at most 1 lacks, or else the value over the
-    deviation of all.
+    Values are transformed so that lower is better and differences are comparable: log(loss);
+    log(1.01 - value) for a metric in [0, 1]; otherwise the value divided by the standard deviation.
+
+    An epoch is identified by its node in `Point.nodes`, so that trials share common epochs.
 
     Args:
-        trials: of the study, with each epoch's objective reported as it was.
-        points: of the space.
-        maximize: whether more of the objective is better.
+        trials: trials of the study, each with the objective of every epoch as reported values.
+        points: points of the space.
+        maximize: whether a higher objective is better.
 
     Attributes:
-        all: every curve, by the numbers of the trials.
-        own: those whose points `points` could draw; the others only teach.
-        known: the value of each known epoch, by its node; infinity where it diverged.
-        reported: the same as it was reported, of those that did not diverge.
-        pending: nodes that are granted to some trial, and not known.
-        failed: nodes of the epochs in which trials failed.
+        all: all curves, by trial number.
+        own: curves of points that `points` can draw; the model learns from the others, too.
+        known: transformed value of each known epoch, by node; infinity if it diverged.
+        reported: reported value of each known epoch that did not diverge, by node.
+        pending: nodes of epochs granted to a trial and not known yet.
+        failed: nodes of epochs in which trials failed.
     """
 
     def __init__(self, trials: Sequence[FrozenTrial], points: Points, *, maximize: bool) -> None:
@@ -112,22 +113,17 @@ class Curves:
 
     @cached_property
     def best(self) -> float:
-        """The lowest value of the own ones; infinity where there is none."""
+        """The lowest value of own curves; infinity if there is none."""
         return min((curve.best for curve in self.own), default=math.inf)
 
     @property
     def spent(self) -> int:
-        """Distinct epochs of the own ones, trained or granted."""
+        """Number of distinct epochs of own curves, trained or granted."""
         nodes = {node for curve in self.own for node in curve.point.nodes}
         return len(nodes & (self.known.keys() | self.pending))
 
-    @property
-    def has_pending(self) -> bool:
-        """Whether an epoch is on its way."""
-        return not self.pending.issubset(self.known)
-
     def depth(self, point: Point) -> int:
-        """How many of a point's epochs are known, the one that diverged included."""
+        """Number of known epochs of a point; all of them if one diverged."""
         for epoch, node in enumerate(point.nodes):
             if node not in self.known:
                 return epoch
@@ -136,26 +132,26 @@ class Curves:
         return len(point.nodes)
 
     def depth_of(self, trial: FrozenTrial) -> int:
-        """The same of a trial's point; 0 where it is none."""
+        """Number of known epochs of a trial's point; 0 if its parameters are invalid."""
         point = self._points.of(trial.params)
         return self.depth(point) if point else 0
 
     def is_futile(self, point: Point) -> bool:
-        """Whether an epoch of the point failed, or it lies beyond the border of divergence."""
+        """Whether an epoch of the point has failed, or it is expected to diverge."""
         return not self.failed.isdisjoint(point.nodes) or self.is_beyond(point)
 
     def is_known(self, point: Point) -> bool:
-        """Whether all of the point's epochs are known, or on their way for a trial."""
+        """Whether every epoch of the point is known or pending."""
         depth = self.depth(point)
         return self.pending.issuperset(point.nodes[depth:])
 
     def is_pending(self, point: Point) -> bool:
-        """Whether the point's next unknown epoch is on its way for a trial."""
+        """Whether the first unknown epoch of the point is pending."""
         depth = self.depth(point)
         return depth < len(point.nodes) and point.nodes[depth] in self.pending
 
     def is_beyond(self, point: Point) -> bool:
-        """Whether rates that are nowhere higher diverged, everything else being equal."""
+        """Whether a trial with the same constants and nowhere higher learning rates diverged."""
         rates = np.array(point.rates)
         return any(
             curve.diverged
@@ -194,7 +190,10 @@ class Curves:
 
 
 def _diverged_after(trial: FrozenTrial, epochs: int) -> bool:
-    """Whether the epoch after so many diverged; of two objectives no epoch is reported."""
+    """Whether the epoch after the first `epochs` diverged.
+
+    With two objectives no epoch is reported, so attributes of the trial are read as well.
+    """
     penalized = trial.state == TrialState.COMPLETE and trial.user_attrs.get(DIVERGED_ATTR)
     if penalized or trial.constraints.get(DIVERGED_CONSTRAINT, 0) > 0:
         return bool(trial.user_attrs.get(EPOCHS, epochs + 1) == epochs + 1)
@@ -202,7 +201,7 @@ def _diverged_after(trial: FrozenTrial, epochs: int) -> bool:
 
 
 class _Scale:
-    """Brings an objective to a scale on which lower is better, and a step means the same."""
+    """Transforms values of an objective as described in `Curves`."""
 
     def __init__(self, values: NDArray[np.float64], *, maximize: bool) -> None:
         self._maximize = maximize

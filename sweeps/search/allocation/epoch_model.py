@@ -1,11 +1,11 @@
-"""A model of one epoch, and what it foresees of points that are not trained to their end.
+"""A model of one epoch, and forecasts of learning curves with it.
 
-Each epoch that a study trained is one example of what an epoch does to the objective, given where
-the run stood, what it is, and the rates before and now. Randomized trees fitted to these examples
-are rolled out, tree by tree, from the deepest epoch that is known of a point to its last: a
-distribution of curves, for any schedule, from few epochs. Freeze-thaw optimization (Swersky et al.
-2014, https://arxiv.org/abs/1406.3896) models whole curves instead, which know no schedules.
-Trees: Geurts et al. 2006, https://doi.org/10.1007/s10994-006-6226-1.
+Each trained epoch is one example: the change of the objective, given its value before, the
+constants of the configuration, and the learning rates. Extremely randomized trees (Geurts et al.
+2006, https://doi.org/10.1007/s10994-006-6226-1) are fitted to these examples, and each tree is
+rolled out from the last known epoch of a point to its end. The result is a distribution of curves,
+for any schedule, from few epochs. Freeze-thaw optimization (Swersky et al. 2014,
+https://arxiv.org/abs/1406.3896) models whole curves instead, without schedules.
 """
 
 from __future__ import annotations
@@ -19,20 +19,21 @@ from numpy.typing import NDArray
 
 from sweeps.search.allocation.curves import Curves
 from sweeps.search.allocation.points import Point
+from trainer.settings.fields import is_number
 
 TREES = 30
-LOSES = 1.0
-"""By how much an epoch that diverges makes it worse, on the scale of `Curves`."""
+DIVERGENCE_PENALTY = 1.0
+"""Change of the objective in a diverged epoch, on the scale of `Curves`."""
 
 Array = NDArray[np.float64]
 
 
 class EpochModel:
-    """Fitted to all that a study has trained.
+    """Model of the change of the objective in one epoch, fitted to all epochs of a study.
 
     Args:
-        curves: of the study, of which at least one has a value.
-        seed: of the trees.
+        curves: curves of the study, at least one of them with a value.
+        seed: seed of the trees.
     """
 
     def __init__(self, curves: Curves, seed: int) -> None:
@@ -48,14 +49,15 @@ class EpochModel:
         self._trees = [tree.tree_ for tree in forest.estimators_]
 
     def forecast(self, points: Sequence[Point]) -> Array:
-        """Curves of these points: what is known of them, and then a curve for each tree.
+        """Forecast curves of points: known epochs, continued by each tree.
 
         Returns:
-            Values of shape (trees, points, epochs), on the scale of `Curves`; infinity from an
-            epoch on that is known to have diverged.
+            Values of shape (trees, points, epochs) on the scale of `Curves`; infinity from a
+            diverged epoch on.
         """
         epochs = len(points[0].nodes)
-        known = np.array([[self._known(node) for node in point.nodes] for point in points])
+        values = self._curves.known
+        known = np.array([[values.get(node, math.nan) for node in point.nodes] for point in points])
         rates = np.array([point.rates for point in points])
         sums = rates.cumsum(axis=1)
         constants = self._constants.rows([point.constants for point in points])
@@ -63,37 +65,36 @@ class EpochModel:
         now = np.full((len(self._trees), len(points)), self._start)
         lowest = now.copy()
         for epoch in range(epochs):
-            new = np.isnan(known[:, epoch])
+            unknown = np.isnan(known[:, epoch])
             before = rates[:, max(epoch - 1, 0)]
             for at, tree in enumerate(self._trees):
                 rows = _features(
-                    constants[new],
+                    constants[unknown],
                     epoch,
-                    now[at, new],
-                    lowest[at, new],
-                    before[new],
-                    rates[new, epoch],
-                    sums[new, epoch],
+                    now[at, unknown],
+                    lowest[at, unknown],
+                    before[unknown],
+                    rates[unknown, epoch],
+                    sums[unknown, epoch],
                 )
                 if len(rows):
-                    now[at, new] += tree.predict(rows.astype(np.float32))[:, 0]
-            now[:, ~new] = known[~new, epoch]
+                    now[at, unknown] += tree.predict(rows.astype(np.float32))[:, 0]
+            now[:, ~unknown] = known[~unknown, epoch]
             lowest = np.minimum(lowest, now)
             curves[:, :, epoch] = now
         return curves
 
-    def _known(self, node: int) -> float:
-        return self._curves.known.get(node, math.nan)
-
     def _examples(self) -> tuple[Array, Array]:
-        """A row for each distinct epoch, and the change of the objective in it."""
+        """Features of each distinct epoch, and the change of the objective in it."""
         rows, targets, seen = [], [], set()
         for curve in self._curves.all:
             point, now, lowest = curve.point, self._start, self._start
             constants = self._constants.rows([point.constants])
             values = [*curve.values, *([math.inf] if curve.diverged else [])]
             for epoch, value in enumerate(values[: len(point.nodes)]):
-                after = max(now, self._start) + LOSES if math.isinf(value) else value
+                after = value
+                if math.isinf(value):
+                    after = max(now, self._start) + DIVERGENCE_PENALTY
                 if point.nodes[epoch] not in seen:
                     seen.add(point.nodes[epoch])
                     row = _features(
@@ -120,7 +121,7 @@ def _features(
     rate: Array,
     total: Array,
 ) -> Array:
-    """A row for each point, of what decides what the epoch does."""
+    """Feature matrix of one epoch, with a row for each point."""
     with np.errstate(divide="ignore"):
         logs = np.log(np.stack([before, rate, total], axis=1)).clip(-50)
     return np.column_stack(
@@ -136,13 +137,13 @@ def _features(
 
 
 class _Constants:
-    """What acts in every epoch alike, as numbers: texts by one column each, numbers as they are."""
+    """Encodes `Point.constants` as numbers, with a one-hot column for each text."""
 
     def __init__(self, of: Sequence[Mapping[str, Any]]) -> None:
         names = sorted({name for constants in of for name in constants})
         values = {name: [constants.get(name) for constants in of] for name in names}
         differ = [name for name in names if len(set(map(str, values[name]))) > 1]
-        self._numbers = [name for name in differ if all(map(_is_number, values[name]))]
+        self._numbers = [name for name in differ if all(map(is_number, values[name]))]
         self._texts = [
             (name, text)
             for name in differ
@@ -151,7 +152,7 @@ class _Constants:
         ]
 
     def rows(self, of: Sequence[Mapping[str, Any]]) -> Array:
-        """A row each."""
+        """Encode each mapping as a row."""
         numbers = [[_number(it.get(name)) for name in self._numbers] for it in of]
         texts = [[float(str(it.get(name)) == text) for name, text in self._texts] for it in of]
         return np.column_stack(
@@ -162,10 +163,6 @@ class _Constants:
         )
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
 def _number(value: object) -> float:
-    """On a scale that is logarithmic for what is far from 0, whatever its sign."""
+    """Transform a number to a signed logarithmic scale; anything else is 0."""
     return math.asinh(value * 1e6) if isinstance(value, (int, float)) else 0.0

@@ -1,7 +1,7 @@
-"""Who gets the next epochs: a suspended trial that is taken up again, or a new one.
+"""Policies that decide which trial gets the next epochs: a suspended one, or a new one.
 
-States are stored, so a trial costs nothing to keep and nothing to take up. An allocation therefore
-stops no trial; it grants epochs, and what is granted none is suspended.
+States are stored, so suspending and resuming a trial costs nothing. These policies therefore stop
+no trial; a trial without further epochs stays suspended.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from sweeps.search.allocation.outlook import Outlook
 
 @dataclass(frozen=True, kw_only=True)
 class Grant:
-    """What a free worker does next.
+    """Decision about the next trial for a free worker.
 
     Attributes:
-        trial: number of the trial that is taken up again; None: a new one is begun.
-        epochs: that it may then have trained in all; of a new one `AllocatingPruner.first` says it.
-        why: for people.
+        trial: number of the trial to resume; None: start a new one.
+        epochs: total number of epochs that the trial may then train; for a new trial,
+            `AllocatingPruner.first` decides that.
+        why: reason to show to the user.
     """
 
     trial: int | None
@@ -37,59 +38,59 @@ BEGIN = Grant(trial=None, epochs=0)
 
 
 class AllocatingPruner(NopPruner):
-    """Decides who gets the next epochs, by what a study has and nothing else.
+    """Base class of policies that allocate epochs; decisions are a function of the study's trials.
 
-    It is given where Optuna takes a pruner, and to Optuna it is one that stops no trial.
+    It is a pruner in Optuna's interface, but one that never prunes.
     """
 
     @abstractmethod
     def next(self, outlook: Outlook, trials: Sequence[FrozenTrial], left: int) -> Grant | None:
-        """What a free worker does next; None: nothing until a trial has come further.
+        """Decide what a free worker does next; None: wait until another epoch is finished.
 
         Args:
-            outlook: of the study's space.
-            trials: all that the study has.
-            left: how many are still to be begun.
+            outlook: outlook of the study.
+            trials: all trials of the study.
+            left: number of trials still to be started.
         """
 
     @abstractmethod
     def first(self, outlook: Outlook, trials: Sequence[FrozenTrial], trial: FrozenTrial) -> int:
-        """Epochs of a new trial before it is suspended, at least 1.
+        """Number of epochs of a new trial before it is suspended, at least 1.
 
         Args:
-            outlook: of the study's space.
-            trials: all others that the study has.
-            trial: the new one, with its parameters.
+            outlook: outlook of the study.
+            trials: all other trials of the study.
+            trial: the new trial, with its parameters.
         """
 
     def most(self, outlook: Outlook, trials: int) -> int | None:
-        """The most epochs that so many trials train; None: not limited, or not known before."""
+        """Limit of epochs for a study of `trials` trials; None: unlimited or unknown."""
         return None
 
 
 class WholeTrials(AllocatingPruner):
-    """Each trial trains to its end, unless Optuna's pruner stops it."""
+    """Trains each trial to the end, unless Optuna's pruner stops it."""
 
     def next(self, outlook: Outlook, trials: Sequence[FrozenTrial], left: int) -> Grant | None:
-        """A new trial, as long as there is to be one."""
+        """A new trial, as long as some are left."""
         return BEGIN if left else None
 
     def first(self, outlook: Outlook, trials: Sequence[FrozenTrial], trial: FrozenTrial) -> int:
-        """All."""
+        """All epochs."""
         return outlook.points.epochs
 
 
 class PromotionPruner(AllocatingPruner):
-    """Asynchronous successive halving as in its paper: the best of a rung are promoted from it.
+    """Asynchronous successive halving with promotion, as in https://arxiv.org/abs/1810.05934.
 
-    Optuna's SuccessiveHalvingPruner stops a trial that is not among the best when it comes to a
-    rung; here it is suspended, and promoted later if it is among them then. Trials that share the
-    epochs up to a rung are one result there. https://arxiv.org/abs/1810.05934
+    Optuna's SuccessiveHalvingPruner stops a trial that is not among the best when it reaches a
+    rung. Here the trial is suspended, and promoted if it is among the best later. Trials that share
+    all epochs up to a rung count as one result there.
 
     Args:
         min_resource: epochs to the first rung.
-        reduction_factor: of so many results at a rung one is promoted; the next rung is so many
-            times as far.
+        reduction_factor: one in this many results is promoted from a rung; each rung is at this
+            many times the epochs of the previous one.
     """
 
     def __init__(self, min_resource: int = 1, reduction_factor: int = 2) -> None:
@@ -99,7 +100,7 @@ class PromotionPruner(AllocatingPruner):
         self._reduction = reduction_factor
 
     def next(self, outlook: Outlook, trials: Sequence[FrozenTrial], left: int) -> Grant | None:
-        """The promotion from the highest rung that has one; else a new trial."""
+        """A promotion from the highest rung possible, else a new trial."""
         curves = outlook.curves(trials)
         rungs = self._rungs(outlook)
         for rung, target in reversed([*pairwise(rungs)]):
@@ -109,7 +110,7 @@ class PromotionPruner(AllocatingPruner):
         return BEGIN if left else None
 
     def first(self, outlook: Outlook, trials: Sequence[FrozenTrial], trial: FrozenTrial) -> int:
-        """To the first rung of which the study does not know the result yet."""
+        """Epochs to the first rung at which the trial's result is not known yet."""
         depth, rungs = outlook.curves(trials).depth_of(trial), self._rungs(outlook)
         return next((rung for rung in rungs if rung > depth), rungs[-1])
 
@@ -120,7 +121,7 @@ class PromotionPruner(AllocatingPruner):
         return rungs
 
     def _promotable(self, curves: Curves, rung: int) -> Curve | None:
-        """A suspended trial whose result is among the best of the rung, and was not promoted."""
+        """A suspended trial among the best of a rung whose result was not promoted yet."""
         results: dict[int, float] = {}
         waiting: dict[int, Curve] = {}
         promoted = set()
@@ -134,7 +135,7 @@ class PromotionPruner(AllocatingPruner):
                     promoted.add(node)
                 elif curve.suspended:
                     waiting.setdefault(node, curve)
-        best = sorted(results, key=lambda node: results[node])  # of equal ones the earliest trial's
+        best = sorted(results, key=lambda node: results[node])  # equal ones stay in trial order
         for node in best[: len(best) // self._reduction]:
             if node in waiting and node not in promoted:
                 return waiting[node]
@@ -142,10 +143,10 @@ class PromotionPruner(AllocatingPruner):
 
 
 def at_least(name: str, got: int, least: int) -> None:
-    """Refuse a number that is lower.
+    """Check a lower bound.
 
     Raises:
-        ValueError: it is.
+        ValueError: `got` is lower.
     """
     if got < least:
         raise ValueError(f"{name} must be at least {least}, but got {got}.")

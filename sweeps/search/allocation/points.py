@@ -1,7 +1,8 @@
-"""Points of a search space: what a suggestion would train, known without training it."""
+"""Points of a search space, with the learning rates and the shared epochs of each."""
 
 from __future__ import annotations
 
+import hashlib
 import math
 import warnings
 from collections.abc import Hashable, Iterator, Mapping
@@ -18,19 +19,19 @@ from optuna.distributions import (
 from optuna.samplers import RandomSampler
 from optuna.trial import BaseTrial, FixedTrial
 
-from sweeps.search.allocation.asked import AskedTrial, Suggest
+from sweeps.search.optuna_private import DetachedTrial, Suggest
 from sweeps.space import Space
 from trainer.errors import ConfigError
 from trainer.settings.config import TrainConfig
 
-_TRIES = 20  # draws for one point; a space may give values that cannot be together
-_STEP = 1.5  # between neighbours in a logarithmic range without steps
-_SHARE = 0.1  # of another range without steps
+_TRIES = 20  # draws for one point; a space may suggest invalid combinations
+_STEP = 1.5  # factor between neighbours in a logarithmic range without steps
+_SHARE = 0.1  # fraction of a linear range without steps between neighbours
 _BY_SCHEDULE = (
     *("lr", "step_size", "gamma", "warmup", "warmup_start", "epochs"),
     *("scheduler", "scheduler_interval"),
 )
-"""Fields that act in an epoch through the rates alone, as do the arguments of the scheduler."""
+"""Fields that affect an epoch through its learning rates only, as scheduler arguments do."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,13 +39,13 @@ class Point:
     """One configuration of a space.
 
     Attributes:
-        params: as Optuna has them.
-        distributions: that they were drawn from, by the same names.
-        constants: what acts in every epoch alike, by name: the optimizer and its arguments, the
+        params: Optuna's parameters.
+        distributions: Optuna's distributions, by parameter name.
+        constants: values that are the same in every epoch: the optimizer and its arguments, the
             batch size, ...
-        rates: the learning rate of each epoch (by batch: its mean); where the schedule looks at
-            results, the first one throughout.
-        nodes: a number for each epoch, the same for points that share it.
+        rates: learning rate of each epoch (the mean, if it changes by batch); if the scheduler
+            depends on results, the last rate known beforehand is repeated.
+        nodes: an id of each epoch; points that share an epoch have the same id.
     """
 
     params: Mapping[str, Any]
@@ -55,18 +56,18 @@ class Point:
 
     @cached_property
     def key(self) -> tuple[tuple[str, Any], ...]:
-        """Tells points apart."""
+        """Hashable identity of the point."""
         return _key(self.params)
 
 
 class Points:
-    """The points of a space, each made once.
+    """Creates points of a space, and caches them.
 
     Args:
-        space: what a trial may be.
-        base: what all trials have in common.
-        images: in an epoch.
-        fixed: Optuna's parameters that all points drawn have.
+        space: search space.
+        base: config shared by all trials.
+        images: training images per epoch.
+        fixed: Optuna's parameters with the same value in all drawn points.
     """
 
     def __init__(
@@ -86,45 +87,47 @@ class Points:
 
     @property
     def epochs(self) -> int:
-        """Of each point."""
+        """Number of epochs of each point."""
         return self._base.epochs
 
     def of(self, params: Mapping[str, Any]) -> Point | None:
-        """The point of these parameters; None where they cannot be together."""
+        """The point with these parameters; None if the combination is invalid."""
         key = _key(params)
         if key not in self._made:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of values that are out of their range
+                warnings.simplefilter("ignore")  # Optuna warns about values out of range
                 self._made[key] = self._make(FixedTrial(dict(params)))
         return self._made[key]
 
-    def asked(self, suggest: Suggest) -> Point | None:
-        """The point of what `suggest` gives for each parameter; None where it cannot be."""
+    def suggested(self, suggest: Suggest) -> Point | None:
+        """The point with the values that `suggest` returns; None if they are invalid together."""
 
         def value(name: str, distribution: BaseDistribution) -> Any:
             return self._fixed[name] if name in self._fixed else suggest(name, distribution)
 
-        return self._make(AskedTrial(value))
+        return self._make(DetachedTrial(value))
 
     def has(self, point: Point) -> bool:
-        """Whether the point has the parameters that all points drawn have."""
+        """Whether the point has the fixed parameters of drawn points."""
         return self._fixed.items() <= dict(point.params).items()
 
     def draw(self, seed: int) -> Point | None:
-        """A point drawn at random, the same for the same seed; None where nothing drawn can be."""
+        """A random point, the same for the same seed; None if all attempts are invalid."""
         if seed not in self._drawn:
-            sampler: Any = RandomSampler(seed=seed)  # asks neither study nor trial
+            sampler: Any = RandomSampler(seed=seed)  # uses neither study nor trial
             tries = (
-                self.asked(lambda *parameter: sampler.sample_independent(None, None, *parameter))
+                self.suggested(
+                    lambda *parameter: sampler.sample_independent(None, None, *parameter)
+                )
                 for _ in range(_TRIES)
             )
             self._drawn[seed] = next((point for point in tries if point is not None), None)
         return self._drawn[seed]
 
     def neighbours(self, point: Point) -> Iterator[Point]:
-        """Points that differ in one parameter, which is not categorical, by a step."""
+        """Points that differ by one step of one numeric parameter."""
         for name, item in point.distributions.items():
-            for value in _beside(point.params[name], item):
+            for value in _neighbours(point.params[name], item):
                 other = self.of({**point.params, name: value})
                 if other is not None:
                     yield other
@@ -134,7 +137,7 @@ class Points:
             config = self._space.suggest(trial, self._base)
             key = _key(trial.params)
             point = self._made.get(key) or self._point(trial.params, trial.distributions, config)
-        except (ConfigError, ValueError):  # Optuna's, where a parameter is missing
+        except (ConfigError, ValueError):  # Optuna raises ValueError if a parameter is missing
             return None
         self._made[key] = point
         return point
@@ -157,7 +160,7 @@ class Points:
         node: Hashable = tuple((name, str(value)) for name, value in sorted(constants.items()))
         batches = -(-self._images // config.batch_size)
         schedule = Schedule(config, find_optimizer(config.optimizer, config.optimizer_args))
-        for each in schedule.rates(batches, device="cpu"):  # rates are the same on any device
+        for each in schedule.rates(batches, device="cpu"):  # rates do not depend on the device
             scalars = str((each.scalars, each.batches))
             node = self._nodes.setdefault((node, scalars), len(self._nodes))
             nodes.append(node)
@@ -175,12 +178,18 @@ class Points:
         )
 
 
+def derive_seed(*words: object) -> int:
+    """Derive a 32-bit seed from a seed and what it is for."""
+    text = " ".join(map(str, words))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+
+
 def _key(params: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     return tuple(sorted(params.items()))
 
 
-def _beside(value: Any, item: BaseDistribution) -> list[Any]:
-    """The values next to this one, or a little away from it."""
+def _neighbours(value: Any, item: BaseDistribution) -> list[Any]:
+    """Values one step below and above; none for a categorical parameter."""
     if isinstance(item, CategoricalDistribution):
         return []
     assert isinstance(item, (IntDistribution, FloatDistribution))
@@ -193,7 +202,7 @@ def _beside(value: Any, item: BaseDistribution) -> list[Any]:
         near = [value - _SHARE * (item.high - item.low), value + _SHARE * (item.high - item.low)]
     elif isinstance(item, IntDistribution):
         near = [value - item.step, value + item.step]
-    else:  # as Optuna counts them, so that the same value is the same number
+    else:  # computed as Optuna does, so that equal values are equal floats
         place, last = (round((it - item.low) / step) for it in (value, item.high))
         near = [min(item.low + at * step, item.high) for at in (place - 1, place + 1) if at <= last]
     return [it for it in near if item.low <= it <= item.high and it != value]

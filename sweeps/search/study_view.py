@@ -1,4 +1,4 @@
-"""What a sampler of Optuna's sees of its study: its own kind only, suspended trials as pruned."""
+"""`StudyViewSampler`: shows Optuna's samplers suspended trials as pruned, and only some trials."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from sweeps.search.allocation.curves import granted_to
 from sweeps.search.forwarding import ForwardingSampler
-from sweeps.search.optuna_private import SeenStudy
+from sweeps.search.optuna_private import StudyView
 
 
-class SeeingSampler(ForwardingSampler):
-    """A sampler that takes a suspended trial for a pruned one.
+class StudyViewSampler(ForwardingSampler):
+    """Delegates to a sampler that sees suspended trials as pruned, and only some trials.
 
     Args:
-        sampler: one that learns from whatever trials a study has.
-        sees: whether it sees a trial; None: it sees all.
+        sampler: sampler to delegate to.
+        is_visible: which trials that sampler sees; None: all.
     """
 
     def __init__(
         self,
         sampler: BaseSampler,
-        sees: Callable[[FrozenTrial], bool] | None = None,
+        is_visible: Callable[[FrozenTrial], bool] | None = None,
     ) -> None:
         self._sampler = sampler
-        self._sees = sees or (lambda trial: True)
+        self._is_visible = is_visible or (lambda trial: True)
 
     def sampler_of(self, trial: FrozenTrial) -> BaseSampler:
-        """The same one for all."""
+        """The same sampler for every trial."""
         return self._sampler
 
-    def seen(self, study: Study) -> Study:
-        """The study with other trials."""
-        return SeenStudy(study, lambda trials: filter(self._sees, map(_as_pruned, trials)))
+    def view(self, study: Study) -> Study:
+        """The study with its visible trials."""
+        return StudyView(study, lambda trials: filter(self._is_visible, map(_as_pruned, trials)))
 
 
 def _as_pruned(trial: FrozenTrial) -> FrozenTrial:
-    """The trial as it would be, were it ended where it is suspended."""
+    """A suspended trial as if it were pruned after its last epoch; other trials unchanged."""
     granted = granted_to(trial)
     step = trial.last_step
     if trial.state != TrialState.RUNNING or granted is None or step is None or step < granted:
