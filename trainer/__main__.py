@@ -95,9 +95,9 @@ def train(
         if config != base:
             raise ConfigError("--verify must have the run's own config; leave other options away.")
         return _verify(logged, folder)
-    prepare(config.dataset, folder, config.image_size)
     store = StageStore(places.stages or paths.stages, places.state_bytes)
     tracker = MlflowTracker(uri, RUNS_EXPERIMENT, paths.artifacts(RUNS_EXPERIMENT), store)
+    prepare(config.dataset, folder, config.image_size)
 
     def show(result: EpochResult) -> None:
         print(_line(result, config.epochs), flush=True)

@@ -30,6 +30,10 @@ class LostState(TrackingError):
     """A checkpoint whose state is no longer stored; training its epoch again brings it back."""
 
 
+class LostRuns(TrackingError):
+    """A run that MLflow had taken and no longer has: it was deleted, or the store emptied."""
+
+
 class PlatformMismatch(TrainerError):
     """This machine would give other numbers than the one that asked for a stage."""
 

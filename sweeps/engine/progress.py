@@ -48,7 +48,7 @@ class Progress:
         landed: stages that came back since this start.
         seconds: since this start.
         busy: what the workers train.
-        problem: why MLflow does not take what it is sent; "" where it does.
+        problem: since when runs wait for MLflow, and why; "" while it keeps up.
     """
 
     study: str
