@@ -13,6 +13,7 @@ import typer
 from trainer.settings import flags
 from trainer.settings.config import TrainConfig
 from trainer.settings.paths import Paths, Places
+from trainer.tracking.connection import check_server
 from trainer.tracking.names import RUNS_EXPERIMENT
 from trainer.tracking.record import CHECKPOINTS_HELP, DIVERGED, CheckpointRule, RunRecord
 
@@ -67,6 +68,10 @@ def train(
     """
     from dataclasses import replace
 
+    paths = Paths.here()
+    uri = places.tracking_uri or paths.tracking_uri
+    check_server(uri)  # before all that is slow
+
     from trainer.data import prepare
     from trainer.errors import ConfigError, unknown
     from trainer.runs.fit import fit
@@ -76,9 +81,7 @@ def train(
     from trainer.training.check import check_train
     from trainer.training.device import resolve_device
 
-    paths = Paths.here()
     folder = places.data or paths.data
-    uri = places.tracking_uri or paths.tracking_uri
     if preset is not None and preset not in PRESETS:
         raise ConfigError(unknown("preset", preset, PRESETS))
     if preset is not None and from_run is not None:

@@ -13,6 +13,7 @@ from trainer.tracking.connection import without_password
 from trainer.tracking.record import RunRecord
 from trainer.tracking.tracker import Tracker
 
+_MOST_LETTERS = 200  # of a reason: requests names the address three times
 _QUIET_SECONDS = 10.0  # that a record may wait before people are told
 _LOOK_SECONDS = 1.0
 _RETRY_SECONDS = 2.0  # before a record is sent again
@@ -158,7 +159,7 @@ class Delivery:
             if not self._due and not self._left:
                 self.reason = ""
             return
-        self.reason = without_password(f"{type(error).__name__}: {error}".splitlines()[0])
+        self.reason = _in_words(error)
         if isinstance(error, LostState):
             self._left.add(record.id)
             return
@@ -166,6 +167,7 @@ class Delivery:
         self._waiting.setdefault(record.id, record)
         self._waiting.move_to_end(record.id)
         if isinstance(error, LostRuns):
+            self._is_behind = True  # people are told at once
             newer, self._waiting = self._waiting, OrderedDict()
             for item in (self._delivered | newer).values():
                 self._add(item)
@@ -186,3 +188,8 @@ class Delivery:
                 due = [self._due[id] for id in self._waiting if id in self._due]
                 self._changed.wait(max(0.0, min(due) - now) if due else None)
             return None
+
+
+def _in_words(error: Exception) -> str:
+    line = without_password(f"{type(error).__name__}: {error}".splitlines()[0])
+    return line if len(line) <= _MOST_LETTERS else f"{line[:_MOST_LETTERS]}..."

@@ -49,6 +49,7 @@ class Progress:
         seconds: since this start.
         busy: what the workers train.
         problem: since when runs wait for MLflow, and why; "" while it keeps up.
+        closing: what is waited for when all is trained; "" before.
     """
 
     study: str
@@ -65,6 +66,7 @@ class Progress:
     seconds: float = 0.0
     busy: tuple[Busy, ...] = ()
     problem: str = ""
+    closing: str = ""
 
     @property
     def done(self) -> int:

@@ -124,18 +124,13 @@ def drive(
 
 
 def _waiting(delivery: Delivery, coordinator: Coordinator, view: View) -> Callable[[float], None]:
-    """Say once that MLflow is waited for; then show how many seconds are left."""
-    said = False
+    """Shows what MLflow is waited for, and for how many seconds more."""
 
     def show(left: float) -> None:
-        nonlocal said
         runs = counted(delivery.undelivered, "run")
         why = f": {delivery.reason}" if delivery.reason else ""
-        if not said:
-            view.say(f"Waiting {left:.0f} s at most for MLflow to take {runs}{why}")
-        said = True
-        problem = f"{runs} to be delivered, given up in {left:.0f} s{why}"
-        view.show(replace(coordinator.progress, problem=problem))
+        closing = f"waiting {left:.0f} s at most for MLflow to take {runs}{why}"
+        view.show(replace(coordinator.progress, closing=closing))
 
     return show
 

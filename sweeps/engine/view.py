@@ -25,9 +25,15 @@ class PlainView:
         self._console = console
         self._said_at = 0.0
         self._has_problem = False
+        self._is_closing = False
 
     def show(self, progress: Progress) -> None:
         """Say where the sweep stands now and then, and when MLflow falls behind or catches up."""
+        if progress.closing:
+            if not self._is_closing:
+                self.say(progress.closing)
+            self._is_closing = True
+            return
         if bool(progress.problem) != self._has_problem:
             self._has_problem = bool(progress.problem)
             self.say(f"MLflow: {progress.problem}" if progress.problem else "MLflow answers again.")
@@ -99,6 +105,8 @@ def _panel(progress: Progress) -> Group:
     for number, busy in enumerate(progress.busy, start=1):
         what = f"trial {busy.trial} epoch {busy.epoch}/{progress.epochs}: {busy.label}"
         facts.add_row(f"worker {number}", f"{what}  {duration(busy.seconds)}")
-    if progress.problem:
+    if progress.closing:
+        facts.add_row("MLflow", progress.closing)
+    elif progress.problem:
         facts.add_row("MLflow", Text(progress.problem, style="red"))
     return Group(Text(), facts)

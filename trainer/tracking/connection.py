@@ -57,9 +57,8 @@ def connect(uri: str) -> MlflowClient:
         TrackingError: a server is named that does not answer, a file that is a folder, or a
             database whose driver is not installed.
     """
-    if is_server(uri):
-        _must_answer(uri)
-    elif (file := _file_of(uri)) is not None and file.is_dir():
+    check_server(uri)
+    if (file := _file_of(uri)) is not None and file.is_dir():
         raise TrackingError(f"MLflow's store {uri} must be a file, but is a folder.")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -91,10 +90,14 @@ def in_one_line(uri: str) -> Iterator[None]:
     except TrackingError:
         raise
     except Exception as error:
+        shown = without_password(uri)
+        if "error code 401" in str(error):
+            raise TrackingError(
+                f"MLflow's server {shown} must accept the user, but does not: set "
+                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN."
+            ) from error
         reason = without_password(str(error).strip().partition("\n")[0].rstrip("."))
-        raise TrackingError(
-            f"MLflow's store {without_password(uri)} cannot be used: {reason}."
-        ) from error
+        raise TrackingError(f"MLflow's store {shown} cannot be used: {reason}.") from error
 
 
 @contextmanager
@@ -244,8 +247,14 @@ def is_server(uri: str) -> bool:
     return uri.startswith(("http:", "https:"))
 
 
-def _must_answer(uri: str) -> None:
-    """Knock at a server's door: MLflow's own client would try for minutes, in silence."""
+def check_server(uri: str) -> None:
+    """Knock at the door of the server, where the store is one: MLflow's own client would be slow.
+
+    Raises:
+        TrackingError: it does not answer.
+    """
+    if not is_server(uri):
+        return
     parts = urlsplit(uri)
     knocked: Future[None] = Future()
 
