@@ -13,6 +13,8 @@ from sweeps.space import SEARCHED
 from trainer.errors import ConfigError
 from trainer.settings import flags
 from trainer.settings.config import TrainConfig
+from trainer.settings.paths import Paths
+from trainer.tracking.connection import check_server
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -53,6 +55,8 @@ def sweep(
 
     The same command again goes on where it was stopped, however that was. Watch it with: mlflow ui
     """
+    if not dry_run:
+        check_server(places.tracking_uri or Paths.here().tracking_uri)  # before all that is slow
 
     from sweeps.engine.estimate import estimate
     from sweeps.engine.repeats import confirm as confirm_best

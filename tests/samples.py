@@ -102,6 +102,9 @@ class Shown:
         """Whether it was shown last."""
         return bool(self.records) and self.records[-1] == record
 
+    def unfinished(self, group: str) -> None:
+        """Nothing is taken up."""
+
     def told(self) -> list[tuple[str, int]]:
         """State and number of epochs of each record, in order."""
         return [(record.state, len(record.results)) for record in self.records]

@@ -1,5 +1,6 @@
 """What is put is delivered: the latest record of each run, in order, however often it takes."""
 
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -7,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from sweeps.engine.delivery import Delivery
-from trainer.errors import LostState
+from trainer.errors import LostRuns, LostState
 from trainer.tracking.record import Checkpoint, RunRecord
 
 
@@ -96,7 +97,7 @@ def test_what_is_refused_is_sent_again() -> None:
     delivery.put(record("b"))
     assert delivery.drain(60) == 0
     assert tracker.sent == [record("b"), record("a")]
-    assert delivery.problem == ""
+    assert delivery.reason == ""
 
 
 class Refusing(FakeTracker):
@@ -122,7 +123,7 @@ def test_a_record_that_is_never_taken_keeps_only_those_below_it() -> None:
         delivery.put(item)
     assert delivery.drain(0.5) == 2
     assert tracker.sent == [record("b"), record("c")]
-    assert delivery.problem == "ConnectionError: deleted"
+    assert delivery.reason == "ConnectionError: deleted"
 
 
 def test_a_checkpoint_whose_state_is_lost_is_left_at_once() -> None:
@@ -132,7 +133,83 @@ def test_a_checkpoint_whose_state_is_lost_is_left_at_once() -> None:
     delivery.put(record("a"))
     delivery.put(record("b"))
     assert delivery.drain(600) == 1
-    assert delivery.problem == "LostState: The state of epoch 3 is no longer stored."
+    assert delivery.reason == "LostState: The state of epoch 3 is no longer stored."
+
+
+class Emptied(FakeTracker):
+    """Loses all it has before it is sent one record."""
+
+    def __init__(self, before: str) -> None:
+        super().__init__()
+        self.before = before
+
+    def sync(self, record: RunRecord) -> None:
+        """Take the record, or notice the loss, once."""
+        if record.id == self.before:
+            self.sent, self.before = [], ""
+            raise LostRuns("empty")
+        super().sync(record)
+
+
+def test_all_is_delivered_again_to_a_tracker_that_lost_runs() -> None:
+    """In the order it came, and its latest record of each."""
+    tracker = Emptied(before="c")
+    delivery = Delivery(tracker)
+    for item in (record("a"), record("b"), record("a", "new"), record("c")):
+        delivery.put(item)
+    assert delivery.drain(60) == 0
+    assert [(item.id, item.name) for item in tracker.sent] == [("a", "new"), ("b", ""), ("c", "")]
+    assert delivery.problem == ""
+
+
+def test_people_are_told_since_when_how_many_runs_wait(
+    held: tuple[FakeTracker, Delivery],
+) -> None:
+    """Of a tracker that gives no answer at all, too, and until nothing waits any more."""
+    tracker, _ = held
+    delivery = Delivery(tracker, quiet_seconds=0.0)
+    assert delivery.problem == ""
+    for item in (record("a", "old"), record("a", "new"), record("b")):
+        delivery.put(item)
+    assert re.fullmatch(
+        r"2 runs waiting since \d\d:\d\d:\d\d: it is slow, or does not answer", delivery.problem
+    )
+    patient = Delivery(tracker)
+    patient.put(record("c"))
+    assert patient.problem == ""
+    tracker.may_go.set()
+    assert delivery.drain(60) == patient.drain(60) == 0
+    assert delivery.problem == ""
+
+
+def test_a_drain_waits_as_long_as_runs_are_delivered() -> None:
+    """Its time is that since the last one; meanwhile it says how much of that is left."""
+    tracker = Slow()
+    delivery = Delivery(tracker)
+    for number in range(4):
+        delivery.put(record(str(number)))
+    told: list[float] = []
+
+    def waiting(left: float) -> None:
+        told.append(left)
+        tracker.turns.release()
+
+    assert delivery.drain(3.0, waiting) == 0
+    assert len(told) == 4
+    assert all(1.0 < left <= 3.0 for left in told)
+
+
+class Slow(FakeTracker):
+    """Takes one record a turn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turns = threading.Semaphore(0)
+
+    def sync(self, record: RunRecord) -> None:
+        """Take the record when it is its turn."""
+        self.turns.acquire()
+        super().sync(record)
 
 
 def test_a_drain_whose_time_is_up_says_how_many_are_left() -> None:
@@ -141,7 +218,7 @@ def test_a_drain_whose_time_is_up_says_how_many_are_left() -> None:
     delivery.put(record("a"))
     delivery.put(record("b"))
     assert delivery.drain(0.2) == 2
-    assert delivery.problem == "ConnectionError: nobody there"
+    assert delivery.reason == "ConnectionError: nobody there"
 
 
 def test_states_of_undelivered_checkpoints_are_known(

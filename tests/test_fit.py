@@ -7,13 +7,21 @@ import pytest
 from samples import Shown
 
 from trainer.data import load
-from trainer.errors import StoreError
+from trainer.errors import StoreError, TrackingError
 from trainer.metrics import EpochResult, best
 from trainer.runs.fit import fit
 from trainer.settings.config import TrainConfig
 from trainer.stages.plan import plan
 from trainer.stages.store import StageStore
-from trainer.tracking.record import COMPLETE, DIVERGED, FAILED, INTERRUPTED, RUNNING, CheckpointRule
+from trainer.tracking.record import (
+    COMPLETE,
+    DIVERGED,
+    FAILED,
+    INTERRUPTED,
+    RUNNING,
+    CheckpointRule,
+    RunRecord,
+)
 from trainer.tracking.tracker import NullTracker
 from trainer.training.recipe import Recipe
 
@@ -70,6 +78,37 @@ def test_a_run_that_was_trained_before_is_reused(small: Small, store: StageStore
     longer = fit(small(limit=20, epochs=4), store, NullTracker(), NOWHERE)
     assert longer.results[:3] == first.results
     assert longer.reused_epochs == 3
+
+
+class Refusing(Shown):
+    """A tracker that fails as often as it is told to, from the second record on."""
+
+    def __init__(self, failures: int) -> None:
+        super().__init__()
+        self.failures = failures
+
+    def sync(self, record: RunRecord) -> None:
+        """Take the record, or fail."""
+        if self.failures and self.records:
+            self.failures -= 1
+            raise ConnectionError("http://me:secret@host is gone")
+        super().sync(record)
+
+
+def test_a_tracker_that_fails_stops_no_training(small: Small, store: StageStore) -> None:
+    """It is sent all again; where it never takes it, that is an error once all is trained."""
+    shown = Refusing(failures=3)
+    record = fit(small(limit=20), store, shown, NOWHERE)
+    assert shown.told() == [(RUNNING, 0), (COMPLETE, 3)]
+    assert shown.is_whole(record)
+    seen: list[EpochResult] = []
+    with pytest.raises(TrackingError) as caught:
+        fit(small(limit=20, lr=0.02), store, Refusing(99), NOWHERE, each_epoch=seen.append)
+    assert str(caught.value) == (
+        "MLflow did not take the run: http://host is gone. Nothing is lost; the same command "
+        "delivers it."
+    )
+    assert len(seen) == 3
 
 
 def test_the_states_of_checkpoints_stay_whatever_the_budget(

@@ -1,5 +1,7 @@
 import io
+import os
 import re
+import signal
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ import pytest
 from fresh import begin, run_module
 
 from trainer.__main__ import main
+from trainer.stages.killpoints import VARIABLE
 from trainer.tracking.connection import connect
 
 
@@ -123,8 +126,42 @@ def test_an_interrupted_run_is_told_as_such_and_the_same_command_goes_on(
     assert capsys.readouterr().err == "Stopped; the same command resumes from here.\n"
     (run,) = runs(tracking_uri)
     assert (run.info.status, run.data.tags["sweep.state"]) == ("KILLED", "interrupted")
+    trained = ended_at(tracking_uri)
     assert main(short) == 0
-    assert "epochs: 3, of them reused: 2\n" in capsys.readouterr().out
+    assert "epochs: 3, of them reused: 0\n" in capsys.readouterr().out
+    (again,) = runs(tracking_uri)
+    assert (again.info.run_id, again.info.status) == (run.info.run_id, "FINISHED")
+    assert ended_at(tracking_uri)[: len(trained)] == trained
+    assert main(short) == 0
+    assert len(runs(tracking_uri)) == 2
+
+
+def ended_at(tracking_uri: str) -> list[float]:
+    """When each epoch of the newest run was trained."""
+    run = runs(tracking_uri)[-1]
+    history = connect(tracking_uri).get_metric_history(run.info.run_id, "system/ended_at")
+    return [point.value for point in history]
+
+
+def killed(folder: Path, words: list[str]) -> None:
+    """Train, and die as by `kill -9` when two epochs are logged."""
+    os.setsid()
+    os.environ[VARIABLE] = "epoch-logged@2"
+    run_module(folder, "trainer", words)
+
+
+def test_a_killed_run_is_ended_by_the_same_command(
+    short: list[str], tracking_uri: str, tmp_path: Path
+) -> None:
+    """None stays RUNNING for ever, and there is no second one."""
+    process = begin(tmp_path / "out", killed, tmp_path, short)
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    (run,) = runs(tracking_uri)
+    assert run.info.status == "RUNNING"
+    assert main(short) == 0
+    (again,) = runs(tracking_uri)
+    assert (again.info.run_id, again.info.status) == (run.info.run_id, "FINISHED")
 
 
 @pytest.mark.parametrize(

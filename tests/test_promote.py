@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from sweeps.report.reading.frames import load_study
 from sweeps.report.summary import summarize
 from sweeps.winner.champion import promote
 from trainer.settings.config import TrainConfig
+from trainer.stages.killpoints import VARIABLE
 from trainer.tracking.connection import connect, read_weights
 
 STUDY = "s"
@@ -89,6 +91,33 @@ def images_of(sample: Path, part: str) -> tuple[torch.Tensor, torch.Tensor]:
         return images, torch.from_numpy(arrays[f"{part}_labels"].astype(np.int64))
 
 
+def test_killed_between_any_two_writes_the_next_promotion_is_whole(folder: Path) -> None:
+    """What the test images gave is there once and complete, and so is the model."""
+    places = places_in(folder)
+    assert models(folder) == 0  # so this test has to come before all that promote
+    for place in ("test-measured", "model-copied", "model-logged", "version-registered"):
+        killed = subprocess.run(
+            [sys.executable, "-m", "sweeps.promote", "--study", STUDY],
+            cwd=folder,
+            env={**os.environ, VARIABLE: place},
+            start_new_session=True,
+            check=False,
+        )
+        assert killed.returncode == -signal.SIGKILL, place
+    again = promote(STUDY, places)
+    assert (again.version, again.is_new, models(folder)) == ("1", False, 1)
+    assert again.test_accuracy is not None
+    client = connect(str(places.tracking_uri))
+    run_id = client.get_model_version_by_alias(STUDY, "champion").run_id
+    points = [
+        point
+        for name in ("test_loss", "test_accuracy")
+        for point in client.get_metric_history(run_id, name)
+    ]
+    assert len(points) == 2
+    assert points[0].timestamp == points[1].timestamp
+
+
 def test_the_champion_gives_the_numbers_that_its_trial_has(
     folder: Path, version: str, sample: Path
 ) -> None:
@@ -115,6 +144,10 @@ def test_the_line_that_is_printed_loads_it_and_predicts(
 ) -> None:
     """NumPy in, NumPy out, in evaluation mode; nothing else has to be called."""
     import mlflow
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns of its own type hints
+        import mlflow.pyfunc
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
     images = images_of(sample, "test")[0]

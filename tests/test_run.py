@@ -24,7 +24,12 @@ TRIALS = 14
 EPOCHS = 2
 WHEN = ["started_at", "seconds", "ended_at", "epoch_seconds", "images_per_second"]
 WHERE = ["worker", "run_id"]
-ELSEWHERE = ("point-enqueued", "study-closed")  # see test_known.py, test_suspended.py
+ELSEWHERE = (
+    "point-enqueued",  # see test_known.py
+    "study-closed",  # see test_suspended.py
+    *("study-copied", "study-set-aside", "run-renamed"),  # see below
+    *("test-measured", "model-copied", "model-logged", "version-registered"),  # test_promote.py
+)
 PLACES = [place for place in KILL_POINTS if place not in ELSEWHERE]
 
 
@@ -295,6 +300,48 @@ def test_other_settings_under_an_old_name_are_refused_until_it_is_set_aside(
     ]
     assert len(names) == 4
     assert sorted(name.partition("~")[0] for name in names) == ["mine"] * 4
+
+
+def test_killed_while_a_study_is_set_aside_the_next_start_goes_on_with_that(
+    folder: Path, sample: Path
+) -> None:
+    """Its runs in MLflow get its new name, and those that a kill left running are closed."""
+    words = [*command(sample), "--study", "mine", "--trials", "3"]
+    assert sweep(folder, words, **{VARIABLE: "epoch-logged@2"}).status == -signal.SIGKILL
+    for place in ("study-copied", "study-set-aside", "run-renamed@1"):
+        killed = sweep(folder, [*words, "--fresh"], **{VARIABLE: place})
+        assert killed.status == -signal.SIGKILL, killed.output
+    again = sweep(folder, words)
+    assert again.status == 0, again.output
+    assert "The study that was called mine is now called mine~" in again.output
+    client = connect(f"sqlite:///{folder}/mlflow.db")
+    experiment = client.get_experiment_by_name("sweeps")
+    runs = list(search_runs(client, experiment.experiment_id, ""))
+    assert {run.info.status for run in runs} <= {"FINISHED", "KILLED"}
+    old = [run for run in runs if run.data.tags["sweep.study"].startswith("mine~")]
+    assert len(old) > 1
+    assert len(runs) - len(old) == 4
+    assert {run.data.tags["sweep.state"] for run in old} <= {"interrupted", "complete", "pruned"}
+
+
+def test_what_mlflow_or_optuna_lost_is_told(folder: Path, sample: Path, tmp_path: Path) -> None:
+    """Without MLflow's database all is delivered again; without the journal a study begins anew."""
+    words = [*command(sample), "--study", "mine", "--trials", "2"]
+    assert "MLflow has" not in sweep(folder, words).output
+    before = table(folder)
+    shutil.move(folder / "mlflow.db", folder / "old.db")
+    again = sweep(folder, words)
+    assert again.status == 0, again.output
+    assert (
+        "MLflow has no runs of study mine, of which Optuna's storage has 2 trials" in again.output
+    )
+    for got, wanted in zip(table(folder), before, strict=True):
+        pd.testing.assert_frame_equal(got, wanted)
+    shutil.rmtree(folder / "mlruns")
+    anew = sweep(folder, words)
+    assert anew.status == 0, anew.output
+    assert "MLflow has runs of a study mine that Optuna's storage does not have" in anew.output
+    assert "MLflow has" not in sweep(folder, words).output
 
 
 def test_a_study_is_extended_by_asking_for_more_trials(

@@ -144,9 +144,9 @@ def test_fresh_sets_a_study_aside_with_all_its_trials(storage: str | None, paths
     new = open_study(SweepConfig(study="mine", fresh=True), paths, url)
     assert new.optuna.get_trials() == []
     assert new.id != old.id
-    assert new.set_aside is not None
-    name, old_id = new.set_aside
-    assert old_id == old.id
+    assert list(new.aside) == [old.id]
+    name = new.aside[old.id]
+    assert open_study(SweepConfig(study="mine"), paths, url).aside == {old.id: name}
     aside = optuna.load_study(study_name=name, storage=new.optuna._storage)
     assert [trial.value for trial in aside.get_trials()] == [1.0]
     assert aside.user_attrs[LEASE] is None  # nobody holds it
@@ -154,7 +154,7 @@ def test_fresh_sets_a_study_aside_with_all_its_trials(storage: str | None, paths
 
 def test_fresh_without_an_old_study_is_nothing_special(paths: Paths) -> None:
     """There is nothing to set aside."""
-    assert open_study(SweepConfig(fresh=True), paths).set_aside is None
+    assert open_study(SweepConfig(fresh=True), paths).aside == {}
 
 
 def test_a_storage_that_cannot_be_used_is_one_line(paths: Paths) -> None:

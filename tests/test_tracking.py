@@ -15,7 +15,7 @@ import torch
 from mlflow.exceptions import MlflowException
 from samples import result
 
-from trainer.errors import TrackingError
+from trainer.errors import LostRuns, TrackingError
 from trainer.metrics import EPOCH_METRICS
 from trainer.runs.fit import fit
 from trainer.settings.config import TrainConfig
@@ -28,6 +28,7 @@ from trainer.tracking.connection import (
     without_password,
 )
 from trainer.tracking.mlflow_tracker import MlflowTracker
+from trainer.tracking.past import groups_of, set_aside
 from trainer.tracking.record import (
     COMPLETE,
     DIVERGED,
@@ -307,12 +308,14 @@ def test_wherever_a_delivery_is_cut_off_the_next_completes_it(
 
 
 def test_a_run_that_was_deleted_while_it_went_on_is_made_anew(make_tracker: MakeTracker) -> None:
-    """With all it had; other runs of its group are not read again for it."""
+    """With all it had, once it was said that it is gone."""
     tracker = make_tracker()
     tracker.sync(running(result(1)))
     tracker.client.delete_run(tracker.run_id("run"))
     whole = ended(COMPLETE, result(1), result(2))
     with pytest.raises(MlflowException):
+        tracker.sync(whole)
+    with pytest.raises(LostRuns, match="no longer has the run 'a run'"):
         tracker.sync(whole)
     tracker.sync(whole)
     got = seen(tracker)
@@ -391,17 +394,71 @@ def test_trials_are_shown_under_their_study(make_tracker: MakeTracker) -> None:
     assert history(again, runs["study/0"].info.run_id, "lr") == [(1, 0.01), (2, 0.01)]
 
 
-def test_a_study_can_be_renamed(make_tracker: MakeTracker) -> None:
-    """All runs of its group, and no others."""
+def test_wherever_setting_a_study_aside_is_cut_off_it_is_found_and_done_again(
+    make_tracker: MakeTracker,
+) -> None:
+    """All runs of its group get its new name, none of them is left as running, and no others."""
     tracker = make_tracker()
-    for id, group in (("a", "a"), ("a/0", "a"), ("b", "b")):
-        tracker.sync(running(id=id, group=group, tags={"sweep.study": "mine"}))
-    tracker.rename_study("a", "mine-old")
-    names = {
-        run.data.tags["sweep.run"]: run.data.tags["sweep.study"]
-        for run in tracker.client.search_runs([tracker.experiment_id])
+    client = tracker.client
+    calls = 0
+    while True:
+        group, other = f"a{calls}", f"b{calls}"
+        for id in (group, other):
+            tags = {"sweep.study": "mine", "sweep.trials": "7"}
+            tracker.sync(running(id=id, group=id, tags=tags))
+        done = ended(COMPLETE, id=f"{group}/0", group=group, tags={"sweep.study": "mine"})
+        tracker.sync(done)
+        tracker.sync(replace(done, id=f"{group}/1", state=RUNNING, ended_at=None))
+        try:
+            set_aside(CutOff(client, calls), tracker.experiment_id, group, "old")  # type: ignore[arg-type]
+        except Cut:
+            whole = False
+            for found in groups_of(client, tracker.experiment_id, "mine") & {group}:
+                set_aside(client, tracker.experiment_id, found, "old")
+        else:
+            whole = True
+        assert group not in groups_of(client, tracker.experiment_id, "mine")
+        shown = {
+            run.data.tags["sweep.run"]: (run.data.tags["sweep.study"], run.info.status)
+            for run in search_runs(client, tracker.experiment_id, "")
+        }
+        assert shown[group] == shown[f"{group}/1"] == ("old", "KILLED")
+        assert shown[f"{group}/0"] == ("old", "FINISHED")
+        assert shown[other] == ("mine", "RUNNING")
+        calls += 1
+        if whole:
+            break
+    assert calls > 4
+
+
+def test_a_single_value_that_did_not_change_is_logged_once(make_tracker: MakeTracker) -> None:
+    """A run that ends a second time, later, has no second point of the same value."""
+    first = running(id="s", metrics={"best_val_loss": 2.0, "best_x": math.inf})
+    make_tracker().sync(first.ended(INTERRUPTED, "val_loss", {}, at=1_700_000_050.0))
+    tracker = make_tracker()
+    tracker.sync(first.ended(INTERRUPTED, "val_loss", {}, at=1_700_000_060.0))
+    better = replace(first, metrics={"best_val_loss": 1.0, "best_x": math.inf})
+    tracker.sync(better.ended(COMPLETE, "val_loss", {}, at=1_700_000_070.0))
+    run = only_run(tracker)
+    points = {
+        name: [value for _, value in history(tracker, run.info.run_id, name)]
+        for name in run.data.metrics
     }
-    assert names == {"a": "mine-old", "a/0": "mine-old", "b": "mine"}
+    assert points["best_val_loss"] == [2.0, 1.0]
+    assert len(points["best_x"]) == 1
+
+
+def test_a_run_that_was_left_on_its_way_is_found_by_its_group(make_tracker: MakeTracker) -> None:
+    """Killed or interrupted; one that ended in another way is not."""
+    tracker = make_tracker()
+    assert tracker.unfinished("run") is None
+    for record, found in (
+        (running(result(1)), "run"),
+        (ended(INTERRUPTED, result(1)), "run"),
+        (ended(COMPLETE, result(1)), None),
+    ):
+        tracker.sync(record)
+        assert make_tracker().unfinished("run") == found
 
 
 def test_a_trained_run_can_be_taken_up_from_what_mlflow_has(

@@ -56,9 +56,30 @@ def test_without_a_terminal_there_are_plain_lines() -> None:
 
 
 def test_a_tracker_that_does_not_answer_is_shown() -> None:
-    """Both views say so, with the reason."""
+    """Both views say so, with the reason; without a terminal once, and when it is over."""
     for terminal in (True, False):
         shown, written = console(terminal=terminal)
         with open_view(shown) as view:
             view.show(Progress(**{**vars(midway()), "problem": "ConnectionError: nobody"}))
         assert "ConnectionError: nobody" in written.getvalue()
+    shown, written = console(terminal=False)
+    with open_view(shown) as view:
+        for problem in ("", "2 runs", "3 runs", "", "4 runs"):
+            view.show(Progress(**{**vars(midway()), "problem": problem, "seconds": 1.0}))
+    assert written.getvalue().splitlines() == [
+        "MLflow: 2 runs",
+        "MLflow answers again.",
+        "MLflow: 4 runs",
+    ]
+
+
+def test_the_wait_at_the_end_is_counted_down_on_a_terminal_alone() -> None:
+    """Elsewhere it is said once."""
+    for terminal in (True, False):
+        shown, written = console(terminal=terminal)
+        with open_view(shown) as view:
+            for seconds in (60, 59):
+                closing = f"waiting {seconds} s at most"
+                view.show(Progress(**{**vars(midway()), "closing": closing}))
+
+        assert ("waiting 59 s at most" in written.getvalue()) == terminal

@@ -13,6 +13,7 @@ import typer
 from trainer.settings import flags
 from trainer.settings.config import TrainConfig
 from trainer.settings.paths import Paths, Places
+from trainer.tracking.connection import check_server
 from trainer.tracking.names import RUNS_EXPERIMENT
 from trainer.tracking.record import CHECKPOINTS_HELP, DIVERGED, CheckpointRule, RunRecord
 
@@ -69,6 +70,10 @@ def train(
     """
     from dataclasses import replace
 
+    paths = Paths.here()
+    uri = places.tracking_uri or paths.tracking_uri
+    check_server(uri)  # before all that is slow
+
     from trainer.data import prepare
     from trainer.errors import ConfigError, unknown
     from trainer.runs.fit import fit
@@ -78,9 +83,7 @@ def train(
     from trainer.training.check import check_train
     from trainer.training.device import resolve_device
 
-    paths = Paths.here()
     folder = places.data or paths.data
-    uri = places.tracking_uri or paths.tracking_uri
     if preset is not None and preset not in PRESETS:
         raise ConfigError(unknown("preset", preset, PRESETS))
     if preset is not None and from_run is not None:
@@ -97,9 +100,9 @@ def train(
         if config != base:
             raise ConfigError("--verify must use the run's own config; leave out other options.")
         return _verify(logged, folder)
-    prepare(config.dataset, folder, config.image_size)
     store = StageStore(places.stages or paths.stages, places.state_bytes)
     tracker = MlflowTracker(uri, RUNS_EXPERIMENT, paths.artifacts(RUNS_EXPERIMENT), store)
+    prepare(config.dataset, folder, config.image_size)
 
     def show(result: EpochResult) -> None:
         print(_line(result, config.epochs), flush=True)

@@ -30,6 +30,10 @@ class LostState(TrackingError):
     """A checkpoint whose state was evicted; training its epoch again restores it."""
 
 
+class LostRuns(TrackingError):
+    """A run that MLflow had taken and no longer has: it was deleted, or the store emptied."""
+
+
 class PlatformMismatch(TrainerError):
     """A worker on a platform that would give other numbers than the requested stage's."""
 

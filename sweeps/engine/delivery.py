@@ -5,11 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 
-from trainer.errors import LostState
+from sweeps.report.showing import counted
+from trainer.errors import LostRuns, LostState
+from trainer.tracking.connection import without_password
 from trainer.tracking.record import RunRecord
 from trainer.tracking.tracker import Tracker
 
+_MOST_LETTERS = 200  # of a reason: requests names the address three times
+_QUIET_SECONDS = 10.0  # that a record may wait before people are told
+_LOOK_SECONDS = 1.0
 _RETRY_SECONDS = 2.0  # before a record is sent again
 _FIRST_PAUSE_SECONDS = 0.05  # after a failure; longer after each further one
 
@@ -20,17 +26,24 @@ class Delivery:
     What the tracker refuses is tried again, after all others, until it is taken or the drain's time
     is up; only runs below one that is refused wait for it. A checkpoint whose state is no longer
     stored is left for a later start, which trains it again and delivers whatever is still missing.
+    Where the tracker lost runs, all that were delivered are delivered again.
 
     Args:
         tracker: used by one thread at a time.
+        quiet_seconds: that a record may wait before `problem` tells of it.
 
     Attributes:
-        problem: why the tracker does not take what it is sent; "" where it does.
+        reason: why the tracker last refused a record; "" where it took all.
         is_used: whether anything was put.
     """
 
-    def __init__(self, tracker: Tracker) -> None:
+    def __init__(self, tracker: Tracker, quiet_seconds: float = _QUIET_SECONDS) -> None:
         self._tracker = tracker
+        self._quiet_seconds = quiet_seconds
+        self._since: dict[str, float] = {}  # when each run that is not delivered began to wait
+        self._is_behind = False  # since one waited for long, until none waits
+        self._delivered: dict[str, RunRecord] = {}
+        self._taken = 0
         self._waiting: OrderedDict[str, RunRecord] = OrderedDict()
         self._due: dict[str, float] = {}  # of those that were refused: not before
         self._left: set[str] = set()  # for a later start
@@ -40,7 +53,7 @@ class Delivery:
         self._changed = threading.Condition()
         self._tracker_free = threading.Lock()
         self._stopped = False
-        self.problem = ""
+        self.reason = ""
         self.is_used = False
         self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
         self._thread.start()
@@ -49,7 +62,7 @@ class Delivery:
         """Deliver this record in place of any earlier one of its run."""
         with self._changed:
             for item in filter(None, (self._held, record)):
-                self._waiting[item.id] = item
+                self._add(item)
                 self._left.discard(item.id)
             self._held, self.is_used = None, True
             self._changed.notify_all()
@@ -70,16 +83,54 @@ class Delivery:
             records = [*self._waiting.values(), *([self._sending] if self._sending else [])]
         return {item.key for record in records for item in record.checkpoints.values()}
 
-    def drain(self, seconds: float) -> int:
-        """Wait until all is delivered, `seconds` at most, and end the thread; runs left behind."""
-        deadline = time.monotonic() + seconds
+    @property
+    def undelivered(self) -> int:
+        """How many runs the tracker does not show as they stand."""
+        return len(self._since)
+
+    @property
+    def problem(self) -> str:
+        """For people: since when how many runs wait, and why; "" while the tracker keeps up."""
         with self._changed:
-            while self._waiting or self._sending:
-                if not self._changed.wait(deadline - time.monotonic()):
-                    break
+            now = time.monotonic()
+            waits = now - min(self._since.values(), default=now)
+            self._is_behind = bool(self._since) and (
+                self._is_behind or waits >= self._quiet_seconds
+            )
+            if not self._is_behind:
+                return ""
+            since = time.strftime("%H:%M:%S", time.localtime(time.time() - waits))
+            why = self.reason or "it is slow, or does not answer"
+            return f"{counted(self.undelivered, 'run')} waiting since {since}: {why}"
+
+    def drain(self, seconds: float, waiting: Callable[[float], None] = lambda left: None) -> int:
+        """Wait until all is delivered, or nothing was for so long, and end the thread.
+
+        Args:
+            seconds: since the last run that was delivered.
+            waiting: is told every second how many of these are left.
+
+        Returns:
+            How many runs are left behind.
+        """
+        with self._changed:
+            now = time.monotonic()
+            taken, deadline, look = self._taken, now + seconds, now + _LOOK_SECONDS
+            while self._since and now < deadline:
+                self._changed.wait(min(deadline, look) - now)
+                now = time.monotonic()
+                if self._taken != taken:
+                    taken, deadline = self._taken, now + seconds
+                if self._since and now >= look:
+                    look = now + _LOOK_SECONDS
+                    waiting(deadline - now)
             self._stopped = True
             self._changed.notify_all()
-            return len(self._waiting) + len(self._left) + (self._sending is not None)
+            return len(self._since) + len(self._left)
+
+    def _add(self, record: RunRecord) -> None:
+        self._waiting[record.id] = record
+        self._since.setdefault(record.id, time.monotonic())
 
     def _run(self) -> None:
         while (record := self._next()) is not None:
@@ -96,18 +147,31 @@ class Delivery:
 
     def _settle(self, record: RunRecord, error: Exception | None) -> None:
         self._due.pop(record.id, None)
+        if error is None or isinstance(error, LostState):
+            del self._since[record.id]
+            if record.id in self._waiting:  # a newer one came meanwhile
+                self._since[record.id] = time.monotonic()
         if error is None:
+            self._taken += 1
+            self._left.discard(record.id)
+            self._delivered[record.id] = record
             self._failures = 0
             if not self._due and not self._left:
-                self.problem = ""
+                self.reason = ""
             return
-        self.problem = f"{type(error).__name__}: {error}".splitlines()[0]
+        self.reason = _in_words(error)
         if isinstance(error, LostState):
             self._left.add(record.id)
             return
         self._failures += 1
         self._waiting.setdefault(record.id, record)
         self._waiting.move_to_end(record.id)
+        if isinstance(error, LostRuns):
+            self._is_behind = True  # people are told at once
+            newer, self._waiting = self._waiting, OrderedDict()
+            for item in (self._delivered | newer).values():
+                self._add(item)
+            return
         self._due[record.id] = time.monotonic() + _RETRY_SECONDS
         pause = min(_RETRY_SECONDS, _FIRST_PAUSE_SECONDS * 2**self._failures)
         self._changed.wait_for(lambda: self._stopped, pause)
@@ -124,3 +188,8 @@ class Delivery:
                 due = [self._due[id] for id in self._waiting if id in self._due]
                 self._changed.wait(max(0.0, min(due) - now) if due else None)
             return None
+
+
+def _in_words(error: Exception) -> str:
+    line = without_password(f"{type(error).__name__}: {error}".splitlines()[0])
+    return line if len(line) <= _MOST_LETTERS else f"{line[:_MOST_LETTERS]}..."

@@ -48,7 +48,8 @@ class Progress:
         landed: stages that came back since this start.
         seconds: since this start.
         busy: what the workers train.
-        problem: why MLflow does not take what it is sent; "" where it does.
+        problem: since when runs wait for MLflow, and why; "" while it keeps up.
+        closing: what is waited for when all is trained; "" before.
     """
 
     study: str
@@ -65,6 +66,7 @@ class Progress:
     seconds: float = 0.0
     busy: tuple[Busy, ...] = ()
     problem: str = ""
+    closing: str = ""
 
     @property
     def done(self) -> int:

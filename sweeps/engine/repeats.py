@@ -25,7 +25,7 @@ from sweeps.report.compare.ranking import rank
 from sweeps.report.reading.frames import StudyFrames, load_study
 from sweeps.search.allocation.grants import BEGIN, Grant
 from sweeps.settings.config import ConfirmConfig, Places, SweepConfig
-from sweeps.study.opening import LEAST_WIDTH, find_study
+from sweeps.study.opening import ASIDE, LEAST_WIDTH, find_study
 from sweeps.study.trial import LiveTrial
 from sweeps.study.window import Granted
 from trainer.data import Data
@@ -67,7 +67,7 @@ def confirm(config: ConfirmConfig, places: Places, view: View) -> bool:
     train = sources[0].config
     sweep = SweepConfig(
         train=resolved(train),
-        study=frames.name,
+        study=frames.name.partition(ASIDE)[0],
         objective=frames.objective,
         pruner="none",
         **config.execution,

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 from sweeps.engine import interrupts
 from sweeps.engine.coordinator import Coordinator
+from sweeps.engine.delivery import Delivery
 from sweeps.engine.known import enqueue, known_points
 from sweeps.engine.progress import Progress, View
 from sweeps.engine.purity import is_pure
 from sweeps.engine.workspace import Workspace, open_workspace, ready
 from sweeps.errors import SweepError
+from sweeps.report.showing import counted
 from sweeps.settings.config import Places, SweepConfig
 from sweeps.study.opening import OpenStudy, open_study
 from sweeps.study.trials import Trials
 from trainer.settings.paths import Paths
+from trainer.tracking.connection import in_one_line
+from trainer.tracking.mlflow_tracker import MlflowTracker
 from trainer.tracking.names import (
     COMPARE_TAG,
     OBJECTIVE_TAG,
@@ -24,10 +29,11 @@ from trainer.tracking.names import (
     STUDY_TAG,
     TRIALS_TAG,
 )
+from trainer.tracking.past import groups_of, set_aside
 from trainer.tracking.record import BEST, COMPLETE, FAILED, INTERRUPTED, RUNNING, RunRecord
 
-_DRAIN_SECONDS = 600.0
-_SHORT_DRAIN_SECONDS = 20.0  # where somebody waits for the end
+_PATIENCE_SECONDS = 60.0  # for MLflow at the end, since it last took a run
+_SHORT_PATIENCE_SECONDS = 20.0  # where somebody waits for the end
 
 
 def run_sweep(config: SweepConfig, places: Places, view: View) -> bool:
@@ -51,10 +57,7 @@ def run_sweep(config: SweepConfig, places: Places, view: View) -> bool:
                 "The code that was brought gives other bits in another process: trials of this "
                 "study share no epochs."
             )
-        if study.set_aside is not None:
-            name, group = study.set_aside
-            work.tracker.rename_study(group, name)
-            view.say(f"The study that was called {config.study_name} is now called {name}.")
+        _compare(study, work.tracker, config.study_name, view)
         enqueued = enqueue(study.optuna, points)
         width = study.width(config.concurrent_trials, work.executor.slots)
         if width < work.executor.slots:
@@ -114,17 +117,49 @@ def drive(
                 delivery.put(record)
             if parent is not None and (delivery.is_used or state != FAILED):
                 delivery.put(parent(state))
-            if delivery.problem:
-                view.say(f"MLflow does not take what it is sent, waiting: {delivery.problem}")
             with interrupts.allowed():
-                patience = _DRAIN_SECONDS if state == COMPLETE else _SHORT_DRAIN_SECONDS
-                left = delivery.drain(patience)
+                patience = _PATIENCE_SECONDS if state == COMPLETE else _SHORT_PATIENCE_SECONDS
+                left = delivery.drain(patience, _waiting(delivery, coordinator, view))
     if left:
+        reason = delivery.reason or "it does not answer"
         raise SweepError(
-            f"MLflow did not take {left} runs: {delivery.problem}. Nothing is lost; "
+            f"MLflow did not take {counted(left, 'run')}: {reason}. Nothing is lost; "
             "the same command delivers them."
         )
     return state == COMPLETE
+
+
+def _waiting(delivery: Delivery, coordinator: Coordinator, view: View) -> Callable[[float], None]:
+    """Shows what MLflow is waited for, and for how many seconds more."""
+
+    def show(left: float) -> None:
+        runs = counted(delivery.undelivered, "run")
+        why = f": {delivery.reason}" if delivery.reason else ""
+        closing = f"waiting {left:.0f} s at most for MLflow to take {runs}{why}"
+        view.show(replace(coordinator.progress, closing=closing))
+
+    return show
+
+
+def _compare(study: OpenStudy, tracker: MlflowTracker, name: str, view: View) -> None:
+    """Give runs in MLflow the name their study was set aside under, and say what does not fit."""
+    with in_one_line(tracker.uri):
+        groups = groups_of(tracker.client, tracker.experiment_id, name)
+        for group in groups & study.aside.keys():
+            set_aside(tracker.client, tracker.experiment_id, group, study.aside[group])
+            view.say(f"The study that was called {name} is now called {study.aside[group]}.")
+    trials = study.optuna.get_trials(deepcopy=False)
+    if not trials and groups - study.aside.keys() - {study.id}:
+        view.say(
+            f"MLflow has runs of a study {name} that Optuna's storage does not have: they stay as "
+            "they are, and the study begins anew beside them; stored epochs are reused."
+        )
+    if study.id not in groups and any(trial.state.is_finished() for trial in trials):
+        view.say(
+            f"MLflow has no runs of study {name}, of which Optuna's storage has "
+            f"{counted(len(trials), 'trial')}: they are delivered again; epochs whose checkpoints "
+            "are no longer stored are trained again."
+        )
 
 
 def _parent(config: SweepConfig, study: OpenStudy, state: str, progress: Progress) -> RunRecord:

@@ -24,14 +24,22 @@ class PlainView:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._said_at = 0.0
+        self._has_problem = False
+        self._is_closing = False
 
     def show(self, progress: Progress) -> None:
-        """Say where the sweep stands, where nothing was said of it for a while."""
+        """Say where the sweep stands now and then, and when MLflow falls behind or catches up."""
+        if progress.closing:
+            if not self._is_closing:
+                self.say(progress.closing)
+            self._is_closing = True
+            return
+        if bool(progress.problem) != self._has_problem:
+            self._has_problem = bool(progress.problem)
+            self.say(f"MLflow: {progress.problem}" if progress.problem else "MLflow answers again.")
         if progress.seconds - self._said_at >= _PLAIN_SECONDS:
             self._said_at = progress.seconds
             self.say(_headline(progress))
-            if progress.problem:
-                self.say(f"MLflow does not answer, it is tried again: {progress.problem}")
 
     def say(self, line: str) -> None:
         """Print it."""
@@ -97,8 +105,8 @@ def _panel(progress: Progress) -> Group:
     for number, busy in enumerate(progress.busy, start=1):
         what = f"trial {busy.trial} epoch {busy.epoch}/{progress.epochs}: {busy.label}"
         facts.add_row(f"worker {number}", f"{what}  {duration(busy.seconds)}")
-    if progress.problem:
-        facts.add_row(
-            "MLflow", Text(f"not answering, tried again: {progress.problem}", style="red")
-        )
+    if progress.closing:
+        facts.add_row("MLflow", progress.closing)
+    elif progress.problem:
+        facts.add_row("MLflow", Text(progress.problem, style="red"))
     return Group(Text(), facts)

@@ -46,7 +46,7 @@ class Workspace:
 
 @contextmanager
 def open_workspace(config: SweepConfig, places: Places) -> Iterator[Workspace]:
-    """Prepare the data, start the workers, and stop them at the end.
+    """Ask MLflow, prepare the data, start the workers, and stop them at the end.
 
     Args:
         config: with its device resolved; see `ready`.
@@ -57,6 +57,10 @@ def open_workspace(config: SweepConfig, places: Places) -> Iterator[Workspace]:
         TrackingError: MLflow's store cannot be used.
     """
     paths = Paths.here()
+    store = StageStore(places.stages or paths.stages, places.state_bytes)
+    uri = places.tracking_uri or paths.tracking_uri
+    artifacts = paths.artifacts(STUDIES_EXPERIMENT)
+    tracker = MlflowTracker(uri, STUDIES_EXPERIMENT, artifacts, store)
     folder, data = open_data(config.train, places)
     check_objectives(config, data)
     executor: Executor = InlineExecutor()
@@ -65,10 +69,6 @@ def open_workspace(config: SweepConfig, places: Places) -> Iterator[Workspace]:
         logs = paths.journal(config.study_name).with_suffix(".logs")
         executor = LocalExecutor(slots(config), gpus, config.epoch_timeout, logs)
     try:
-        store = StageStore(places.stages or paths.stages, places.state_bytes)
-        uri = places.tracking_uri or paths.tracking_uri
-        artifacts = paths.artifacts(STUDIES_EXPERIMENT)
-        tracker = MlflowTracker(uri, STUDIES_EXPERIMENT, artifacts, store)
         yield Workspace(
             data=data,
             folder=folder,

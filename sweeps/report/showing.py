@@ -21,9 +21,9 @@ def open_console(*, colours: bool | None = None) -> Console:
     return Console(force_terminal=colours, width=width, emoji=False)
 
 
-def counted(epochs: int) -> str:
-    """A number of epochs in words."""
-    return "1 epoch" if epochs == 1 else f"{epochs} epochs"
+def counted(number: int, noun: str = "epoch") -> str:
+    """A number of epochs, or of something else, in words."""
+    return f"1 {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def duration(seconds: float) -> str:

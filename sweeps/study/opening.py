@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import optuna
@@ -20,6 +20,7 @@ from sweeps.settings.config import SweepConfig, difference
 from sweeps.study.journal import journal_storage
 from sweeps.study.lease import Lease
 from trainer.settings.paths import Paths
+from trainer.stages.killpoints import passing
 from trainer.tracking.connection import without_password
 
 ID = "id"
@@ -33,6 +34,9 @@ LEAST_WIDTH = 4
 """Trials that a study trains at a time unless said otherwise; with more workers as many as these.
 The same for fewer workers, so that the number of workers does not change what is searched."""
 
+ASIDE = "~"
+"""Between the name of a study that was set aside and the time of that; no other name has it."""
+
 
 @dataclass(frozen=True)
 class OpenStudy:
@@ -43,14 +47,14 @@ class OpenStudy:
         id: tells it from any other study, of the same name too.
         created_at: seconds since 1970, UTC.
         lease: to be renewed and released.
-        set_aside: the name an earlier study of this name now has, and its id.
+        aside: the name that each earlier study of this name now has, by its id.
     """
 
     optuna: optuna.Study
     id: str
     created_at: float
     lease: Lease
-    set_aside: tuple[str, str] | None = None
+    aside: Mapping[str, str] = field(default_factory=dict)
 
     def __enter__(self) -> OpenStudy:
         return self
@@ -116,7 +120,8 @@ def open_study(
     storage = _storage(config.study_name, paths, storage_url)
     exists = config.study_name in optuna.get_all_study_names(storage=storage)
     lock = _lock(config.study_name, paths, storage_url)
-    set_aside = _set_aside(config.study_name, storage, lock) if exists and config.fresh else None
+    if exists and config.fresh:
+        _set_aside(config.study_name, storage, lock)
     study = optuna.create_study(
         study_name=config.study_name,
         storage=storage,
@@ -137,8 +142,8 @@ def open_study(
         ):
             if name not in study.user_attrs:
                 study.set_user_attr(name, value)
-        attrs = study.user_attrs
-        return OpenStudy(study, attrs[ID], attrs[CREATED_AT], lease, set_aside)
+        attrs, aside = study.user_attrs, _aside(config.study_name, storage)
+        return OpenStudy(study, attrs[ID], attrs[CREATED_AT], lease, aside)
 
 
 def find_study(name: str, paths: Paths, storage_url: str | None) -> OpenStudy:
@@ -149,10 +154,11 @@ def find_study(name: str, paths: Paths, storage_url: str | None) -> OpenStudy:
         StudyInUse: another process runs it.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = _storage(name, paths, storage_url)
+    began_as = name.partition(ASIDE)[0]  # whose journal has it
+    storage = _storage(began_as, paths, storage_url)
     names = optuna.get_all_study_names(storage=storage)
     if name not in names:
-        where = storage_url or paths.journal(name)
+        where = storage_url or paths.journal(began_as)
         raise UnknownStudy(
             f"Study {name!r} must be in Optuna's storage {where}, but is not; run this where the "
             "study was run, or name its --storage."
@@ -160,7 +166,7 @@ def find_study(name: str, paths: Paths, storage_url: str | None) -> OpenStudy:
     study = optuna.load_study(study_name=name, storage=storage)
     attrs = study.user_attrs
     return OpenStudy(
-        study, attrs[ID], attrs[CREATED_AT], Lease(study, _lock(name, paths, storage_url))
+        study, attrs[ID], attrs[CREATED_AT], Lease(study, _lock(began_as, paths, storage_url))
     )
 
 
@@ -202,14 +208,25 @@ def _name_objectives(study: optuna.Study, names: Sequence[str]) -> None:
             study.set_metric_names(list(names))
 
 
-def _set_aside(name: str, storage: BaseStorage, lock: Path | None) -> tuple[str, str]:
-    """Give the study of this name another name; that name, and the study's id."""
+def _set_aside(name: str, storage: BaseStorage, lock: Path | None) -> None:
+    """Give the study of this name another name."""
     old = optuna.load_study(study_name=name, storage=storage)
     Lease(old, lock).release()  # refuses while another process runs it; the copy is nobody's
-    study_id = old.user_attrs.get(ID, "")
-    aside = f"{name}~{time.strftime('%Y%m%d-%H%M%S')}"
+    if copy := _aside(name, storage).get(old.user_attrs.get(ID, "")):  # of a start that died here
+        optuna.delete_study(study_name=copy, storage=storage)
+    aside = f"{name}{ASIDE}{time.strftime('%Y%m%d-%H%M%S')}"
     optuna.copy_study(
         from_study_name=name, from_storage=storage, to_storage=storage, to_study_name=aside
     )
+    passing("study-copied")
     optuna.delete_study(study_name=name, storage=storage)
-    return aside, study_id
+    passing("study-set-aside")
+
+
+def _aside(name: str, storage: BaseStorage) -> dict[str, str]:
+    """The names of the studies that were set aside for one of this name, by their ids."""
+    names = [
+        it for it in optuna.get_all_study_names(storage=storage) if it.startswith(f"{name}{ASIDE}")
+    ]
+    studies = [optuna.load_study(study_name=it, storage=storage) for it in names]
+    return {it.user_attrs[ID]: it.study_name for it in studies if ID in it.user_attrs}

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweeps.errors import SweepError
 from sweeps.report.showing import short
+from trainer.stages.killpoints import passing
 from trainer.tracking.names import BEST_WEIGHTS, CONFIG_FILE
 
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel, Run
 
     from sweeps.report.reading.frames import StudyFrames
     from sweeps.settings.config import Places
@@ -164,13 +167,18 @@ def _check(served: Served, frames: StudyFrames, row: pd.Series[Any]) -> None:
 
 def _measure(client: MlflowClient, served: Served, row: pd.Series[Any]) -> None:
     """Log what the test images give, unless that was done before."""
+    from mlflow.entities import Metric
+
     from trainer.metrics import TEST_ACCURACY, TEST_LOSS
 
-    if TEST_LOSS in client.get_run(row["run_id"]).data.metrics:
+    names = (TEST_LOSS, TEST_ACCURACY)
+    if client.get_run(row["run_id"]).data.metrics.keys() >= set(names):
         return
     if (measured := served.test()) is not None:
-        for name, value in zip((TEST_LOSS, TEST_ACCURACY), measured, strict=True):
-            client.log_metric(row["run_id"], name, value)
+        now = round(time.time() * 1000)
+        metrics = [Metric(*item, now, 0) for item in zip(names, measured, strict=True)]
+        client.log_batch(row["run_id"], metrics)
+        passing("test-measured")
 
 
 def _log(client: MlflowClient, served: Served, frames: StudyFrames, row: pd.Series[Any]) -> str:
@@ -183,10 +191,49 @@ def _log(client: MlflowClient, served: Served, frames: StudyFrames, row: pd.Seri
     from mlflow.exceptions import MlflowException
 
     from sweeps.report.reading.command import train_command
-    from sweeps.winner.exported import save
 
     run = client.get_run(row["run_id"])
     tags = _tags(frames, row)
+    model = _logged(client, run) or _export(client, served, run, row, tags)
+    epoch = int(row["best_epoch"])
+    client.log_outputs(run.info.run_id, [LoggedModelOutput(model.model_id, step=epoch)])
+    with contextlib.suppress(MlflowException):  # it is there already
+        client.create_registered_model(frames.name)
+    version = client.create_model_version(
+        frames.name,
+        f"models:/{model.model_id}",
+        run_id=run.info.run_id,
+        tags=tags,
+        description=(
+            f"Trial {row['trial']} of study {frames.name}, epoch {epoch}: "
+            f"{frames.objective} {short(row[f'best_{frames.objective}'])}. Trained by: "
+            f"{train_command(row)}"
+        ),
+        model_id=model.model_id,
+    )
+    passing("version-registered")
+    return str(version.version)
+
+
+def _logged(client: MlflowClient, run: Run) -> LoggedModel | None:
+    """The model that a promotion logged with the run before it was killed; others are deleted."""
+    whole = None
+    for model in client.search_logged_models(
+        [run.info.experiment_id], f"source_run_id = '{run.info.run_id}'"
+    ):
+        if model.status == "READY":
+            whole = model
+        else:
+            client.delete_logged_model(model.model_id)
+    return whole
+
+
+def _export(
+    client: MlflowClient, served: Served, run: Run, row: pd.Series[Any], tags: dict[str, str]
+) -> LoggedModel:
+    """Log the network as a model of the run; whatever stops that leaves no half of it."""
+    from sweeps.winner.exported import save
+
     model = client.create_logged_model(
         run.info.experiment_id,
         name="model",
@@ -207,27 +254,13 @@ def _log(client: MlflowClient, served: Served, frames: StudyFrames, row: pd.Seri
                     f"{BEST_WEIGHTS} of run {row['run_id']}."
                 ) from error
             client.log_model_artifacts(model.model_id, str(path))
-        client.finalize_logged_model(model.model_id, "READY")
-    except BaseException:  # an interrupt, too, leaves no half of it
+            passing("model-copied")
+        model = client.finalize_logged_model(model.model_id, "READY")
+    except BaseException:  # an interrupt, too
         client.delete_logged_model(model.model_id)
         raise
-    epoch = int(row["best_epoch"])
-    client.log_outputs(run.info.run_id, [LoggedModelOutput(model.model_id, step=epoch)])
-    with contextlib.suppress(MlflowException):  # it is there already
-        client.create_registered_model(frames.name)
-    version = client.create_model_version(
-        frames.name,
-        f"models:/{model.model_id}",
-        run_id=run.info.run_id,
-        tags=tags,
-        description=(
-            f"Trial {row['trial']} of study {frames.name}, epoch {epoch}: "
-            f"{frames.objective} {short(row[f'best_{frames.objective}'])}. Trained by: "
-            f"{train_command(row)}"
-        ),
-        model_id=model.model_id,
-    )
-    return str(version.version)
+    passing("model-logged")
+    return model
 
 
 def _tags(frames: StudyFrames, row: pd.Series[Any]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 import traceback
 import uuid
@@ -9,12 +10,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from trainer.errors import TrackingError
 from trainer.metrics import VAL_LOSS, EpochResult, has_diverged
 from trainer.settings.config import TrainConfig
 from trainer.stages.plan import environment, extended, plan
 from trainer.stages.rehearsal import check_resumes, rehearse
 from trainer.stages.stage import data_of, renew, train_stage
 from trainer.stages.store import StageStore
+from trainer.tracking.connection import without_password
 from trainer.tracking.record import (
     COMPLETE,
     DIVERGED,
@@ -29,6 +32,8 @@ from trainer.tracking.tracker import Tracker
 from trainer.training.check import check_train
 from trainer.training.recipe import Recipe
 
+_LAST_TRIES = 3  # one finds that the run was deleted, one reads what is left, one makes it anew
+
 
 def fit(
     config: TrainConfig,
@@ -41,6 +46,9 @@ def fit(
 ) -> RunRecord:
     """Train every epoch that is not stored yet, log the run, and return its record.
 
+    A run of the same config that was killed or interrupted is continued. A tracker that does not
+    take the run stops no training: it is sent the whole again with each epoch.
+
     Args:
         config: with its device resolved.
         store: of results and states.
@@ -52,6 +60,7 @@ def fit(
     Raises:
         ConfigError: the config cannot be trained.
         TrainerError: the run failed, and is logged as failed.
+        TrackingError: all was trained, but the tracker did not take all of it.
     """
     renew(config)
     check_train(config)
@@ -67,9 +76,11 @@ def fit(
         name=config.label,
         started_at=time.time(),
     )
+    group = hashlib.sha256("".join(record.files.values()).encode()).hexdigest()
+    record = replace(record, group=group, id=tracker.unfinished(group) or record.id)
     state, error, wanted = COMPLETE, "", dict[str, Checkpoint]()
+    refused = _sync(tracker, record)
     try:
-        tracker.sync(record)
         for epoch in range(1, config.epochs + 1):
             trained = train_stage(config, epoch, store, folder, trained_for=record.id)
             result = trained.result
@@ -79,7 +90,7 @@ def fit(
                 retrained_epochs=record.retrained_epochs + trained.retrained,
             )
             stages = extended(stages, recipe, record.results)
-            tracker.sync(record)
+            refused = _sync(tracker, record)
             each_epoch(result)
             state = DIVERGED if has_diverged(record.results) else COMPLETE
             wanted = checkpoints.select(stages, record.results, VAL_LOSS, state)
@@ -96,5 +107,19 @@ def fit(
         raise
     finally:
         record = record.ended(state, VAL_LOSS, wanted, error=error)
-        tracker.sync(record)
+        refused = _sync(tracker, record, tries=_LAST_TRIES)
+    if refused is not None:
+        reason = without_password(str(refused).strip().partition("\n")[0].rstrip("."))
+        raise TrackingError(
+            f"MLflow did not take the run: {reason}. Nothing is lost; the same command delivers it."
+        ) from refused
     return record
+
+
+def _sync(tracker: Tracker, record: RunRecord, tries: int = 1) -> Exception | None:
+    """Show the run as it stands; what the tracker raised where it did not take it."""
+    try:
+        tracker.sync(record)
+    except Exception as error:  # MLflow's, a database's, a network's: all may pass
+        return error if tries == 1 else _sync(tracker, record, tries - 1)
+    return None

@@ -16,6 +16,8 @@ KILL_POINTS = (
     "trial-suggested",
     "epochs-granted",
     "study-closed",
+    "study-copied",
+    "study-set-aside",
     "epoch-reported",
     "trial-decided",
     "trial-told",
@@ -25,6 +27,11 @@ KILL_POINTS = (
     "checkpoint-logged",
     "tags-set",
     "run-ended",
+    "run-renamed",
+    "test-measured",
+    "model-copied",
+    "model-logged",
+    "version-registered",
 )
 
 _times_passed: dict[str, int] = {}

@@ -10,7 +10,9 @@ import re
 import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +24,13 @@ from trainer.files import lock_file
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-_PATIENCE_SECONDS = 10.0
+_PATIENCE_SECONDS = 2.0  # in which a server's door must open
+_REQUESTS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+}
+"""MLflow's own retries would take minutes, in silence; the delivery retries, and says so."""
+
 _CHATTY = (  # of each step of a new database, and of a model that is there at once
     "alembic",
     "mlflow.store.db.utils",
@@ -49,13 +57,14 @@ def connect(uri: str) -> MlflowClient:
         TrackingError: a server is named that does not answer, a file that is a folder, or a
             database whose driver is not installed.
     """
-    if _is_server(uri):
-        _must_answer(uri)
-    elif (file := _file_of(uri)) is not None and file.is_dir():
+    check_server(uri)
+    if (file := _file_of(uri)) is not None and file.is_dir():
         raise TrackingError(f"MLflow's store {uri} must be a file, but is a folder.")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    for name, text in _REQUESTS.items():
+        os.environ.setdefault(name, text)
     import mlflow
 
     for name in _CHATTY:
@@ -67,6 +76,28 @@ def connect(uri: str) -> MlflowClient:
         raise TrackingError(
             f"MLflow's store {without_password(uri)} cannot be used: {error}; install that module."
         ) from error
+
+
+@contextmanager
+def in_one_line(uri: str) -> Iterator[None]:
+    """Turn what MLflow, SQLAlchemy and requests raise, by what the URI names, into one line.
+
+    Raises:
+        TrackingError: in place of any other error.
+    """
+    try:
+        yield
+    except TrackingError:
+        raise
+    except Exception as error:
+        shown = without_password(uri)
+        if "error code 401" in str(error):
+            raise TrackingError(
+                f"MLflow's server {shown} must accept the user, but does not: set "
+                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN."
+            ) from error
+        reason = without_password(str(error).strip().partition("\n")[0].rstrip("."))
+        raise TrackingError(f"MLflow's store {shown} cannot be used: {reason}.") from error
 
 
 @contextmanager
@@ -170,7 +201,7 @@ def open_experiment(client: MlflowClient, uri: str, name: str, artifacts: str) -
     """
     from mlflow.exceptions import MlflowException
 
-    remote = _is_server(uri) or uri.startswith("databricks")
+    remote = is_server(uri) or uri.startswith("databricks")
     found = client.get_experiment_by_name(name)
     if found is None:
         location = None if remote else artifacts
@@ -191,7 +222,8 @@ def open_experiment(client: MlflowClient, uri: str, name: str, artifacts: str) -
             "only through one; set MLFLOW_TRACKING_URI to the server's address, or rename it there."
         )
     folder = Path(found.artifact_location.removeprefix("file://"))
-    if not remote and folder.is_absolute() and not folder.parent.exists():
+    was_moved = folder.is_absolute() and folder != Path(artifacts).absolute()
+    if not remote and was_moved and not folder.parent.exists():
         raise TrackingError(
             f"MLflow's experiment {name!r} keeps its files in {folder}, so {folder.parent} must be "
             "there, but is not; was it moved? Move it back, or link it there, or name a new store "
@@ -205,21 +237,39 @@ def open_experiment(client: MlflowClient, uri: str, name: str, artifacts: str) -
 def runs_page(uri: str, experiment_id: str) -> str:
     """How to see the runs of an experiment in a browser, with optimizer and lr as columns."""
     page = f"#/experiments/{experiment_id}/runs?viewStateShareKey={_VIEW}"
-    if _is_server(uri):
+    if is_server(uri):
         return f"{without_password(uri).rstrip('/')}/{page}"
     return f"mlflow ui, then http://127.0.0.1:5000/{page}"
 
 
-def _is_server(uri: str) -> bool:
+def is_server(uri: str) -> bool:
+    """Whether the store is an MLflow server, reached by HTTP."""
     return uri.startswith(("http:", "https:"))
 
 
-def _must_answer(uri: str) -> None:
-    """Knock at a server's door: MLflow's own client would try for minutes, in silence."""
+def check_server(uri: str) -> None:
+    """Knock at the door of the server, where the store is one: MLflow's own client would be slow.
+
+    Raises:
+        TrackingError: it does not answer.
+    """
+    if not is_server(uri):
+        return
     parts = urlsplit(uri)
+    knocked: Future[None] = Future()
+
+    def knock() -> None:
+        try:
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+            socket.create_connection((parts.hostname or "", port), _PATIENCE_SECONDS).close()
+        except (OSError, ValueError) as error:
+            knocked.set_exception(error)
+        else:
+            knocked.set_result(None)
+
+    threading.Thread(target=knock, daemon=True).start()  # a name may take long to be looked up
     try:
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        socket.create_connection((parts.hostname or "", port), _PATIENCE_SECONDS).close()
+        knocked.result(_PATIENCE_SECONDS)
     except (OSError, ValueError) as error:
         raise TrackingError(
             f"MLflow's server {without_password(uri)} must answer, but does not: {error}. "

@@ -16,9 +16,12 @@ class Tracker(Protocol):
     def is_whole(self, record: RunRecord) -> bool:
         """Whether the copy already shows the record to its end."""
 
+    def unfinished(self, group: str) -> str | None:
+        """The id of a record in the group whose run did not end by itself; None: there is none."""
+
 
 class NullTracker:
-    """Shows nothing to nobody, so that no loop has to ask whether there is a tracker."""
+    """The no-op tracker: no loop has to ask whether there is a tracker."""
 
     def sync(self, record: RunRecord) -> None:
         """Do nothing."""
@@ -26,3 +29,7 @@ class NullTracker:
     def is_whole(self, record: RunRecord) -> bool:
         """Nothing is ever missing."""
         return True
+
+    def unfinished(self, group: str) -> str | None:
+        """There are no runs."""
+        return None
