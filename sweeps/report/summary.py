@@ -12,8 +12,8 @@ from sweeps.report.advice.advice import Advice
 from sweeps.report.advice.advisor import advise
 from sweeps.report.compare.comparison import Comparison, compare_values
 from sweeps.report.compare.confirmed import compare
+from sweeps.report.compare.importance import importances
 from sweeps.report.compare.ranking import (
-    LEAST_COMPLETE,
     OPEN,
     Winner,
     by_optimizer,
@@ -83,7 +83,7 @@ class Summary:
         view: the command or address that shows the study in a browser.
         notes: sentences to read before the winner is believed.
         importances: of each parameter among the complete trials, 0 to 1, most first; see
-            `sweeps.report.figures.as_study`.
+            `sweeps.report.compare.importance`.
         advice: what to try next.
         follow: the command that writes a space with all that is advised, and says how to search it
             with the settings of the study; "": nothing is advised, or the space is no file.
@@ -127,7 +127,7 @@ def summarize(frames: StudyFrames) -> Summary:
     results = distinct(frames, ranked)
     confirmed = compare(frames.repeats, frames.objective)
     complete = ranked[ranked["state"] == COMPLETE]
-    known = _importances(frames, complete, searched)
+    known = importances(frames, complete, searched)
     winner = find_winner(frames, ranked, searched, confirmed)
     shown = [
         "trial",
@@ -190,17 +190,6 @@ def _follow(frames: StudyFrames, advice: Sequence[Advice]) -> str:
         return ""
     words = ["python", "-m", "sweeps.report", "--study", frames.name, "--next", "next.toml"]
     return shlex.join(words)
-
-
-def _importances(
-    frames: StudyFrames, complete: pd.DataFrame, searched: list[str]
-) -> dict[str, float]:
-    """See `sweeps.report.figures.as_study`; none without need to import Optuna."""
-    if len(complete) < LEAST_COMPLETE:
-        return {}
-    from sweeps.report.figures.as_study import as_study, importances
-
-    return importances(as_study(frames, complete, searched))
 
 
 def _spared(frames: StudyFrames) -> pd.Series[int]:

@@ -31,7 +31,7 @@ def advise(
         ranked: what `sweeps.report.compare.ranking.rank` made of it.
         winner: of it.
         confirmed: what `sweeps.report.compare.confirmed.compare` made of its repeats.
-        importances: of parameters, 0 to 1; see `sweeps.report.figures.as_study.importances`.
+        importances: of parameters, 0 to 1; see `sweeps.report.compare.importance.importances`.
     """
     found: list[Advice] = []
     if winner.state in OPEN:
