@@ -21,6 +21,7 @@ from sweeps.report.reading.frames import StudyFrames
 from sweeps.report.showing import duration, short
 from sweeps.report.summary import Summary, summarize
 from sweeps.report.wording import (
+    ACCURACY,
     beside,
     comparison_lines,
     comparison_tables,
@@ -66,10 +67,11 @@ def render_table(summary: Summary, console: Console) -> None:
         say()
         say(title, "bold")
         table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
-        for header in frame.columns:
+        shown = frame.drop(columns=ACCURACY, errors="ignore")  # for which 80 columns have no room
+        for header in shown.columns:
             side: Literal["left", "right"] = "left" if header in words else "right"
             table.add_column(header, justify=side, overflow="fold")
-        for row in frame.itertuples(index=False):
+        for row in shown.itertuples(index=False):
             table.add_row(*row)
         console.print(table, highlight=False, markup=False)
     say()

@@ -29,7 +29,7 @@ from sweeps.report.reading.command import train_command
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.space import SEARCHED
 from sweeps.space.described import is_function
-from trainer.metrics import EPOCH_SECONDS, OBJECTIVES
+from trainer.metrics import EPOCH_SECONDS, OBJECTIVES, VAL_ACCURACY
 from trainer.tracking.record import BEST, BEST_EPOCH, COMPLETE, DIVERGED, PRUNED, SUSPENDED
 
 __all__ = ["Summary", "summarize", "train_command"]
@@ -57,8 +57,8 @@ class Summary:
         ranked: how many have a best value that is a finite number, and did not diverge or fail.
         results: how many different results those are: trials that share their best epoch have one.
         top: the `TOP` best of these, by their first trials, best first; a row has the trial, its
-            state, best value, best epoch, epochs trained and asked for, and what `Winner.params`
-            names.
+            state, best value, its epoch with the validation accuracy after it, epochs trained and
+            asked for, and what `Winner.params` names.
         confirmed: how the trials compare that were trained again from other seeds, best first; see
             `sweeps.report.compare.confirmed.compare`. No rows where none were.
         comparison: how the values of the parameter compare that the study compares; None without.
@@ -133,6 +133,7 @@ def summarize(frames: StudyFrames) -> Summary:
         "trial",
         "state",
         BEST + frames.objective,
+        *([VAL_ACCURACY] if frames.objective != VAL_ACCURACY else []),
         BEST_EPOCH,
         "epochs",
         "asked_epochs",
