@@ -85,7 +85,7 @@ class Coordinator:
         self._delivery = work.delivery
         self._view = view
         self._live: list[LiveTrial] = []
-        self._flights = Flights(work.executor, work.store, work.folder)
+        self._flights = Flights(work.executor, work.store, work.folder, config.train.references)
         self._began = time.time()
         self.progress = Progress(
             study=config.study_name,

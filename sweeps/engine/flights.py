@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +13,7 @@ from sweeps.engine.executors import Executor, WorkerLost, reason_of
 from sweeps.engine.progress import Busy
 from sweeps.errors import SweepError
 from sweeps.study.trial import LiveTrial
-from trainer.errors import TrainerError
+from trainer.errors import ConfigError, TrainerError
 from trainer.stages.plan import Stage
 from trainer.stages.stage import Trained, train_stage
 from trainer.stages.store import StageStore
@@ -43,15 +43,19 @@ class Flights:
         executor: trains them.
         store: where they are kept.
         folder: of the prepared data sets.
+        common: code that users bring for all trials, by reference.
 
     Attributes:
         failures: of stages that cannot be trained, by result key: the reason.
     """
 
-    def __init__(self, executor: Executor, store: StageStore, folder: Path) -> None:
+    def __init__(
+        self, executor: Executor, store: StageStore, folder: Path, common: Iterable[str]
+    ) -> None:
         self._executor = executor
         self._store = store
         self._folder = folder
+        self._common = frozenset(common)
         self._flights: dict[str, _Flight] = {}
         self._losses: dict[str, int] = {}
         self._lost_in_a_row: list[str] = []
@@ -108,10 +112,14 @@ class Flights:
                     say(note)
             elif isinstance(error, WorkerLost):
                 self._lose(key, flight, error, say)
-            elif isinstance(error, TrainerError):
-                raise error
-            else:
+            elif not isinstance(error, TrainerError):
                 self.failures[key] = reason_of(error)
+            elif isinstance(error, ConfigError) and not self._common.issuperset(
+                flight.trial.config.references
+            ):  # code that only some trials run is not to end the others
+                self.failures[key] = str(error)
+            else:
+                raise error
         return len(landed)
 
     def busy(self) -> tuple[Busy, ...]:
