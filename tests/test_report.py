@@ -20,6 +20,7 @@ from sweeps.report.compare.ranking import LEAST_COMPLETE
 from sweeps.report.publish import conclude, publish
 from sweeps.report.reading.frames import load_study
 from sweeps.report.summary import summarize
+from sweeps.settings.config import SweepConfig
 from trainer.settings.config import TrainConfig
 from trainer.tracking.connection import connect
 from trainer.tracking.names import PAGE_FILE
@@ -43,10 +44,14 @@ def uri(tmp_path_factory, empty_database):
     for number, (state, config, losses) in enumerate(endings):
         record = trained(child(full, number, config), *losses, reused=1)
         tracker.sync(record.ended(state, "val_loss", {}, at=START + 100))
+    train = TrainConfig(epochs=2)
+    settings = json.dumps(SweepConfig(train=train).settings())
     many = parent("many", "many", START - 2, asked=LEAST_COMPLETE)
+    many = replace(many, files={"study.json": settings})
     tracker.sync(many)
     for number in range(LEAST_COMPLETE):
-        record = trained(child(many, number, TrainConfig(lr=0.1 / (1 + number))), 2.0, 1.0)
+        config = replace(train, lr=0.1 / (1 + number))
+        record = trained(child(many, number, config), 2.0, 1.0)
         tracker.sync(record.ended(COMPLETE, "val_loss", {}, at=START + 100))
     return uri
 
@@ -274,7 +279,9 @@ def test_text_is_reported_without_what_only_pages_need(uri, format):
         "slow = {'plotly', 'optuna', 'jinja2', 'torch', 'sklearn'}; "
         "sys.exit(' '.join(slow & sys.modules.keys()) or 0)"
     )
-    assert summarize(load_study("many", uri)).importances
+    summary = summarize(load_study("many", uri))
+    assert summary.importances
+    assert any("sweeps.run" in item.command for item in summary.advice)
     words = ["--study", "many", "--format", format, "--tracking-uri", uri]
     ran = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
     assert (ran.returncode, ran.stderr) == (0, "")

@@ -79,8 +79,9 @@ def render_table(summary: Summary, console: Console) -> None:
         say(f"note: {note}", "yellow")
     for item in summary.advice:
         say(f"note: {item.seen}", "yellow")
-        for lead, line in zip(chain(["next:"], repeat("     ")), item.lines, strict=False):
-            say(f"      {lead} {line}", whole=True)
+        lead = "next:" if item.command else "space:"
+        for head, line in zip(chain([lead], repeat(" " * len(lead))), item.lines, strict=False):
+            say(f"      {head} {line}", whole=True)
     say()
     for what, command in next_commands(summary):
         say(f"{what}:", "bold")
@@ -138,7 +139,7 @@ def markdown(summary: Summary) -> str:
 
 def _markdown_advice(item: Advice) -> str:
     lines = "\n".join(["```", *item.lines, "```"])
-    return f"- {item.seen}\n\n{indent(lines, '  ')}"
+    return f"- {item.seen}" + (f"\n\n{indent(lines, '  ')}" if item.lines else "")
 
 
 def markdown_across(studies: Sequence[StudyFrames]) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -25,7 +24,7 @@ from sweeps.report.compare.ranking import (
 )
 from sweeps.report.notes import notes_on
 from sweeps.report.reading.columns import CONFIG_COLUMNS, arguments
-from sweeps.report.reading.command import train_command
+from sweeps.report.reading.command import advised_command, next_command, train_command
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.space import SEARCHED
 from sweeps.space.described import is_function
@@ -86,7 +85,7 @@ class Summary:
             `sweeps.report.compare.importance`.
         advice: what to try next.
         follow: the command that writes a space with all that is advised, and says how to search it
-            with the settings of the study; "": nothing is advised, or the space is no file.
+            with the settings of the study; "": no change is advised, or the space is no file.
     """
 
     study: str
@@ -140,7 +139,10 @@ def summarize(frames: StudyFrames) -> Summary:
         *searched,
     ]
     both = [*shown[:3], *([second_column(frames.second)] if frames.second else []), *shown[3:]]
-    advice = () if winner is None else advise(frames, ranked, winner, confirmed, known)
+    found = () if winner is None else advise(frames, ranked, winner, confirmed, known)
+    advice = tuple(
+        replace(it, command=advised_command(frames, it.flags)) if it.flags else it for it in found
+    )
     reused = int(curves["reused"].sum())
     spared = _spared(frames)
     return Summary(
@@ -187,10 +189,7 @@ def searched_columns(trials: pd.DataFrame) -> list[str]:
 
 def _follow(frames: StudyFrames, advice: Sequence[Advice]) -> str:
     is_file = bool(frames.space) and not is_function(frames.space)
-    if not is_file or not any(item.changes or item.flags for item in advice):
-        return ""
-    words = ["python", "-m", "sweeps.report", "--study", frames.name, "--next", "next.toml"]
-    return shlex.join(words)
+    return next_command(frames) if is_file and any(item.changes for item in advice) else ""
 
 
 def _spared(frames: StudyFrames) -> pd.Series[int]:

@@ -218,7 +218,7 @@ def next_commands(summary: Summary) -> Iterable[tuple[str, str]]:
     """What to do next, and by which command."""
     yield "See every epoch of it", summary.view
     if summary.follow:
-        yield "The command that follows the advice, with all settings of the study", summary.follow
+        yield "Write this space to a file, and print the command that searches it", summary.follow
     if summary.winner is not None:
         which = "best so far" if summary.is_open else "winner"
         yield f"Train the {which} again", summary.winner.command

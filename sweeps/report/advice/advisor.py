@@ -61,10 +61,9 @@ def _epochs(
         yield Advice(
             seen=f"The winner's best epoch, {winner.epoch}, is its last.",
             evidence=(winner.trial,),
-            flags={
-                "--epochs": str(2 * winner.epoch),
-                "--enqueue": f"study:{frames.name}:top=5",
-            },
+            flags={"--epochs": str(2 * winner.epoch)}
+            # of a function no names are known by which points of another study could be read
+            | ({} if is_function(frames.space) else {"--enqueue": f"study:{frames.name}:top=5"}),
         )
         return
     top = results[results["state"] == COMPLETE].head(TOP)
