@@ -53,11 +53,18 @@ def parse_workers(text: str) -> int:
 
 
 def _is_space(name: str, got: Any) -> Any:
-    if not isinstance(got, str):
-        raise ConfigError(
-            f"{name} must be a PATH.toml or package.module:function, but got {got!r}."
-        )
-    return got
+    """A dict is copied, with the types that TOML has."""
+    if isinstance(got, str):
+        return got
+    try:
+        if isinstance(got, Mapping):
+            return json.loads(json.dumps(got))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{name} must have plain values, but: {error}.") from error
+    raise ConfigError(
+        f"{name} must be a PATH.toml, package.module:function or a dict of what such a file holds, "
+        f"but got {got!r}."
+    )
 
 
 def _is_file_name(name: str, got: Any) -> Any:
@@ -146,10 +153,11 @@ class SweepConfig(Execution):
     study: str | None = setting(
         None, "Name of the study.", _is_file_name, metavar="NAME", shown="made from the settings"
     )
-    space: str = setting(
+    space: str | Mapping[str, Any] = setting(
         "",
         "What is searched: a PATH.toml or package.module:function; see sweeps.space.",
         _is_space,
+        parse=str,
         shown="optimizer, lr, step_size, gamma",
     )
     objective: str = setting(

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from sweeps.space.space import Space
 from trainer.errors import ConfigError
 from trainer.settings.references import is_reference
 
 
-def open_space(text: str = "", scheduler: str = "StepLR") -> Space:
+def open_space(text: str | Mapping[str, Any] = "", scheduler: str = "StepLR") -> Space:
     """The space that `text` names: a PATH.toml, `package.module:function`, or "", the default.
+
+    It may also be a dict of what such a file holds.
 
     The default one is for a schedule: what other schedules do not have is not searched.
 
     Raises:
         ConfigError: there is no such file or function, or what it says cannot be.
     """
-    from sweeps.space.file import default_space, read_space  # Optuna is slow to import
-    from sweeps.space.function import FunctionSpace
+    from sweeps.space.file import default_space, read_space, space_of
+    from sweeps.space.function import FunctionSpace  # Optuna is slow to import
 
     if not text:
         return default_space(scheduler)
+    if isinstance(text, Mapping):
+        return space_of(text, "space", lambda keys: "space")
     if is_reference(text):
         return FunctionSpace(text)
-    if isinstance(text, str) and text.endswith(".toml"):
+    if text.endswith(".toml"):
         return read_space(text)
     raise ConfigError(f"space must be a PATH.toml or package.module:function, but got {text!r}.")
