@@ -23,13 +23,13 @@ ALL = parse_space(WIDE, "wide.toml").describe(BASE)
 
 
 def advised(*trials, **more):
-    """Each advice: what was seen, and what to do, line by line; it is tried on the space."""
+    """Each advice: what was seen, and lines or flags to change it; it is tried on the space."""
     frames = frames_of(*trials, **more)
     found = summarize(frames).advice
     for item in found:
         assert item.seen.endswith(".")
         assert set(item.evidence) <= set(frames.trials["trial"])
-        assert bool(item.changes) + bool(item.flags) + bool(item.command) == 1
+        assert bool(item.changes) + bool(item.flags or item.command) == 1
         if item.changes:
             tomllib.loads("\n".join(item.lines))
             if frames.space:
@@ -41,7 +41,13 @@ def advised(*trials, **more):
     if frames.space:
         every = [change for item in found for change in item.changes]
         parse_space(to_toml(changed(frames.space, every)), "next.toml").check(BASE)
-    return [(item.seen, "\n".join(item.lines)) for item in found]
+    return [
+        (
+            it.seen,
+            " ".join(word for flag in it.flags.items() for word in flag) or "\n".join(it.lines),
+        )
+        for it in found
+    ]
 
 
 def steady(value, **params):

@@ -17,8 +17,10 @@ import sweeps
 from sweeps import Places, SweepConfig, SweepError, load_curves, load_trials, sweep
 from sweeps.engine.library import one_sweep
 from sweeps.report.reading.frames import load_study
+from sweeps.run import main
 from trainer.errors import DataError
 from trainer.settings.config import TrainConfig
+from trainer.tracking.connection import connect
 
 ROOT = Path(__file__).parents[1]
 GUARD = 'if __name__ == "__main__":'
@@ -123,6 +125,58 @@ def test_a_start_that_fails_before_it_has_a_trial_is_not_the_newest_study(
         with pytest.raises(DataError, match="images of 32 x 32"):
             sweep(replace(other, study="failed"), places, progress=False)
     assert load_study(None, places.tracking_uri).name == "s"
+
+
+def test_code_of_some_trials_fails_these_alone(
+    small: Callable[..., TrainConfig], places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loss that gives a vector: the trial has the reason, and others go on."""
+    monkeypatch.syspath_prepend(Path.cwd())
+    Path("losses_of_some.py").write_text(
+        "def suggest(trial):\n"
+        "    losses = ['cross_entropy', 'brought:each']\n"
+        "    return {'loss': trial.suggest_categorical('loss', losses)}\n"
+    )
+    config = SweepConfig(
+        train=small(limit=20, epochs=1),
+        trials=2,
+        executor="inline",
+        space="losses_of_some:suggest",
+        enqueue=("loss=brought:each", "loss=cross_entropy"),
+    )
+    result = sweep(config, places, progress=False)
+    assert list(result.trials["state"]) == ["failed", "complete"]
+    run = connect(places.tracking_uri).get_run(result.trials["run_id"][0])
+    assert run.data.tags["sweep.reason"] == (
+        "loss brought:each must give a tensor of shape (), the mean of a batch, but gave (20,)."
+    )
+
+
+def test_a_sweep_all_of_whose_trials_fail_is_an_error_with_the_first_reason(
+    small: Callable[..., TrainConfig],
+    places: Places,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Whether it has just failed or is found so; the command is one line and has status 1."""
+    monkeypatch.syspath_prepend(Path.cwd())
+    Path("no_loss.py").write_text(
+        "def suggest(trial):\n"
+        "    return {'loss': 'brought:broken', 'lr': trial.suggest_float('lr', 0.1, 0.2)}\n"
+    )
+    train = small(limit=20, epochs=1)
+    config = SweepConfig(
+        train=train, trials=2, executor="inline", space="no_loss:suggest", study="s"
+    )
+    with pytest.raises(SweepError) as caught:
+        sweep(config, places, progress=False)
+    assert "all 2 failed, trial 0 with: ValueError: no loss today. Each run" in str(caught.value)
+    assert "traceback.txt (mlflow ui" in str(caught.value)
+    words = f"--dataset {train.dataset} --limit 20 --epochs 1 --device cpu --executor inline"
+    words += f" --trials 2 --space no_loss:suggest --study s --tracking-uri {places.tracking_uri}"
+    assert main(words.split()) == 1
+    assert capsys.readouterr().err == f"error: {caught.value}\n"
+    assert list(load_trials("s", places.tracking_uri)["state"]) == ["failed"] * 2
 
 
 def test_a_second_sweep_at_a_time_in_one_process_is_refused(

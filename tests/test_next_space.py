@@ -17,7 +17,10 @@ import sweeps.run
 from sweeps.errors import SweepError
 from sweeps.report.__main__ import main
 from sweeps.report.next_space import NextSpace, next_space
+from sweeps.report.page import to_page
 from sweeps.report.reading.frames import StudyFrames
+from sweeps.report.render import markdown
+from sweeps.report.summary import summarize
 from sweeps.settings.config import SweepConfig
 from sweeps.space.file import parse_space
 from trainer.settings.config import TrainConfig
@@ -83,12 +86,17 @@ def test_the_command_has_the_settings_of_the_study() -> None:
     )
     space = 'optimizer = ["SGD", "Adam"]\nbatch_size = [32, 64]'
     config = SweepConfig(
-        train=train, objective="val_loss", second="seconds", sampler="RandomSampler"
+        train=train,
+        objective="val_loss",
+        second="seconds",
+        sampler="RandomSampler",
+        search_seed=7,
     )
     settings = config.settings() | {"space": parse_space(space, "s").describe(train), "lr": 0.5}
     trials = [("complete", [3.0, 2.0, 1.0], {"batch_size": 32 + 32 * n, "lr": 0.5}) for n in (0, 1)]
     frames = replace(frames_of(*trials, space=settings["space"]), settings=settings)
-    made = next_space(frames, Path("a folder/next.toml"), "sqlite:///x.db")
+    named = replace(frames, tracking_uri="sqlite:///x.db")
+    made = next_space(named, Path("a folder/next.toml"))
     given = words(made)
     for name, value in {
         "space": "a folder/next.toml",
@@ -100,7 +108,7 @@ def test_the_command_has_the_settings_of_the_study() -> None:
         "scheduler": "CosineAnnealingLR",
         "objective": "val_loss,seconds",
         "sampler": "RandomSampler",
-        "pruner": "none",
+        "search_seed": 7,
         "trials": 2,
         "tracking_uri": "sqlite:///x.db",
         "seed": None,
@@ -109,6 +117,62 @@ def test_the_command_has_the_settings_of_the_study() -> None:
     assert [*given["settings"]] == ["scheduler.T_max=7"]
     assert [*given["enqueue"]] == ["study:digits:top=5"]
     assert lines(made) == ['optimizer = ["SGD", "Adam"]', "batch_size = [16, 32, 64]", "lr = 0.5"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "flags"),
+    [
+        ({}, "--dataset digits --epochs 6 --trials 2 --enqueue study:digits:top=5"),
+        (
+            {"sampler": "TPESampler", "search_seed": 3, "sampler_args": {"n_startup_trials": 5}},
+            "--dataset digits --epochs 6 --sampler TPESampler --search-seed 3 --trials 2 "
+            "--enqueue study:digits:top=5 --sampler-arg n_startup_trials=5",
+        ),
+        (
+            {"compare": "optimizer"},
+            "--dataset digits --epochs 6 --compare optimizer --trials 2 "
+            "--enqueue study:digits:top=5",
+        ),
+        (
+            {"space": "examples.own_space:suggest"},
+            "--space examples.own_space:suggest --dataset digits --epochs 6 --trials 2",
+        ),
+    ],
+    ids=["default", "sampler", "compare", "function"],
+)
+def test_flags_that_are_advised_are_a_command_with_the_settings_of_the_study(
+    changes: dict[str, Any], flags: str
+) -> None:
+    """Those that are not the default; it would begin the study with what is advised."""
+    config = SweepConfig(train=TrainConfig(dataset="digits", epochs=3), trials=2, **changes)
+    frames = study(config, *[("complete", [3.0, 2.0, 1.0], {})] * 2)
+    frames = replace(frames, compare=config.compare)
+    (command,) = [it.command for it in summarize(frames).advice if "--epochs" in it.flags]
+    assert command == f"python -m sweeps.run {flags}"
+    given = typer.main.get_command(sweeps.run.app).make_context("run", flags.split()).params
+    same = {name: given[name] for name in changes if name != "sampler_args"}
+    assert same == {name: it for name, it in changes.items() if name != "sampler_args"}
+
+
+def test_flags_that_are_advised_on_a_file_of_ones_own_come_with_the_file() -> None:
+    """Of which only the content is known: the command writes it, and prints how to search it."""
+    frames = study(SweepConfig(space="examples/space.toml"), ("complete", [3.0, 2.0, 1.0], {}))
+    advice = summarize(frames).advice
+    assert {it.command for it in advice if it.flags} == {
+        "python -m sweeps.report --study digits --next next.toml"
+    }
+
+
+def test_what_a_study_cannot_have_is_not_advised() -> None:
+    """Neither a comparison by two objectives, nor known points of a function."""
+    best = [("pruned", [2.0, 1 + n / 9], {"optimizer": "AdamW"}) for n in range(9)]
+    trials = [steady(0.5, optimizer="AdamW"), *best, ("pruned", [5.0], {})]
+    for changes in ({"second": "seconds"}, {"space": "examples.own_space:suggest"}):
+        frames = replace(study(SweepConfig(**changes), *trials), second=changes.get("second", ""))
+        (item,) = [it for it in summarize(frames).advice if "as good a chance" in it.seen]
+        assert (item.flags, item.lines) == ({}, [])
+        for text in (markdown(summarize(frames)), to_page(frames)):
+            assert "--compare" not in text
 
 
 def test_known_points_that_the_new_space_lacks_are_not_enqueued() -> None:

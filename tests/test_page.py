@@ -105,12 +105,21 @@ def test_the_numbers_in_the_page_are_those_of_the_frames() -> None:
 
 
 def test_the_page_has_the_accuracy_at_the_best_epoch() -> None:
-    """Not that of the last one, nor the best of another."""
+    """Not that of the last one, nor the best of another; in both tables of trials."""
     frames = frames_of(("complete", [2.0, 1.0, 3.0], {}))
     frames.curves["val_accuracy"] = [0.1, 0.625, 0.9]
-    table = to_page(frames).partition('id="trials"')[2]
+    page, _, table = to_page(frames).partition('id="trials"')
     assert 'data-value="0.625"' in table
     assert 'data-value="0.9"' not in table
+    best = page.partition("<h2>Best 1 of 1")[2].partition("</table>")[0]
+    assert "<th>accuracy</th><th>at</th>" in best
+    assert "<td>0.625</td><td>2</td>" in best
+
+
+def test_an_accuracy_that_trials_are_judged_by_has_one_column() -> None:
+    """It is the best value."""
+    best = to_page(study(objective="val_accuracy")).partition("<h2>Best ")[2].partition("</table>")
+    assert "<th>best</th><th>at</th>" in best[0]
 
 
 def test_no_title_of_a_figure_is_wider_than_a_telephone() -> None:

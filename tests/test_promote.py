@@ -158,6 +158,12 @@ def test_the_line_that_is_printed_loads_it_and_predicts(
     np.testing.assert_allclose(scores, expected.numpy(), rtol=1e-5, atol=1e-6)
 
 
+def test_torch_refuses_eval_of_what_is_loaded(folder: Path, version: str) -> None:
+    """As docs/results.md says; were it allowed, the printed line could use `mlflow.pytorch`."""
+    with pytest.raises(NotImplementedError):
+        loaded(folder).eval()
+
+
 def test_it_says_where_it_came_from(folder: Path, version: str) -> None:
     """Trial, epoch, value and the command that trains it, with what loads it pinned."""
     client = connect(f"sqlite:///{folder / 'mlflow.db'}")

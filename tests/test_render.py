@@ -80,7 +80,9 @@ def test_markdown_has_the_same_rows_as_the_table(summary):
     """Each row has as many cells as its header, and a bar in a name does not add one."""
     text = markdown(summary)
     assert text.startswith("# Study digits\n")
-    assert "| 0 | complete | 0.333333 | 2 | 2/2 | SGD | 0.1 | 5 | 0.1 | momentum=0.9 |" in text
+    assert (
+        "| 0 | complete | 0.333333 | 0.5 | 2 | 2/2 | SGD | 0.1 | 5 | 0.1 | momentum=0.9 |" in text
+    )
     barred = replace(summary, top=summary.top.assign(betas="a|b"))
     for table in markdown(barred).split("\n\n"):
         rows = [row.replace("\\|", "") for row in table.splitlines() if row.startswith("|")]
@@ -139,20 +141,21 @@ def test_trials_that_are_no_best_of_a_value_keep_their_table():
     assert "Trained again from other seeds" in shown(summary)
 
 
-def test_advice_comes_with_the_command_that_keeps_the_settings_of_the_study():
-    """Flags alone would search another data set; a space that is a function has no file."""
-    trials = [("complete", [3.0, 2.0], {})]
+def test_what_is_next_is_a_command_and_a_change_of_the_space_is_lines_of_its_file():
+    """Flags alone would search another data set; a command would not fit the lines of a space."""
+    text = shown(summarize(frames_of(("complete", [3.0, 2.0], {}), space={"lr": [0.01, 0.1]})))
     command = "python -m sweeps.report --study digits --next next.toml"
-    for space, is_told in (({"lr": [0.01, 0.1]}, True), ({"function": "f", "code": "1"}, False)):
-        summary = summarize(frames_of(*trials, space=space))
-        assert any(item.flags for item in summary.advice)
-        for show in (shown, markdown):
-            assert (command in show(summary)) == is_told
+    assert "\n      space: lr = [0.001, 0.01, 0.1]\n" in text
+    assert f"\n      next: {command}\n" in text
+    assert (
+        f"\nWrite this space to a file, and print the command that searches it:\n  {command}\n"
+        in text
+    )
 
 
 def test_a_regression_has_no_accuracy_to_show():
-    """Neither in the winner's line, nor as a column of the page."""
+    """Neither in the winner's line, nor as a column of a table."""
     frames = frames_of(("complete", [2.0, 1.0], {}), ("complete", [3.0, 2.0], {}))
     frames.curves["val_accuracy"] = math.nan
     assert winner_line(summarize(frames)).endswith("val_loss 1 at epoch 2")
-    assert "val_accuracy" not in to_page(frames).partition("All trials")[2]
+    assert "accuracy</" not in to_page(frames)

@@ -16,9 +16,11 @@ from studies import START, child, parent, tracker_in, trained
 from sweeps.errors import SweepError
 from sweeps.report.__main__ import main, write
 from sweeps.report.across import across
+from sweeps.report.compare.ranking import LEAST_COMPLETE
 from sweeps.report.publish import conclude, publish
 from sweeps.report.reading.frames import load_study
 from sweeps.report.summary import summarize
+from sweeps.settings.config import SweepConfig
 from trainer.settings.config import TrainConfig
 from trainer.tracking.connection import connect
 from trainer.tracking.names import PAGE_FILE
@@ -27,7 +29,7 @@ from trainer.tracking.record import COMPLETE, DIVERGED, FAILED, PRUNED
 
 @pytest.fixture(scope="module")
 def uri(tmp_path_factory, empty_database):
-    """MLflow's store with a study that has trials of every kind, and one that has none."""
+    """MLflow's store with a study that has trials of every kind, one of none, one of ten alike."""
     folder = tmp_path_factory.mktemp("report")
     uri, tracker = tracker_in(folder, empty_database)
     full = parent("full", "full", START, asked=4)
@@ -42,6 +44,15 @@ def uri(tmp_path_factory, empty_database):
     for number, (state, config, losses) in enumerate(endings):
         record = trained(child(full, number, config), *losses, reused=1)
         tracker.sync(record.ended(state, "val_loss", {}, at=START + 100))
+    train = TrainConfig(epochs=2)
+    settings = json.dumps(SweepConfig(train=train).settings())
+    many = parent("many", "many", START - 2, asked=LEAST_COMPLETE)
+    many = replace(many, files={"study.json": settings})
+    tracker.sync(many)
+    for number in range(LEAST_COMPLETE):
+        config = replace(train, lr=0.1 / (1 + number))
+        record = trained(child(many, number, config), 2.0, 1.0)
+        tracker.sync(record.ended(COMPLETE, "val_loss", {}, at=START + 100))
     return uri
 
 
@@ -262,11 +273,15 @@ def test_each_flag_has_help_and_help_is_light():
 
 @pytest.mark.parametrize("format", ["table", "markdown", "json", "csv"])
 def test_text_is_reported_without_what_only_pages_need(uri, format):
-    """Importing plotly, Optuna and jinja2 takes longer than the report itself."""
+    """Importing these takes longer than the report itself, which has importances all the same."""
     code = (
         "import sys; from sweeps.report.__main__ import main; main(sys.argv[1:]); "
-        "sys.exit(' '.join({'plotly', 'optuna', 'jinja2'} & sys.modules.keys()) or 0)"
+        "slow = {'plotly', 'optuna', 'jinja2', 'torch', 'sklearn'}; "
+        "sys.exit(' '.join(slow & sys.modules.keys()) or 0)"
     )
-    words = ["--study", "full", "--format", format, "--tracking-uri", uri]
+    summary = summarize(load_study("many", uri))
+    assert summary.importances
+    assert any("sweeps.run" in item.command for item in summary.advice)
+    words = ["--study", "many", "--format", format, "--tracking-uri", uri]
     ran = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
     assert (ran.returncode, ran.stderr) == (0, "")

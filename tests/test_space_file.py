@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from sweeps.settings.config import SweepConfig
 from sweeps.space.file import line_of, parse_space
 from trainer.errors import ConfigError
 from trainer.settings.config import TrainConfig
@@ -194,3 +198,41 @@ def test_a_grid_of_whole_numbers_stays_whole() -> None:
     space = parse_space("batch_size = { low = 10, high = 100, grid = '1-2-5' }", "my.toml")
     assert space.describe(BASE) == {"batch_size": {"grid": [10, 20, 50, 100]}}
     space.check(BASE)
+
+
+def test_a_dict_is_the_file_that_parses_to_it(tmp_path: Path) -> None:
+    """Of tuples and of names that are numbers as well; later changes of it change nothing."""
+    path = tmp_path / "space.toml"
+    path.write_text(
+        'optimizer = ["SGD", "Adam"]\nlr = { low = 1e-4, high = 1.0, grid = "1-2-5" }\n'
+        "batch_size = [32, 64]\n[when.optimizer.SGD]\nmomentum = [0.0, 0.9]\n"
+        "[when.batch_size.64]\nwarmup = 2\n"
+    )
+    space = {
+        "optimizer": ("SGD", "Adam"),
+        "lr": {"low": 1e-4, "high": 1.0, "grid": "1-2-5"},
+        "batch_size": [32, 64],
+        "when": {"optimizer": {"SGD": {"momentum": [0.0, 0.9]}}, "batch_size": {64: {"warmup": 2}}},
+    }
+    config, read = SweepConfig(space=space), SweepConfig(space=str(path))
+    space["seed"] = [1, 2]
+    assert config.search_space.describe(BASE) == read.search_space.describe(BASE)
+    assert config.study_name == read.study_name
+
+
+@pytest.mark.parametrize(
+    ("space", "words"),
+    [
+        ({"lr": {"low": 0.1, "hihg": 1}}, "space: lr: Unknown part of a range 'hihg'"),
+        ({"epochs": [1, 2]}, "space: epochs cannot be searched"),
+        ({"lr": 0.1}, "space must give at least one name that varies"),
+        ({"lr": [0.1, float("nan")]}, "space: lr: a value must be a finite number"),
+        ({"when": {"lr": 1}}, "space: when must be in tables"),
+    ],
+)
+def test_what_is_wrong_in_a_dict_is_one_line(space: dict[str, Any], words: str) -> None:
+    """As of a file, but that it has no lines."""
+    with pytest.raises(ConfigError) as caught:
+        SweepConfig(space=space).search_space.check(BASE)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -90,7 +90,13 @@ class Coordinator:
         self._past: dict[str, int] = {}  # epochs of those whose end an earlier start told
         self._undecided: deque[LiveTrial] = deque()  # that an earlier start did not come to grant
         self._window = Window(trials.width)
-        self._flights = Flights(work.executor, work.store, work.folder, config.timeout)
+        self._flights = Flights(
+            work.executor,
+            work.store,
+            work.folder,
+            common=config.train.references,
+            timeout=config.timeout,
+        )
         self.progress = Progress(
             study=config.study_name,
             trials=trials.asked(),

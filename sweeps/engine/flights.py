@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +15,7 @@ from sweeps.engine.progress import Busy
 from sweeps.errors import SweepError
 from sweeps.report.showing import duration
 from sweeps.study.trial import LiveTrial
-from trainer.errors import TrainerError
+from trainer.errors import ConfigError, TrainerError
 from trainer.metrics import EpochResult
 from trainer.stages.plan import Stage
 from trainer.stages.stage import Trained, train_stage
@@ -51,6 +51,7 @@ class Flights:
         executor: trains them.
         store: where they are kept.
         folder: of the prepared data sets.
+        common: user code that all trials run, by reference.
         timeout: seconds from now on after which nothing more is submitted; None: no limit.
 
     Attributes:
@@ -61,11 +62,18 @@ class Flights:
     """
 
     def __init__(
-        self, executor: Executor, store: StageStore, folder: Path, timeout: float | None = None
+        self,
+        executor: Executor,
+        store: StageStore,
+        folder: Path,
+        *,
+        common: Iterable[str] = (),
+        timeout: float | None = None,
     ) -> None:
         self._executor = executor
         self._store = store
         self._folder = folder
+        self._common = frozenset(common)
         self._timeout = math.inf if timeout is None else timeout
         self._began = time.monotonic()
         self._flights: dict[str, _Flight] = {}
@@ -156,10 +164,14 @@ class Flights:
                 self._take(key, flight, flight.future.result(), say)
             elif isinstance(error, WorkerLost):
                 self._lose(key, flight, error, say)
-            elif isinstance(error, TrainerError):
-                raise error
-            else:
+            elif not isinstance(error, TrainerError):
                 self.failures[key] = reason_of(error)
+            elif isinstance(error, ConfigError) and not self._common.issuperset(
+                flight.trial.config.references
+            ):  # user code of some trials must not end the others
+                self.failures[key] = str(error)
+            else:
+                raise error
         self.landed += len(landed)
         return len(landed)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+
+from optuna.trial import FrozenTrial
 
 from sweeps.engine import interrupts
 from sweeps.engine.coordinator import Coordinator
@@ -17,6 +19,7 @@ from sweeps.errors import SweepError
 from sweeps.report.showing import counted
 from sweeps.settings.config import Places, SweepConfig
 from sweeps.study.opening import OpenStudy, open_study
+from sweeps.study.trial import REASON, outcome_of
 from sweeps.study.trials import Trials
 from trainer.settings.paths import Paths
 from trainer.tracking.connection import in_one_line
@@ -40,7 +43,7 @@ def run_sweep(config: SweepConfig, places: Places, view: View) -> bool:
     """Run the sweep, or go on with it; False where its time was up before it had all its trials.
 
     Raises:
-        SweepError: the study cannot be run, or MLflow did not take all of it.
+        SweepError: the study cannot be run, all its trials failed, or MLflow did not take all.
         TrainerError: nothing can be trained here.
         KeyboardInterrupt: as it came; all is left so that the next start goes on from here.
     """
@@ -71,12 +74,27 @@ def run_sweep(config: SweepConfig, places: Places, view: View) -> bool:
         if config.grid is not None:
             view.say(f"The grid has {len(config.grid):,} points, for {trials.asked():,} trials.")
         coordinator = Coordinator(config, study, trials, work, view)
-        return drive(
+        done = drive(
             coordinator,
             work,
             view,
             lambda state: _parent(config, study, state, coordinator.progress),
         )
+        if done:
+            _check_trained(study.optuna.get_trials(deepcopy=False), work.tracker.page)
+        return done
+
+
+def _check_trained(trials: Sequence[FrozenTrial], page: str) -> None:
+    """Refuse to call a sweep done whose trials all failed."""
+    if any(outcome_of(trial) != FAILED for trial in trials):
+        return
+    first = trials[0].user_attrs.get(REASON, "").strip().rpartition("\n")[2]
+    raise SweepError(
+        f"A trial at least must be trained, but all {len(trials)} failed, trial 0 with: "
+        f"{first.rstrip('.')}. Each run in MLflow has its traceback.txt ({page}). When that is "
+        "mended, --fresh begins anew."
+    )
 
 
 def drive(

@@ -99,7 +99,7 @@ def ready(config: SweepConfig) -> SweepConfig:
         ConfigError: it cannot be run; the message says why.
     """
     if is_reference(config.space):
-        unload_changed([config.space])
+        unload_changed([str(config.space)])
     renew(config.train, config.references)
     check_sweep(config)
     config = replace(config, study=config.study_name, train=resolved(config.train))

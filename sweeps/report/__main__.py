@@ -99,7 +99,7 @@ def _write_next(path: Path, study: str | None, tracking_uri: str | None) -> int:
     from sweeps.report.next_space import next_space
     from sweeps.report.reading.frames import load_study
 
-    made = next_space(load_study(study, tracking_uri), path, tracking_uri)
+    made = next_space(load_study(study, tracking_uri), path)
     write(path, made.text.encode())
     for item in made.applied:
         print(f"changed: {item.seen}")

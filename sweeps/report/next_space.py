@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,16 @@ import pandas as pd
 from sweeps.errors import SweepError
 from sweeps.report.advice.advice import Advice
 from sweeps.report.compare.ranking import rank
+from sweeps.report.reading.command import base_of, constants, sweep_command
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.report.summary import summarize
-from sweeps.settings.config import SweepConfig
-from sweeps.space import SEARCHED
 from sweeps.space.declared import DeclaredSpace
 from sweeps.space.described import Change, Described, changed, is_function, to_toml
 from sweeps.space.file import parse_space
 from sweeps.space.parameter import EPOCHS
 from trainer.errors import ConfigError
 from trainer.settings.config import TrainConfig
-from trainer.settings.flags import Flags, parse_settings
+from trainer.settings.flags import parse_settings
 
 _UP_TO_EPOCHS = re.compile(r"step_size|scheduler\..+")
 _TOP = re.compile(r"study:.+:top=(\d+)")
@@ -47,13 +45,12 @@ class NextSpace:
     command: str
 
 
-def next_space(frames: StudyFrames, path: Path, tracking_uri: str | None = None) -> NextSpace:
+def next_space(frames: StudyFrames, path: Path) -> NextSpace:
     """What to search after a study.
 
     Args:
         frames: the study.
         path: of the file to be.
-        tracking_uri: MLflow's store, where it was named.
 
     Raises:
         SweepError: the study's space is no file, or not known.
@@ -66,8 +63,11 @@ def next_space(frames: StudyFrames, path: Path, tracking_uri: str | None = None)
         )
     if not frames.space:
         raise SweepError(f"The space of study {frames.name} must be in MLflow, but is not.")
-    base = _base(frames.settings)
-    space = changed(_with_epochs(frames.space, base.epochs), _constants(base, frames.settings))
+    base = base_of(frames.settings)
+    space = changed(
+        _with_epochs(frames.space, base.epochs),
+        [Change(name, value) for name, value in constants(base, frames.settings).items()],
+    )
     opened = _opened(space, base, path)
     applied, refused, flags = list[Advice](), list[tuple[Advice, str]](), dict[str, str]()
     for item in summarize(frames).advice:
@@ -85,10 +85,7 @@ def next_space(frames: StudyFrames, path: Path, tracking_uri: str | None = None)
         applied.append(item)
     if not _has(opened, base, frames, flags.get("--enqueue", "")):
         del flags["--enqueue"]
-    words = ["python", "-m", "sweeps.run", "--space", str(path)]
-    words += _flags(frames, base, flags)
-    words += ["--tracking-uri", tracking_uri] if tracking_uri else []
-    command = shlex.join(words)
+    command = sweep_command(frames, base, str(path), flags)
     head = _head(frames, applied, command)
     return NextSpace(
         text=f"{head}\n{to_toml(space)}",
@@ -96,12 +93,6 @@ def next_space(frames: StudyFrames, path: Path, tracking_uri: str | None = None)
         refused=tuple(refused),
         command=command,
     )
-
-
-def _base(settings: Mapping[str, Any]) -> TrainConfig:
-    """What all trials of a study had in common, as far as its settings tell."""
-    names = {item.name for item in fields(TrainConfig)} - {"unshared"}
-    return TrainConfig(**{name: it for name, it in settings.items() if name in names})
 
 
 def _with_epochs(space: Described, epochs: int) -> dict[str, Any]:
@@ -125,16 +116,6 @@ def _with_epochs(space: Described, epochs: int) -> dict[str, Any]:
     return made
 
 
-def _constants(base: TrainConfig, settings: Mapping[str, Any]) -> list[Change]:
-    """Those of all trials that no flag of a sweep sets, where they are not the default."""
-    defaults = TrainConfig()
-    return [
-        Change(name, getattr(base, name))
-        for name in SEARCHED
-        if name in settings and getattr(base, name) != getattr(defaults, name)
-    ]
-
-
 def _opened(space: Described, base: TrainConfig, path: Path) -> DeclaredSpace:
     opened = parse_space(to_toml(space), str(path))
     opened.check(base)
@@ -153,37 +134,6 @@ def _has(space: DeclaredSpace, base: TrainConfig, frames: StudyFrames, known: st
         except ConfigError:
             return False
     return True
-
-
-def _flags(frames: StudyFrames, base: TrainConfig, advised: Mapping[str, str]) -> list[str]:
-    """The flags of a sweep that has the study's settings, save what is advised."""
-    defaults, flags, words = TrainConfig(), dict[str, str](), list[str]()
-    known = Flags(TrainConfig, but=SEARCHED)
-    for item in fields(TrainConfig):
-        name, value = item.name, getattr(base, item.name)
-        if value == getattr(defaults, name):
-            continue
-        if isinstance(value, Mapping):
-            owner = "" if name == "optimizer_args" else f"{name.removesuffix('_args')}."
-            words += [word for key, it in value.items() for word in ("--set", f"{owner}{key}={it}")]
-        elif isinstance(value, bool):
-            words += known.words(name, value)
-        elif named := known.words(name, value):
-            flags[named[0]] = named[1]
-    usual = {item.name: item.default for item in fields(SweepConfig) if item.default is not MISSING}
-    if (objective := frames.settings.get("objective", usual["objective"])) != usual["objective"]:
-        flags["--objective"] = str(objective)
-    chosen = SweepConfig(second=frames.second)  # has the sampler and the pruner that no flag names
-    for name in ("sampler", "pruner"):
-        if frames.settings.get(name, getattr(chosen, name)) != getattr(chosen, name):
-            flags[f"--{name}"] = str(frames.settings[name])
-        for key, value in frames.settings.get(f"{name}_args", {}).items():
-            words += [f"--{name}-arg", f"{key}={value}"]
-    if frames.compare:
-        flags["--compare"] = frames.compare
-    if frames.asked != usual["trials"]:
-        flags["--trials"] = str(frames.asked)
-    return [*(word for flag in {**flags, **advised}.items() for word in flag), *words]
 
 
 def _head(frames: StudyFrames, applied: Sequence[Advice], command: str) -> str:

@@ -21,6 +21,7 @@ from sweeps.report.reading.frames import StudyFrames
 from sweeps.report.showing import duration, short
 from sweeps.report.summary import Summary, summarize
 from sweeps.report.wording import (
+    ACCURACY,
     beside,
     comparison_lines,
     comparison_tables,
@@ -66,10 +67,11 @@ def render_table(summary: Summary, console: Console) -> None:
         say()
         say(title, "bold")
         table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
-        for header in frame.columns:
+        shown = frame.drop(columns=ACCURACY, errors="ignore")  # for which 80 columns have no room
+        for header in shown.columns:
             side: Literal["left", "right"] = "left" if header in words else "right"
             table.add_column(header, justify=side, overflow="fold")
-        for row in frame.itertuples(index=False):
+        for row in shown.itertuples(index=False):
             table.add_row(*row)
         console.print(table, highlight=False, markup=False)
     say()
@@ -77,8 +79,9 @@ def render_table(summary: Summary, console: Console) -> None:
         say(f"note: {note}", "yellow")
     for item in summary.advice:
         say(f"note: {item.seen}", "yellow")
-        for lead, line in zip(chain(["next:"], repeat("     ")), item.lines, strict=False):
-            say(f"      {lead} {line}", whole=True)
+        lead = "next:" if item.command else "space:"
+        for head, line in zip(chain([lead], repeat(" " * len(lead))), item.lines, strict=False):
+            say(f"      {head} {line}", whole=True)
     say()
     for what, command in next_commands(summary):
         say(f"{what}:", "bold")
@@ -136,7 +139,7 @@ def markdown(summary: Summary) -> str:
 
 def _markdown_advice(item: Advice) -> str:
     lines = "\n".join(["```", *item.lines, "```"])
-    return f"- {item.seen}\n\n{indent(lines, '  ')}"
+    return f"- {item.seen}" + (f"\n\n{indent(lines, '  ')}" if item.lines else "")
 
 
 def markdown_across(studies: Sequence[StudyFrames]) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -12,8 +11,8 @@ from sweeps.report.advice.advice import Advice
 from sweeps.report.advice.advisor import advise
 from sweeps.report.compare.comparison import Comparison, compare_values
 from sweeps.report.compare.confirmed import compare
+from sweeps.report.compare.importance import importances
 from sweeps.report.compare.ranking import (
-    LEAST_COMPLETE,
     OPEN,
     Winner,
     by_optimizer,
@@ -25,11 +24,11 @@ from sweeps.report.compare.ranking import (
 )
 from sweeps.report.notes import notes_on
 from sweeps.report.reading.columns import CONFIG_COLUMNS, arguments
-from sweeps.report.reading.command import train_command
+from sweeps.report.reading.command import advised_command, next_command, train_command
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.space import SEARCHED
 from sweeps.space.described import is_function
-from trainer.metrics import EPOCH_SECONDS, OBJECTIVES
+from trainer.metrics import EPOCH_SECONDS, OBJECTIVES, VAL_ACCURACY
 from trainer.tracking.record import BEST, BEST_EPOCH, COMPLETE, DIVERGED, PRUNED, SUSPENDED
 
 __all__ = ["Summary", "summarize", "train_command"]
@@ -57,8 +56,8 @@ class Summary:
         ranked: how many have a best value that is a finite number, and did not diverge or fail.
         results: how many different results those are: trials that share their best epoch have one.
         top: the `TOP` best of these, by their first trials, best first; a row has the trial, its
-            state, best value, best epoch, epochs trained and asked for, and what `Winner.params`
-            names.
+            state, best value, its epoch with the validation accuracy after it, epochs trained and
+            asked for, and what `Winner.params` names.
         confirmed: how the trials compare that were trained again from other seeds, best first; see
             `sweeps.report.compare.confirmed.compare`. No rows where none were.
         comparison: how the values of the parameter compare that the study compares; None without.
@@ -83,10 +82,10 @@ class Summary:
         view: the command or address that shows the study in a browser.
         notes: sentences to read before the winner is believed.
         importances: of each parameter among the complete trials, 0 to 1, most first; see
-            `sweeps.report.figures.as_study`.
+            `sweeps.report.compare.importance`.
         advice: what to try next.
         follow: the command that writes a space with all that is advised, and says how to search it
-            with the settings of the study; "": nothing is advised, or the space is no file.
+            with the settings of the study; "": no change is advised, or the space is no file.
     """
 
     study: str
@@ -127,19 +126,23 @@ def summarize(frames: StudyFrames) -> Summary:
     results = distinct(frames, ranked)
     confirmed = compare(frames.repeats, frames.objective)
     complete = ranked[ranked["state"] == COMPLETE]
-    known = _importances(frames, complete, searched)
+    known = importances(frames, complete, searched)
     winner = find_winner(frames, ranked, searched, confirmed)
     shown = [
         "trial",
         "state",
         BEST + frames.objective,
+        *([VAL_ACCURACY] if frames.objective != VAL_ACCURACY else []),
         BEST_EPOCH,
         "epochs",
         "asked_epochs",
         *searched,
     ]
     both = [*shown[:3], *([second_column(frames.second)] if frames.second else []), *shown[3:]]
-    advice = () if winner is None else advise(frames, ranked, winner, confirmed, known)
+    found = () if winner is None else advise(frames, ranked, winner, confirmed, known)
+    advice = tuple(
+        replace(it, command=advised_command(frames, it.flags)) if it.flags else it for it in found
+    )
     reused = int(curves["reused"].sum())
     spared = _spared(frames)
     return Summary(
@@ -186,21 +189,7 @@ def searched_columns(trials: pd.DataFrame) -> list[str]:
 
 def _follow(frames: StudyFrames, advice: Sequence[Advice]) -> str:
     is_file = bool(frames.space) and not is_function(frames.space)
-    if not is_file or not any(item.changes or item.flags for item in advice):
-        return ""
-    words = ["python", "-m", "sweeps.report", "--study", frames.name, "--next", "next.toml"]
-    return shlex.join(words)
-
-
-def _importances(
-    frames: StudyFrames, complete: pd.DataFrame, searched: list[str]
-) -> dict[str, float]:
-    """See `sweeps.report.figures.as_study`; none without need to import Optuna."""
-    if len(complete) < LEAST_COMPLETE:
-        return {}
-    from sweeps.report.figures.as_study import as_study, importances
-
-    return importances(as_study(frames, complete, searched))
+    return next_command(frames) if is_file and any(item.changes for item in advice) else ""
 
 
 def _spared(frames: StudyFrames) -> pd.Series[int]:

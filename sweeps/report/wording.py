@@ -20,6 +20,9 @@ from trainer.metrics import TEST_ACCURACY, VAL_ACCURACY
 from trainer.settings.references import is_reference
 from trainer.tracking.record import BEST, BEST_EPOCH, COMPLETE
 
+ACCURACY = "accuracy"
+"""The column of a trial's validation accuracy, at the epoch of its best value."""
+
 
 def headlines(summary: Summary) -> Iterable[str]:
     """What the study is, and what it took."""
@@ -169,8 +172,11 @@ def _epochs(trials: pd.DataFrame) -> pd.Series[str]:
 def _listed(summary: Summary, trials: pd.DataFrame) -> pd.DataFrame:
     """The trials; what not every trial has goes into one column, so that 80 columns do."""
     texts = trials.drop(columns="asked_epochs").map(_brief)
+    if VAL_ACCURACY in trials and trials[VAL_ACCURACY].isna().all():  # of a regression
+        texts = texts.drop(columns=VAL_ACCURACY)
     texts["epochs"] = _epochs(trials)
     names = {BEST + summary.objective: "best", BEST_EPOCH: "at", "step_size": "step"}
+    names |= {VAL_ACCURACY: ACCURACY}
     columns = list(texts.columns)
     searched = [name for name in SEARCHED if name in columns]
     plain = [*columns[: columns.index("epochs") + 1], *searched]
@@ -212,7 +218,7 @@ def next_commands(summary: Summary) -> Iterable[tuple[str, str]]:
     """What to do next, and by which command."""
     yield "See every epoch of it", summary.view
     if summary.follow:
-        yield "The command that follows the advice, with all settings of the study", summary.follow
+        yield "Write this space to a file, and print the command that searches it", summary.follow
     if summary.winner is not None:
         which = "best so far" if summary.is_open else "winner"
         yield f"Train the {which} again", summary.winner.command

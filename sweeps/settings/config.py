@@ -60,6 +60,21 @@ def parse_workers(text: str) -> int:
     return int(text)
 
 
+def _space(name: str, got: Any) -> Any:
+    """A dict is copied, with the types that TOML has."""
+    if isinstance(got, str):
+        return got
+    try:
+        if isinstance(got, Mapping):
+            return json.loads(json.dumps(got))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{name} must have plain values, but: {error}.") from error
+    raise ConfigError(
+        f"{name} must be a PATH.toml, package.module:function or a dict of what such a file holds, "
+        f"but got {got!r}."
+    )
+
+
 def _file_name(name: str, got: Any) -> Any:
     if not isinstance(got, str) or not re.fullmatch(r"[\w.\-]{1,100}", got):
         raise ConfigError(
@@ -151,10 +166,11 @@ class SweepConfig(Execution):
     study: str | None = setting(
         None, "Name of the study.", _file_name, metavar="NAME", shown="derived from the settings"
     )
-    space: str = setting(
+    space: str | Mapping[str, Any] = setting(
         "",
         "Search space: a PATH.toml or package.module:function; see sweeps.space.",
-        instance_of(str, "a PATH.toml or package.module:function"),
+        _space,
+        parse=str,
         shown="optimizer, lr, step_size, gamma",
     )
     objective: str = setting(

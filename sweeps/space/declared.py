@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Any
-
-from optuna.distributions import BaseDistribution
-from optuna.trial import BaseTrial
+from typing import TYPE_CHECKING, Any
 
 from sweeps.space.entries import Entries, Entry
 from sweeps.space.parameter import Parameter
@@ -15,7 +12,10 @@ from sweeps.space.space import FIELDS
 from sweeps.space.values import shown
 from trainer.errors import ConfigError, unknown
 from trainer.settings.config import NICKNAMES, TrainConfig
-from trainer.training.check import check_train
+
+if TYPE_CHECKING:  # so that reading a space takes no Optuna
+    from optuna.distributions import BaseDistribution
+    from optuna.trial import BaseTrial
 
 MOST_POINTS = 100_000
 """Maximum size of a grid; a larger one is most likely a mistake."""
@@ -208,6 +208,8 @@ class DeclaredSpace:
 
 
 def _make_config(base: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
+    from trainer.training.check import check_train  # imports torch, which reading takes none of
+
     config = base.override(values)
     check_train(config)
     return config

@@ -1,10 +1,10 @@
-"""Reading a search space from TOML; `default.toml` documents the format."""
+"""Reading a search space from TOML or a dict; `default.toml` documents the format."""
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -62,9 +62,25 @@ def parse_space(text: str, file: str) -> DeclaredSpace:
         raise ConfigError(
             f"{file}:{line}: {reason.removesuffix(' (at end of document)')}."
         ) from error
+    return space_of(document, file, lambda keys: f"{file}:{line_of(text, keys)}")
+
+
+def space_of(
+    document: Mapping[str, Any], file: str, place_of: Callable[[tuple[str, ...]], str]
+) -> DeclaredSpace:
+    """The space in a dict, as TOML is parsed to.
+
+    Args:
+        document: the dict.
+        file: its name in messages.
+        place_of: where what lies under such keys was written, for messages.
+
+    Raises:
+        ConfigError: it says what cannot be.
+    """
     entries = []
     for keys, raw in _items(document, file):
-        place = f"{file}:{line_of(text, keys)}"
+        place = place_of(keys)
         name, where = keys[-1], (keys[1], keys[2]) if len(keys) > 1 else None
         try:
             check_name(name)

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from sweeps.space.space import Space
 from trainer.errors import ConfigError
 from trainer.settings.references import is_reference
 
 
-def open_space(text: str = "", scheduler: str = "StepLR") -> Space:
-    """Open a PATH.toml or `package.module:function`; "" is the default space for a scheduler.
+def open_space(text: str | Mapping[str, Any] = "", scheduler: str = "StepLR") -> Space:
+    """Open a PATH.toml, `package.module:function`, or a dict of what such a file holds.
+
+    "" is the default space for a scheduler.
 
     Raises:
         ConfigError: the file or function does not exist, or is invalid.
     """
-    from sweeps.space.file import default_space, read_space  # Optuna is slow to import
-    from sweeps.space.function import FunctionSpace
+    from sweeps.space.file import default_space, read_space, space_of
+    from sweeps.space.function import FunctionSpace  # Optuna is slow to import
 
     if not text:
         return default_space(scheduler)
+    if isinstance(text, Mapping):
+        return space_of(text, "space", lambda keys: "space")
     if is_reference(text):
         return FunctionSpace(text)
-    if isinstance(text, str) and text.endswith(".toml"):
+    if text.endswith(".toml"):
         return read_space(text)
     raise ConfigError(f"space must be a PATH.toml or package.module:function, but got {text!r}.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -20,7 +19,8 @@ class Advice:
         evidence: numbers of the trials that show it.
         changes: of the search space.
         flags: of `python -m sweeps.run`, with their values.
-        command: to be run now; "": none.
+        command: to be run now; with flags, once the study's settings are known, the one that sweeps
+            again with both; "": none.
     """
 
     seen: str
@@ -31,9 +31,8 @@ class Advice:
 
     @property
     def lines(self) -> list[str]:
-        """What to do, as it is typed: lines of a space's file that parse, flags or the command."""
-        words = [shlex.join(word for flag in self.flags.items() for word in flag), self.command]
-        return [*lines_of(self.changes), *(line for line in words if line)]
+        """What to do, as it is typed: lines of a space's file that parse, or the command."""
+        return [*lines_of(self.changes), *([self.command] if self.command else [])]
 
 
 def evidence_of(trials: pd.DataFrame) -> tuple[int, ...]:

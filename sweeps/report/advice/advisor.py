@@ -31,7 +31,7 @@ def advise(
         ranked: what `sweeps.report.compare.ranking.rank` made of it.
         winner: of it.
         confirmed: what `sweeps.report.compare.confirmed.compare` made of its repeats.
-        importances: of parameters, 0 to 1; see `sweeps.report.figures.as_study.importances`.
+        importances: of parameters, 0 to 1; see `sweeps.report.compare.importance.importances`.
     """
     found: list[Advice] = []
     if winner.state in OPEN:
@@ -61,10 +61,9 @@ def _epochs(
         yield Advice(
             seen=f"The winner's best epoch, {winner.epoch}, is its last.",
             evidence=(winner.trial,),
-            flags={
-                "--epochs": str(2 * winner.epoch),
-                "--enqueue": f"study:{frames.name}:top=5",
-            },
+            flags={"--epochs": str(2 * winner.epoch)}
+            # of a function no names are known by which points of another study could be read
+            | ({} if is_function(frames.space) else {"--enqueue": f"study:{frames.name}:top=5"}),
         )
         return
     top = results[results["state"] == COMPLETE].head(TOP)

@@ -11,7 +11,15 @@ from sweeps.report.advice.advice import Advice, evidence_of
 from sweeps.report.advice.proposals import below, numbers_of, rates_below, wider
 from sweeps.report.compare.ranking import Winner
 from sweeps.report.reading.frames import StudyFrames
-from sweeps.space.described import Change, Described, choices_of, entry_of, parent_of
+from sweeps.search.names import SETTLED
+from sweeps.space.described import (
+    Change,
+    Described,
+    choices_of,
+    entry_of,
+    is_function,
+    parent_of,
+)
 from trainer.tracking.record import COMPLETE, DIVERGED
 
 TOP = 10
@@ -82,7 +90,7 @@ def optimizers(space: Described, frames: StudyFrames, results: pd.DataFrame) -> 
                 seen=f"{name} has the best result, but that does not make it the best optimizer, "
                 f"as not all had as good a chance; distinct results trained to their end: {ended}.",
                 evidence=evidence_of(top),
-                flags={"--compare": "optimizer"},
+                flags={"--compare": "optimizer"} if _can_compare(frames) else {},
             )
         return
     if top["optimizer"].nunique() > 1:
@@ -96,6 +104,12 @@ def optimizers(space: Described, frames: StudyFrames, results: pd.DataFrame) -> 
         evidence=evidence_of(top),
         changes=(Change("optimizer", name), *own),
     )
+
+
+def _can_compare(frames: StudyFrames) -> bool:
+    """Whether a sweep with the settings of the study can have --compare."""
+    settled = frames.settings.get("sampler") in SETTLED
+    return not (frames.second or settled or is_function(frames.space))
 
 
 def diverging(space: Described, frames: StudyFrames, results: pd.DataFrame) -> Iterator[Advice]:

@@ -81,14 +81,17 @@ def rank(frames: StudyFrames) -> pd.DataFrame:
 
     Returns:
         Rows of `frames.trials`; `best_OBJECTIVE` and `best_epoch` are those of the curves, as not
-        every objective has its best value logged.
+        every objective has its best value logged, and `val_accuracy` is that after this epoch.
     """
     name, ascending = BEST + frames.objective, [not OBJECTIVES[frames.objective], True]
     order = frames.curves.sort_values([frames.objective, "epoch"], ascending=ascending)
-    best = order.drop_duplicates("trial")[["trial", frames.objective, "epoch"]]
-    best.columns = pd.Index(["trial", name, BEST_EPOCH])
+    first = order.drop_duplicates("trial")
+    best = first[["trial"]].assign(
+        **{name: first[frames.objective], BEST_EPOCH: first["epoch"]},
+        **{VAL_ACCURACY: first[VAL_ACCURACY]},
+    )
     trials = frames.trials[frames.trials["state"].isin(RANKED)]
-    trials = trials.drop(columns=[name, BEST_EPOCH], errors="ignore").merge(best, on="trial")
+    trials = trials.drop(columns=best.columns[1:], errors="ignore").merge(best, on="trial")
     finite = trials[trials[name].abs() < math.inf]
     return finite.sort_values([name, "trial"], ascending=ascending)
 
@@ -183,16 +186,14 @@ def find_winner(
     row = ranked.iloc[0]
     if len(confirmed) and confirmed["seeds"].iloc[0] >= LEAST_SEEDS:
         row = ranked[ranked["trial"] == confirmed["trial"].iloc[0]].iloc[0]
-    curves, trial, epoch = frames.curves, int(row["trial"]), int(row[BEST_EPOCH])
-    best = curves[(curves["trial"] == trial) & (curves["epoch"] == epoch)]
     return Winner(
-        trial=trial,
+        trial=int(row["trial"]),
         state=row["state"],
         value=float(row[BEST + frames.objective]),
-        epoch=epoch,
+        epoch=int(row[BEST_EPOCH]),
         epochs=int(row["epochs"]),
         asked_epochs=int(row["asked_epochs"]),
-        val_accuracy=float(best[VAL_ACCURACY].iloc[0]),
+        val_accuracy=float(row[VAL_ACCURACY]),
         test_accuracy=None if pd.isna(row[TEST_ACCURACY]) else float(row[TEST_ACCURACY]),
         params={str(name): it for name, it in row[[*searched]].dropna().to_dict().items()},
         command=train_command(row),

@@ -1,8 +1,7 @@
-"""A study as Optuna would have it, made in memory from its frames, and what it says of it."""
+"""A study as Optuna would have it, made in memory from its frames."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,13 +16,11 @@ from optuna.distributions import (
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
-from sweeps.report.compare.ranking import LEAST_COMPLETE
+from sweeps.report.compare.importance import is_log
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.search.optuna_private import StudyView
 from trainer.metrics import OBJECTIVES
 from trainer.tracking.record import BEST
-
-_SPREAD = 10.0  # a highest value so many times the lowest is one of a log scale
 
 
 def as_study(frames: StudyFrames, ranked: pd.DataFrame, names: Sequence[str]) -> optuna.Study:
@@ -59,25 +56,6 @@ def as_study(frames: StudyFrames, ranked: pd.DataFrame, names: Sequence[str]) ->
     return study
 
 
-def importances(study: optuna.Study) -> dict[str, float]:
-    """How much of the difference between good and other trials each parameter explains, 0 to 1.
-
-    By PED-ANOVA (Watanabe et al., 2023), which is Optuna's default; none where trials are too few.
-
-    Args:
-        study: what `as_study` made of complete trials only. Most of a schedule has not acted on a
-            trial of few epochs, so with such ones it would seem not to matter.
-    """
-    if len(study.get_trials(states=(TrialState.COMPLETE,))) < LEAST_COMPLETE:
-        return {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return dict(optuna.importance.get_param_importances(study))
-        except (ValueError, RuntimeError):  # no parameter in all trials, or all values alike
-            return {}
-
-
 def create(direction: StudyDirection) -> optuna.Study:
     """An empty study whose trials are not copied each time they are looked at."""
     return StudyView(optuna.create_study(direction=direction))
@@ -108,4 +86,4 @@ def _distribution(column: pd.Series[Any]) -> BaseDistribution:
     low, high = values.min(), values.max()
     if pd.api.types.is_integer_dtype(values):
         return IntDistribution(int(low), int(high))
-    return FloatDistribution(float(low), float(high), log=bool(low > 0 and high / low >= _SPREAD))
+    return FloatDistribution(float(low), float(high), log=bool(is_log(low, high)))

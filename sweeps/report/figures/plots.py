@@ -17,9 +17,6 @@ from sweeps.report.compare.scale import reach
 from sweeps.report.figures.as_study import create
 from sweeps.report.figures.figures import GOOD_TO_BAD, LINES, scale
 
-EVALUATOR = "PED-ANOVA"
-"""How Optuna tells the importance of parameters unless it is told otherwise."""
-
 _BAR = {"mode": "markers"}  # the trace that is there for its colour bar alone
 
 
@@ -54,7 +51,7 @@ def importance_bars(known: Mapping[str, float], objective: str, trials: int) -> 
     texts = ["<0.01" if share < 0.01 else f"{share:.2f}" for share in shares]
     figure = go.Figure(go.Bar(x=shares, y=names, orientation="h", text=texts))
     figure.update_layout(
-        title=f"Importance for {objective} among {trials} complete trials, by {EVALUATOR}",
+        title=f"Importance for {objective} among {trials} complete trials, by PED-ANOVA",
         xaxis_title="share of what the parameters explain, 0 to 1",
     )
     return figure

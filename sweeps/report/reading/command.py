@@ -1,15 +1,19 @@
-"""The command that trains one of a study's trials again, alone."""
+"""Commands with the settings of a study: for one of its trials, and for the next sweep."""
 
 from __future__ import annotations
 
 import shlex
-from dataclasses import fields
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from typing import Any
 
 import pandas as pd
 
 from sweeps.report.reading.columns import CONFIG_COLUMNS, arguments
+from sweeps.report.reading.frames import StudyFrames
+from sweeps.settings.config import SweepConfig
 from sweeps.space import SEARCHED
+from sweeps.space.described import is_function
 from trainer.settings.config import TrainConfig
 from trainer.settings.flags import Flags
 
@@ -36,3 +40,85 @@ def train_command(row: pd.Series[Any]) -> str:
     for name in arguments(given.index):
         words += ["--set", f"{name}={given[name]}"]
     return shlex.join(words)
+
+
+def base_of(settings: Mapping[str, Any]) -> TrainConfig:
+    """What all trials of a study had in common, as far as its settings tell."""
+    names = _DEFAULTS.keys() - {"unshared"}
+    return TrainConfig(**{name: it for name, it in settings.items() if name in names})
+
+
+def constants(base: TrainConfig, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of all trials that no flag of a sweep sets, where they are not the default."""
+    values = {name: getattr(base, name) for name in SEARCHED if name in settings}
+    return {name: value for name, value in values.items() if value != _DEFAULTS[name]}
+
+
+def next_command(frames: StudyFrames) -> str:
+    """What writes the study's space with all that is advised, and prints how to search it."""
+    words = ["python", "-m", "sweeps.report", "--study", frames.name, "--next", "next.toml"]
+    return shlex.join([*words, *_store(frames)])
+
+
+def advised_command(frames: StudyFrames, flags: Mapping[str, str]) -> str:
+    """What searches the space of a study again with these flags; "" where the space is not known.
+
+    Of a file nothing is known but what it said, so that it has to be written first.
+    """
+    from sweeps.space.file import default_space
+
+    base = base_of(frames.settings)
+    if is_function(frames.space):
+        return sweep_command(frames, base, frames.space["function"], flags)
+    if frames.space and frames.space != default_space(base.scheduler).describe(base):
+        return next_command(frames)
+    return sweep_command(frames, base, "", flags) if frames.space else ""
+
+
+def sweep_command(
+    frames: StudyFrames, base: TrainConfig, space: str, advised: Mapping[str, str]
+) -> str:
+    """What searches a space with the settings of a study, save what is advised.
+
+    Args:
+        frames: the study.
+        base: what all trials have in common.
+        space: as --space takes it; "": the default one.
+        advised: flags and their values.
+    """
+    words, known = list[str](), Flags(TrainConfig, but=SEARCHED)
+    flags: dict[str, str] = {"--space": space} if space else {}
+    for name, default in _DEFAULTS.items():
+        value = getattr(base, name)
+        if isinstance(value, Mapping):
+            owner = "" if name == "optimizer_args" else f"{name.removesuffix('_args')}."
+            words += [word for key, it in value.items() for word in ("--set", f"{owner}{key}={it}")]
+        elif value == default:
+            continue
+        elif isinstance(value, bool):
+            words += known.words(name, value)
+        elif named := known.words(name, value):
+            flags[named[0]] = named[1]
+    if not space.endswith(".toml"):
+        fixed = constants(base, frames.settings)
+        words += [word for name, it in fixed.items() for word in ("--set", f"{name}={it}")]
+    settings, plain = frames.settings, SweepConfig(second=frames.second, compare=frames.compare)
+    sampler = settings.get("sampler", plain.sampler)
+    usual = replace(plain, sampler=sampler, pruner="", pruner_args={})  # has that sampler's pruner
+    chosen = {"objective": plain.objective, "sampler": plain.sampler, "pruner": usual.pruner}
+    for name, default in (chosen | {"search_seed": plain.search_seed}).items():
+        if settings.get(name, default) != default:
+            flags[f"--{name.replace('_', '-')}"] = str(settings[name])
+    for name, defaults in (("sampler", {}), ("pruner", usual.pruner_args)):
+        for key, value in settings.get(f"{name}_args", {}).items():
+            words += [f"--{name}-arg", f"{key}={value}"] if defaults.get(key) != value else []
+    if frames.compare:
+        flags["--compare"] = frames.compare
+    if frames.asked != plain.trials:
+        flags["--trials"] = str(frames.asked)
+    every = [word for flag in {**flags, **advised}.items() for word in flag]
+    return shlex.join(["python", "-m", "sweeps.run", *every, *words, *_store(frames)])
+
+
+def _store(frames: StudyFrames) -> list[str]:
+    return ["--tracking-uri", frames.tracking_uri] if frames.tracking_uri else []

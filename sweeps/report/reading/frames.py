@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,7 @@ class StudyFrames:
             trials have in common, objective, sampler and pruner; {} where it has none.
         space: what trials were searched in, as those settings have it; {} where they have none.
         view: the command or address that shows them in a browser.
+        tracking_uri: MLflow's store, where it was named; "": the usual one.
         trials: see `load_trials`.
         curves: see `load_curves`.
         repeats: trials trained again from other seeds, a row each, sorted by trial and seed: trial
@@ -68,6 +69,7 @@ class StudyFrames:
     settings: Mapping[str, Any] = field(default_factory=dict)
     space: Mapping[str, Any]
     view: str
+    tracking_uri: str = ""
     trials: pd.DataFrame
     curves: pd.DataFrame
     repeats: pd.DataFrame
@@ -145,7 +147,8 @@ def load_study(study: str | None = None, tracking_uri: str | None = None) -> Stu
             "python -m sweeps.run"
         )
     try:
-        return read_study(connect(uri), study, _view(uri, database), database)
+        found = read_study(connect(uri), study, _view(uri, database), database)
+        return replace(found, tracking_uri=without_password(tracking_uri or ""))
     except (MlflowException, SQLAlchemyError) as error:
         reason = str(error).partition("\n")[0]
         shown = without_password(uri)
