@@ -20,6 +20,7 @@ from sweeps.settings.config import SweepConfig
 from sweeps.study.opening import OpenStudy
 from sweeps.study.trial import LiveTrial
 from sweeps.study.window import Granted, Window
+from trainer.stages.plan import Stage
 from trainer.tracking.record import (
     FAILED,
     INTERRUPTED,
@@ -38,6 +39,10 @@ class TrialSource(Protocol):
     @property
     def width(self) -> int:
         """How many are in training at a time."""
+
+    @property
+    def trains_ahead(self) -> bool:
+        """Whether all epochs that a trial is granted are needed, unless it diverges."""
 
     def asked(self) -> int:
         """How many there are to be in all."""
@@ -87,7 +92,6 @@ class Coordinator:
         self._delivery = work.delivery
         self._view = view
         self._live: dict[str, LiveTrial] = {}
-        self._past: dict[str, int] = {}  # epochs of those whose end an earlier start told
         self._undecided: deque[LiveTrial] = deque()  # that an earlier start did not come to grant
         self._window = Window(trials.width)
         self._flights = Flights(
@@ -112,18 +116,19 @@ class Coordinator:
             Whether there is anything to do.
         """
         recorded: list[Granted] = []
+        past: dict[str, int] = {}
         for trial in self._trials.begun():
             recorded += trial.recorded
             if trial.ended_at is not None:
                 self._count(trial)
-                self._past[trial.id] = sum(trial.told_epochs())
+                past[trial.id] = sum(trial.told_epochs())
                 self.progress = self.progress.with_epochs(*trial.told_epochs())
                 if self._delivery.is_whole(trial.closed()):
                     continue
             elif not trial.recorded:
                 self._undecided.append(trial)
             self._live[trial.id] = trial
-        self._window = Window(self._trials.width, recorded)
+        self._window = Window(self._trials.width, recorded, past)
         return bool(self._live or self._trials.left())
 
     def run(self) -> bool:
@@ -168,8 +173,8 @@ class Coordinator:
         changed: dict[str, LiveTrial] = {}
         self._fill()
         while self._window:
-            trial = self._past_or_live()
-            if trial is not None:
+            if not self._window.pass_over():
+                trial = self._live[self._window.first]
                 if not self._take_first(trial):
                     break
                 changed[trial.id] = trial
@@ -185,8 +190,8 @@ class Coordinator:
         while self._window.has_room:
             if granted := self._window.recorded():
                 self._window.grant(granted.trial, granted.epochs)
-                if granted.trial not in self._past:
-                    self._live[granted.trial].go_on(granted.epochs)
+                if (trial := self._live.get(granted.trial)) and trial.outcome == RUNNING:
+                    trial.go_on(granted.epochs)
             elif not self._window.is_caught_up or not self._decide():
                 return
 
@@ -217,20 +222,6 @@ class Coordinator:
         else:  # no config follows from its parameters
             self._tell(trial)
 
-    def _past_or_live(self) -> LiveTrial | None:
-        """The first trial of the window; None where an earlier start told its end: then it has
-        moved on.
-        """
-        id = self._window.first
-        if id not in self._past:
-            return self._live[id]
-        left = self._past[id] - self._window.epochs(id)
-        if left > 0:
-            self._window.accept(ended=left == 1)
-        else:
-            self._window.drop()
-        return None
-
     def _take_first(self, trial: LiveTrial) -> bool:
         """Take the next result of the first trial of the window into account, if it is there."""
         key = trial.stages[trial.epochs + 1].result_key
@@ -254,19 +245,29 @@ class Coordinator:
         return True
 
     def _submit(self) -> None:
-        """Give free workers what is needed: first what the window waits for, in its order."""
-        waiting = [self._live[it] for it in self._window.queue if it not in self._past]
-        for trial in [*waiting, *(it for it in self._live.values() if it.outcome != RUNNING)]:
+        """Give free workers what is needed, the most urgent first."""
+        for trial, stage, with_state in self._needed():
             if not self._flights.may_submit():
                 return
-            need = trial.needs(self._store.has_state)
-            if need is None or not self._flights.may_train(need[0].result_key):
-                continue
-            stage, with_state = need
-            if with_state or self._flights.result(stage.result_key) is None:
+            if self._flights.may_train(stage.result_key):
                 if trial.outcome == RUNNING and not trial.epochs:
                     self._delivery.put(trial.record)
                 self._flights.submit(trial, stage, with_state)
+
+    def _needed(self) -> Iterator[tuple[LiveTrial, Stage, bool]]:
+        """Stages to train, and whether for their states: what the window waits for, what ended
+        trials lack, and what trials of the window will need before anything else is decided.
+        """
+        waiting = [self._live[it] for it in self._window.queue if it in self._live]
+        for trial in [*waiting, *(it for it in self._live.values() if it.outcome != RUNNING)]:
+            need = trial.needs(self._store.has_state)
+            if need and (need[1] or self._flights.result(need[0].result_key) is None):
+                yield trial, *need
+        for trial in waiting if self._trials.trains_ahead else ():
+            for stage in trial.stages[trial.epochs + 1 : trial.goal + 1]:
+                if self._flights.result(stage.result_key) is None:
+                    yield trial, stage, False
+                    break
 
     def _close(self) -> None:
         """End what is suspended, as nothing more is to be granted."""

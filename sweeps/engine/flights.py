@@ -83,6 +83,7 @@ class Flights:
         self._unseen: dict[str, int] = {}
         self._slow: set[str] = set()
         self._results: dict[str, EpochResult] = {}
+        self._missing: set[str] = set()  # so that the store is asked once; a worker asks it again
         self.landed = 0
         self.failures: dict[str, str] = {}
         self.suspects: dict[str, str] = {}
@@ -96,7 +97,12 @@ class Flights:
 
     def result(self, key: str) -> EpochResult | None:
         """As a worker gave it, whether or not the store shows it, or as it is stored."""
-        return self._results.get(key) or self._store.result(key)
+        if key not in self._results and key not in self._missing:
+            if stored := self._store.result(key):
+                self._results[key] = stored
+            else:
+                self._missing.add(key)
+        return self._results.get(key)
 
     def seconds(self) -> float:
         """Since this start."""

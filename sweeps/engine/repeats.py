@@ -152,6 +152,7 @@ class Repeats:
         width: int = LEAST_WIDTH,
     ) -> None:
         self.width = width
+        self.trains_ahead = True
         self._name, self._id = study
         self._sources = {source.number: source for source in sources}
         heat, self._others = seeds[:HEAT], seeds[HEAT:]

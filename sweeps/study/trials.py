@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import optuna
+from optuna.pruners import NopPruner
 from optuna.trial import BaseTrial, FixedTrial, FrozenTrial, TrialState
 
 from sweeps.search.allocation.curves import EPOCHS, granted_to
@@ -70,6 +71,7 @@ class Trials:
         self._kinds = Kinds(config, len(data.train.labels))
         pruner = study.optuna.pruner
         self._pruner = pruner if isinstance(pruner, AllocatingPruner) else WholeTrials()
+        self.trains_ahead = isinstance(pruner, NopPruner)
         study.optuna.sampler = self._kinds.sampler
 
     def _all(self) -> list[FrozenTrial]:

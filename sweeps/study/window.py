@@ -10,7 +10,7 @@ matter how many workers trained them or which was faster; the order is that of a
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 
@@ -36,10 +36,17 @@ class Window:
     Args:
         width: trials in training at a time.
         recorded: what earlier starts decided, in any order; it is decided again in the same order.
+        past: epochs of the trials whose end an earlier start told Optuna.
     """
 
-    def __init__(self, width: int, recorded: Iterable[Granted] = ()) -> None:
+    def __init__(
+        self,
+        width: int,
+        recorded: Iterable[Granted] = (),
+        past: Mapping[str, int] | None = None,
+    ) -> None:
         self.width = width
+        self._past = past or {}
         self._recorded = deque(sorted(recorded))
         self._decided = 0
         self._accepted = 0
@@ -64,10 +71,6 @@ class Window:
     def queue(self) -> Sequence[str]:
         """The trials, in the order in which their next epochs are wanted."""
         return tuple(self._queue)
-
-    def epochs(self, trial: str) -> int:
-        """Epochs of a trial that were taken into account."""
-        return self._epochs.get(trial, 0)
 
     def recorded(self) -> Granted | None:
         """What an earlier start decided at this point, if anything."""
@@ -94,9 +97,21 @@ class Window:
         """The next epoch of the first trial is taken into account; it goes on, unless it ended."""
         trial = self._queue.popleft()
         self._accepted += 1
-        self._epochs[trial] = self.epochs(trial) + 1
+        self._epochs[trial] = self._epochs.get(trial, 0) + 1
         if not ended and self._epochs[trial] < self._goals[trial]:
             self._queue.append(trial)
+
+    def pass_over(self) -> bool:
+        """Whether an earlier start told the end of the first trial; then it has moved on."""
+        trial = self.first
+        if trial not in self._past:
+            return False
+        left = self._past[trial] - self._epochs.get(trial, 0)
+        if left > 0:
+            self.accept(ended=left == 1)
+        else:
+            self.drop()
+        return True
 
     def drop(self) -> None:
         """The first trial ended without a result of its next epoch."""
