@@ -265,7 +265,7 @@ def test_each_flag_has_help_and_help_is_light():
         "--format": "a summary",
         "--frame": "a row a trial",
         "--out": "Write to FILE",
-        "--tracking-uri": "MLflow's store",
+        "--tracking-uri": "MLflow's tracking URI",
     }.items():
         _, _, rest = done.stdout.partition(flag)
         assert words in " ".join(rest.split())
