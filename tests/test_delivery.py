@@ -4,12 +4,15 @@ import re
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from sweeps.engine.delivery import Delivery
 from trainer.errors import LostRuns, LostState
-from trainer.tracking.record import Checkpoint, RunRecord
+from trainer.stages.store import StageStore
+from trainer.tracking.mlflow_tracker import MlflowTracker
+from trainer.tracking.record import COMPLETE, Checkpoint, RunRecord
 
 
 class FakeTracker:
@@ -210,6 +213,29 @@ class Slow(FakeTracker):
         """Take the record when it is its turn."""
         self.turns.acquire()
         super().sync(record)
+
+
+def test_a_damaged_checkpoint_keeps_no_other_run_from_being_delivered(
+    store: StageStore, tracking_uri: str, tmp_path: Path
+) -> None:
+    """Nobody waits for it: a later start trains it again, and MLflow shows its run as not ended."""
+    for key in ("good", "bad"):
+        store.put_state(key, {"model": {}})
+    (damaged,) = Path(store.url).rglob("bad*")
+    damaged.write_bytes(b"something else")
+    tracker = MlflowTracker(tracking_uri, "tests", str(tmp_path / "artifacts"), store)
+    delivery = Delivery(tracker)
+    for key in ("bad", "good"):
+        wanted = {"checkpoints/last.pt": Checkpoint(1, key, weights_only=False)}
+        delivery.put(record(key).ended(COMPLETE, "val_loss", wanted))
+    assert delivery.drain(600) == 1
+    assert delivery.reason == "LostState: The state of epoch 1 is no longer stored."
+    assert not damaged.exists()
+    runs = tracker.client.search_runs([tracker.experiment_id])
+    assert {run.data.tags["sweep.run"]: run.info.status for run in runs} == {
+        "bad": "RUNNING",
+        "good": "FINISHED",
+    }
 
 
 def test_a_drain_whose_time_is_up_says_how_many_are_left() -> None:

@@ -12,7 +12,10 @@ from samples import result
 from servers import Proxy, mlflow_server
 
 from sweeps.engine.delivery import Delivery
+from sweeps.engine.workspace import open_workspace
+from sweeps.settings.config import Places, SweepConfig
 from trainer.errors import TrackingError
+from trainer.settings.config import TrainConfig
 from trainer.stages.store import StageStore
 from trainer.tracking.connection import search_runs
 from trainer.tracking.mlflow_tracker import MlflowTracker
@@ -134,6 +137,12 @@ def test_a_server_that_does_not_accept_the_user_is_one_line(
         f"MLflow's server http://{address} must accept the user, but does not: set "
         "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN."
     )
+    config = SweepConfig(train=TrainConfig(dataset="nowhere.npz", device="cpu"))
+    with (
+        pytest.raises(TrackingError, match="must accept the user"),  # and not: there are no data
+        open_workspace(config, Places(tracking_uri=proxy.url, stages=store.url)),
+    ):
+        pass
     MlflowTracker(f"http://me:secret@{address}", "users", "", store)
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "me")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret")

@@ -15,6 +15,7 @@ import pytest
 from processes import Ended, finish, start, sweep
 from servers import answer, free_port
 
+from sweeps.confirm import main as confirm
 from sweeps.report.reading.frames import load_study
 from sweeps.run import main
 from trainer.stages.killpoints import KILL_POINTS, VARIABLE
@@ -124,6 +125,19 @@ def test_what_would_have_no_effect_is_refused(
     """In one line, before anything is opened."""
     assert main(["--dry-run", *words]) == 1
     assert capsys.readouterr().err.startswith(f"error: {message}")
+
+
+def test_a_wrong_address_is_told_before_anything_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither data nor a study is made, and a password is not shown."""
+    monkeypatch.chdir(tmp_path)
+    address = f"127.0.0.1:{free_port()}"
+    assert main(["--dataset", "digits", "--tracking-uri", f"http://me:secret@{address}"]) == 1
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f"error: MLflow's server http://{address} must answer, but does")
+    assert printed.out == ""
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_sweep_leaves_every_trial_whole(
@@ -278,9 +292,12 @@ def test_local_workers_give_what_one_process_gives(folder: Path, sample: Path) -
 
 
 def test_other_settings_under_an_old_name_are_refused_until_it_is_set_aside(
-    folder: Path, sample: Path
+    folder: Path, sample: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The difference and the ways out are shown; --fresh keeps the old runs under another name."""
+    """The difference and the ways out are shown; --fresh keeps the old runs under another name.
+
+    By that name the old study can still be confirmed.
+    """
     first = [*command(sample), "--study", "mine", "--trials", "1"]
     assert sweep(folder, first).status == 0
     other = [*first, "--epochs", "1"]
@@ -300,6 +317,13 @@ def test_other_settings_under_an_old_name_are_refused_until_it_is_set_aside(
     ]
     assert len(names) == 4
     assert sorted(name.partition("~")[0] for name in names) == ["mine"] * 4
+    old = next(name for name in names if "~" in name)
+    monkeypatch.chdir(folder)
+    again = ["--study", old, "--top", "1", "--repeats", "2", "--executor", "inline"]
+    assert confirm(again) == 0, capsys.readouterr().err
+    uri = f"sqlite:///{folder}/mlflow.db"
+    assert len(load_study(old, uri).repeats) == 2
+    assert load_study("mine", uri).repeats.empty
 
 
 def test_killed_while_a_study_is_set_aside_the_next_start_goes_on_with_that(
