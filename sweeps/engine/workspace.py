@@ -77,6 +77,7 @@ def open_workspace(config: SweepConfig, places: Places) -> Iterator[Workspace]:
             tracker=tracker,
             delivery=Delivery(tracker),
         )
+        store.release()  # not where it was interrupted: the next start needs the same states
     finally:
         executor.stop()
 

@@ -95,4 +95,5 @@ def fit(
     finally:
         record = record.ended(state, VAL_LOSS, wanted, error=error)
         tracker.sync(record)
+    store.release()
     return record
