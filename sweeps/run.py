@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -79,8 +81,12 @@ def sweep(
         return 0
     console.print(f"study {config.study_name}", highlight=False)
     with open_view(console) as view:
+        began = time.monotonic()
         done = run_sweep(config, places, view)
         if done and best is not None:
+            if best.timeout is not None:  # is that of both
+                left = best.timeout - (time.monotonic() - began)
+                best = replace(best, timeout=max(left, 1e-9))
             done = confirm_best(best, places, view)
     lines = _promoted(config.study_name, places) if done and promote else []
     conclude(config.study_name, places.tracking_uri, console)

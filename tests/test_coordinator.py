@@ -411,19 +411,37 @@ def test_a_small_budget_evicts_no_state_that_a_live_trial_stands_on(
     assert len(shown.lines) == len(made.trials())
 
 
+def test_another_sweep_without_room_evicts_nothing_that_this_one_needs(
+    bench: Callable[..., Bench], store: StageStore
+) -> None:
+    """So no epoch of it is trained once more."""
+    looped = threading.Event()
+    shown = Shown()
+    shown.show = lambda progress: looped.set()  # type: ignore[method-assign]
+
+    def evict(config: TrainConfig, epoch: int) -> None:
+        looped.clear()
+        assert looped.wait(30)
+        StageStore(store.url, budget=0).evict(keep=())
+
+    bench(sampler="RandomSampler", pruner="none").run(FaultyExecutor(fault=evict), shown)
+    assert [record.retrained_epochs for record in shown.records.values()] == [0] * 4
+
+
 def test_epochs_that_are_trained_once_more_are_counted_apart(
     bench: Callable[..., Bench], store: StageStore
 ) -> None:
-    """Where another process removes states, an epoch is trained from the start; later starts know.
+    """Where somebody removes states, an epoch is trained from the start; later starts know.
 
     Such an epoch has the result that stands, so it counts as reused or trained, whatever it was.
     """
 
-    def evict(config: TrainConfig, epoch: int) -> None:
-        StageStore(store.url, budget=0).evict(keep=())
+    def remove(config: TrainConfig, epoch: int) -> None:
+        for path in Path(store.url).glob("states/*"):
+            path.unlink()
 
     made = bench(trials=1)
-    _, shown = made.run(FaultyExecutor(fault=evict))
+    _, shown = made.run(FaultyExecutor(fault=remove))
     (record,) = shown.records.values()
     assert len(record.results) == 2
     assert (record.reused_epochs, record.retrained_epochs) == (0, 1)

@@ -18,6 +18,7 @@ from servers import answer, free_port
 from sweeps.confirm import main as confirm
 from sweeps.report.reading.frames import load_study
 from sweeps.run import main
+from sweeps.settings.config import ConfirmConfig
 from trainer.stages.killpoints import KILL_POINTS, VARIABLE
 from trainer.tracking.connection import connect, search_runs
 
@@ -375,3 +376,25 @@ def test_a_study_is_extended_by_asking_for_more_trials(
     assert sweep(folder, [*command(sample), "--trials", "6"]).status == 0
     assert sweep(folder, command(sample)).status == 0
     assert_whole(folder, expected)
+
+
+def test_the_timeout_is_that_of_the_search_and_its_confirmation(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The confirmation has what the search left of it."""
+    given: list[float | None] = []
+
+    def confirm(config: ConfirmConfig, places: object, view: object) -> bool:
+        given.append(config.timeout)
+        return True
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sweeps.engine.session.run_sweep", lambda config, places, view: True)
+    monkeypatch.setattr("sweeps.engine.repeats.confirm", confirm)
+    monkeypatch.setattr("sweeps.report.publish.conclude", lambda *args: None)
+    words = ["--dataset", "digits", "--no-promote", "--confirm", "2", "--timeout"]
+    assert main([*words, "100"]) == main([*words, "1e-9"]) == 0
+    much, little = given
+    assert much is not None
+    assert 0 < much < 100
+    assert little == 1e-9

@@ -227,6 +227,34 @@ def test_states_to_keep_are_kept_whatever_the_budget(store: StageStore) -> None:
     assert there(store) == ["k0", "k2"]
 
 
+def test_what_another_process_needs_is_not_evicted(any_store: StageStore) -> None:
+    """It named that when it last evicted; what it no longer names is free, as is all at its end."""
+    other = StageStore(any_store.url, budget=0)
+    for key in ("mine", "theirs", "nobody"):
+        any_store.put_state(key, state())
+    any_store.evict(keep={"mine"})
+    assert other.evict(keep={"theirs"}) == 1
+    assert any_store.has_state("mine")
+    assert any_store.has_state("theirs")
+    any_store.release()
+    assert other.evict(keep={"theirs"}) == 1
+    assert not any_store.has_state("mine")
+    assert any_store.has_state("theirs")
+
+
+def test_what_a_process_needed_that_died_is_kept_for_a_day(store: StageStore) -> None:
+    """Then it may be evicted, and its name is forgotten."""
+    store.put_state("k", state())
+    store.evict(keep={"k"})
+    other = StageStore(store.url, budget=0)
+    (note,) = Path(store.url).glob("kept/*")
+    os.utime(note, (old := time.time() - 86300, old))
+    assert other.evict(keep=()) == 0
+    os.utime(note, (old := time.time() - 86500, old))
+    assert other.evict(keep=()) == 1
+    assert not note.exists()
+
+
 def test_results_are_never_evicted(any_store: StageStore) -> None:
     """A number that was reported once can always be looked up."""
     for number in range(3):

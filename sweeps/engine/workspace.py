@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -77,6 +78,7 @@ def open_workspace(config: SweepConfig, places: Places) -> Iterator[Workspace]:
             tracker=tracker,
             delivery=Delivery(tracker),
         )
+        store.release()  # not where it was interrupted: the next start needs the same states
     finally:
         executor.stop()
 
@@ -120,4 +122,30 @@ def slots(config: SweepConfig) -> int:
         return config.workers
     if config.train.device == "cuda":
         return len(visible_gpus())
-    return max(1, len(os.sched_getaffinity(0)) // config.train.threads)
+    return max(1, cores() // config.train.threads)
+
+
+def cores(root: Path = Path("/")) -> int:
+    """CPUs this process may use: its affinity, capped by the quotas of its cgroups (v1 and v2).
+
+    Args:
+        root: of the file system with /proc and /sys.
+    """
+    least = float(len(os.sched_getaffinity(0)))
+    with suppress(OSError):
+        for line in (root / "proc/self/cgroup").read_text().splitlines():
+            _, controllers, group = line.split(":", 2)
+            mount = root / "sys/fs/cgroup" / controllers
+            for folder in (mount / group.lstrip("/"), *(mount / group.lstrip("/")).parents):
+                if folder.is_relative_to(mount):
+                    least = min(least, _quota(folder))
+    return max(1, int(least))
+
+
+def _quota(folder: Path) -> float:
+    """CPUs that a cgroup may use at once; infinite where it has no quota."""
+    for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
+        with suppress(OSError, ValueError):  # another version, or "max"
+            quota, period = " ".join((folder / name).read_text() for name in names).split()
+            return int(quota) / int(period) if int(quota) > 0 else math.inf
+    return math.inf

@@ -108,6 +108,7 @@ def fit(
     finally:
         record = record.ended(state, VAL_LOSS, wanted, error=error)
         refused = _sync(tracker, record, tries=_LAST_TRIES)
+    store.release()
     if refused is not None:
         reason = without_password(str(refused).strip().partition("\n")[0].rstrip("."))
         raise TrackingError(

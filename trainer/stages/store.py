@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import time
-from collections.abc import Collection
+import uuid
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ BUDGET = 2_000_000_000
 
 _CHECKSUM_BYTES = hashlib.sha256().digest_size
 _STALE_SECONDS = 3600.0  # a temporary file this old belongs to a process that died
+_KEPT_SECONDS = 86400.0  # what a process said to keep is kept for so long without its evicting
 
 
 class DamagedState(StoreError):
@@ -30,7 +33,7 @@ class DamagedState(StoreError):
 
 
 class StageStore:
-    """A directory or an fsspec URL with `results/` and `states/`; safe to share between processes.
+    """A directory or an fsspec URL with `results/`, `states/` and `kept/`; processes may share it.
 
     Whatever is found under its name is whole: files are written under a temporary name and renamed
     (object stores write whole objects by themselves), and a state carries a checksum.
@@ -51,6 +54,7 @@ class StageStore:
         except (ValueError, ImportError) as error:
             raise StoreError(f"{self.url} cannot be a stage store: {error}.") from error
         self._local = "file" in self._fs.protocol
+        self._kept_path = f"{self._root}/kept/{uuid.uuid4().hex}.json"
 
     def result(self, key: str) -> EpochResult | None:
         """The result under `key`, or None where there is none (a damaged one counts as none)."""
@@ -95,14 +99,17 @@ class StageStore:
     def evict(self, keep: Collection[str]) -> int:
         """Remove the states unused for longest until they fit the budget, but none of `keep`.
 
+        Nor any that another process named here last, within a day: those that it still needs.
+
         Returns:
             How many states were removed.
         """
-        try:
-            entries = self._fs.ls(f"{self._root}/states", detail=True, refresh=True)
-        except FileNotFoundError:
-            return 0
-        aged = sorted((_modified(entry), entry["name"], int(entry["size"])) for entry in entries)
+        if keep:
+            self._write(self._kept_path, json.dumps(sorted(keep)).encode())
+        else:
+            self.release()
+        keep = {*keep, *self._all_kept()}
+        aged = sorted(self._files("states"))
         total = sum(size for _, _, size in aged)
         removed = 0
         for modified, path, size in aged:
@@ -116,6 +123,27 @@ class StageStore:
                 total -= size
                 removed += 1
         return removed
+
+    def release(self) -> None:
+        """Let other processes evict what this one needed until now."""
+        self._remove(self._kept_path)
+
+    def _all_kept(self) -> Iterator[str]:
+        """What any process said to keep."""
+        for modified, path, _ in self._files("kept"):
+            if time.time() - modified > _KEPT_SECONDS:
+                self._remove(path)
+            elif path.endswith(".json"):
+                with suppress(ValueError):  # half of one, where the store is not a folder
+                    yield from json.loads(self._read(path) or "[]")
+
+    def _files(self, folder: str) -> list[tuple[float, str, int]]:
+        """When each file of a folder was last written or used, its path, and its bytes."""
+        try:
+            entries = self._fs.ls(f"{self._root}/{folder}", detail=True, refresh=True)
+        except FileNotFoundError:
+            return []
+        return [(_modified(entry), entry["name"], int(entry["size"])) for entry in entries]
 
     def _result_path(self, key: str) -> str:
         return f"{self._root}/results/{key[:2]}/{key}.json"
