@@ -30,10 +30,11 @@ def row_of(config):
     numbers |= {"batch_size": int, "threads": int, "momentum": float}
     row |= {name: kind(row[name]) for name, kind in numbers.items() if name in row}
     row |= {name: getattr(config, name) for name in ("shuffle", "normalize", "deterministic")}
-    row["image_size"] = math.nan if config.image_size is None else float(config.image_size)
     if config.warmup:
         row |= {"warmup": float(config.warmup), "warmup_start": config.warmup_start}
-    row["limit"] = math.nan if config.limit is None else float(config.limit)
+    for name in ("image_size", "limit", "clip_grad_norm"):
+        value = getattr(config, name)
+        row[name] = math.nan if value is None else float(value)
     return pd.Series(row | {"trial": 3, "best_val_loss": 1.0, "weight_decay": math.nan})
 
 
@@ -46,6 +47,7 @@ def row_of(config):
         TrainConfig(optimizer_args={"momentum": 0.9}, limit=50, shuffle=False, device="cpu"),
         TrainConfig(dataset="my data's.npz", split="train", batch_size=1, threads=2),
         TrainConfig(optimizer_args={"foreach": None}),
+        TrainConfig(clip_grad_norm=0.5),
         TrainConfig(normalize=True, augment="crop,flip", image_size=32, deterministic=False),
         TrainConfig(scheduler="none", warmup=3, warmup_start=0.1, scheduler_interval="batch"),
         TrainConfig(scheduler="MultiStepLR", scheduler_args={"milestones": [1, 3]}, gamma=0.5),

@@ -8,16 +8,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Protocol
 
 from sweeps.engine import interrupts
 from sweeps.engine.flights import Flights
 from sweeps.engine.progress import Progress, View
 from sweeps.engine.workspace import Workspace
 from sweeps.report.showing import counted
-from sweeps.search.allocation.grants import Grant
 from sweeps.settings.config import SweepConfig
 from sweeps.study.opening import OpenStudy
+from sweeps.study.source import TrialSource
 from sweeps.study.trial import LiveTrial
 from sweeps.study.window import Granted, Window
 from trainer.stages.plan import Stage
@@ -31,39 +30,6 @@ from trainer.tracking.record import (
 )
 
 _LOOK_SECONDS = 0.5
-
-
-class TrialSource(Protocol):
-    """Where live trials come from: `Trials` of a sweep, `Repeats` of some of them."""
-
-    @property
-    def width(self) -> int:
-        """How many are in training at a time."""
-
-    @property
-    def trains_ahead(self) -> bool:
-        """Whether all epochs that a trial is granted are needed, unless it diverges."""
-
-    def asked(self) -> int:
-        """How many there are to be in all."""
-
-    def left(self) -> int:
-        """How many are still to be asked for."""
-
-    def next(self) -> Grant | None:
-        """What a free worker does next; None: nothing until one has come further."""
-
-    def ask(self) -> LiveTrial:
-        """A new one, with the epochs that it is granted at first."""
-
-    def close(self) -> str:
-        """Store that nothing more is granted; why not, for people, where that needs saying."""
-
-    def most_epochs(self) -> int | None:
-        """The most that are trained in all; None: not limited."""
-
-    def begun(self) -> Iterator[LiveTrial]:
-        """Those that earlier starts began."""
 
 
 class Coordinator:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pandas as pd
 
@@ -20,6 +20,8 @@ from trainer.settings.flags import Flags
 _ALWAYS = (*SEARCHED, "epochs")
 _FLAGS = Flags(TrainConfig)
 _DEFAULTS = {item.name: item.default for item in fields(TrainConfig)}
+_TYPES = {it: (get_args(kind) or (kind,))[0] for it, kind in get_type_hints(TrainConfig).items()}
+"""Of `int | None` the `int`."""
 
 
 def train_command(row: pd.Series[Any]) -> str:
@@ -33,8 +35,8 @@ def train_command(row: pd.Series[Any]) -> str:
         column, default = CONFIG_COLUMNS[name], _DEFAULTS[name]
         if column not in given:
             continue
-        kind: Any = int if default is None else type(default)
-        value = kind(given[column])  # beside a missing one a whole number may have become a float
+        # beside a missing one a whole number may have become a float
+        value = _TYPES[name](given[column])
         if name in _ALWAYS or value != default:
             words += _FLAGS.words(name, value)
     for name in arguments(given.index):
