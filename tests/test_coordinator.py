@@ -131,6 +131,7 @@ class Bench:
         finally:
             executor.stop()
             assert delivery.drain(60) == 0
+            self.store.release()
             study.lease.release()
 
     def trials(self) -> list[optuna.trial.FrozenTrial]:

@@ -18,7 +18,7 @@ TRIALS = 6
 EPOCHS = 4
 PLACES = [  # in an order in which each is still to come when those before it were passed
     ["state-written@3", "result-written@3", "epoch-reported@4"],
-    ["trial-asked@3", "trial-suggested@3", "epochs-granted@9"],
+    ["trial-asked@3", "trial-suggested@3", "epochs-granted@3"],
     ["study-closed@1", "trial-decided@2", "trial-told@2"],
     ["run-created@2", "params-logged@2", "epoch-logged@4"],
     ["tags-set@2", "checkpoint-logged@2", "run-ended@2"],

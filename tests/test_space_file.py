@@ -225,9 +225,9 @@ def test_a_dict_is_the_file_that_parses_to_it(tmp_path: Path) -> None:
     [
         ({"lr": {"low": 0.1, "hihg": 1}}, "space: lr: Unknown part of a range 'hihg'"),
         ({"epochs": [1, 2]}, "space: epochs cannot be searched"),
-        ({"lr": 0.1}, "space must give at least one name that varies"),
+        ({"lr": 0.1}, "space must have at least one parameter to search"),
         ({"lr": [0.1, float("nan")]}, "space: lr: a value must be a finite number"),
-        ({"when": {"lr": 1}}, "space: when must be in tables"),
+        ({"when": {"lr": 1}}, "space: when must consist of tables"),
     ],
 )
 def test_what_is_wrong_in_a_dict_is_one_line(space: dict[str, Any], words: str) -> None:

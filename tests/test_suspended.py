@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -139,7 +140,7 @@ class Bench:
         coordinator = Coordinator(self.config, study, trials, work, view)
         coordinator.resume()
         try:
-            assert coordinator.run()
+            assert coordinator.run() == (self.config.timeout is None)
         finally:
             executor.stop()
             assert delivery.drain(60) == 0
@@ -311,6 +312,26 @@ def test_any_number_of_workers_gives_the_same_table(
     with pytest.raises(DataError, match="gone"):
         made.run(ErraticExecutor(made.data, 4, seed=4, dies_at=count // 2))
     made.run(ErraticExecutor(made.data, 2, seed=0))
+    assert made.table() == alone.table()
+
+
+@pytest.mark.parametrize("changes", SEARCHES.values(), ids=SEARCHES)
+def test_a_sweep_whose_time_was_up_goes_on_to_the_same_table(
+    changes: dict[str, Any], bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Results that come in later are not taken into account before what they were to decide."""
+    alone = bench(**changes)
+    executor = LawExecutor(alone.data)
+    alone.run(executor)
+    made = bench(folder="late", **changes, timeout=1000)
+    late = ErraticExecutor(made.data, 4, seed=1)
+    half = len(executor.submitted) // 2
+    clock = SimpleNamespace(monotonic=lambda: 1001.0 if len(late.submitted) > half else 0.0)
+    monkeypatch.setattr("sweeps.engine.flights.time", clock)
+    made.run(late)
+    monkeypatch.undo()
+    made = bench(folder="late", **changes)
+    made.run(ErraticExecutor(made.data, 2, seed=2))
     assert made.table() == alone.table()
 
 

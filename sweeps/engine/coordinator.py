@@ -83,6 +83,7 @@ class Coordinator:
         """
         recorded: list[Granted] = []
         past: dict[str, int] = {}
+        reported: dict[str, int] = {}
         for trial in self._trials.begun():
             recorded += trial.recorded
             if trial.ended_at is not None:
@@ -93,8 +94,9 @@ class Coordinator:
                     continue
             elif not trial.recorded:
                 self._undecided.append(trial)
+            reported[trial.id] = trial.reported
             self._live[trial.id] = trial
-        self._window = Window(self._trials.width, recorded, past)
+        self._window = Window(self._trials.width, recorded, past, reported)
         return bool(self._live or self._trials.left())
 
     def run(self) -> bool:
@@ -139,6 +141,8 @@ class Coordinator:
         changed: dict[str, LiveTrial] = {}
         self._fill()
         while self._window:
+            if self._window.has_room and not self._flights.in_time():
+                break  # what is to be decided here, the next start decides
             if not self._window.pass_over():
                 trial = self._live[self._window.first]
                 if not self._take_first(trial):

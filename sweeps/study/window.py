@@ -37,6 +37,7 @@ class Window:
         width: trials in training at a time.
         recorded: what earlier starts decided, in any order; it is decided again in the same order.
         past: epochs of the trials whose end an earlier start told Optuna.
+        reported: epochs of the other trials whose values an earlier start reported to Optuna.
     """
 
     def __init__(
@@ -44,9 +45,11 @@ class Window:
         width: int,
         recorded: Iterable[Granted] = (),
         past: Mapping[str, int] | None = None,
+        reported: Mapping[str, int] | None = None,
     ) -> None:
         self.width = width
         self._past = past or {}
+        self._reported = reported or {}
         self._recorded = deque(sorted(recorded))
         self._decided = 0
         self._accepted = 0
@@ -80,8 +83,14 @@ class Window:
 
     @property
     def is_caught_up(self) -> bool:
-        """Whether all that earlier starts decided is decided again."""
-        return not self._recorded
+        """Whether all that earlier starts decided is decided again, on all that Optuna knows.
+
+        A decision before that would see values that are to come later.
+        """
+        return not self._recorded and not any(
+            trial in self._past or self._epochs.get(trial, 0) < self._reported.get(trial, 0)
+            for trial in self._queue
+        )
 
     def grant(self, trial: str, epochs: int) -> Granted:
         """Put a trial at the end of the queue, to train so many epochs in all."""

@@ -86,9 +86,7 @@ def load_trials(study: str | None = None, tracking_uri: str | None = None) -> pd
         step_size: epochs between two decays of the rate; int64.
         gamma: factor of each decay; float64.
         asked_epochs: epochs the trial was to train; int64.
-        dataset, split, limit, image_size, normalize, augment, model, loss, scheduler,
-            scheduler_interval, warmup, warmup_start, batch_size, shuffle, seed, device, threads,
-            deterministic, unshared: see `TrainConfig`.
+        dataset and so on: a column for each other field of `TrainConfig`, by its name.
         momentum and the like: one column for every argument of an optimizer that a trial gave;
             those of a scheduler and a model are called scheduler.NAME and model.NAME.
         best_val_loss, best_val_accuracy, best_running_loss: lowest, highest, lowest of all epochs;
