@@ -223,7 +223,7 @@ class SweepConfig(Execution):
         "number of workers.",
         integer(1),
         metavar="N",
-        shown="4, or as many as workers",
+        shown="4, or twice the workers",
     )
     compare: str = setting(
         "",

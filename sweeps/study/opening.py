@@ -31,8 +31,9 @@ DATA = "data"
 WIDTH = "concurrent_trials"
 
 LEAST_WIDTH = 4
-"""Trials that a study trains at a time unless said otherwise; with more workers as many as these.
-The same for fewer workers, so that the number of workers does not change what is searched."""
+"""Trials that a study trains at a time unless said otherwise; with more than two workers twice as
+many as these, so that hardly one waits for a decision. It is a constant of the study, and it alone
+and not the number of workers changes what is searched."""
 
 ASIDE = "~"
 """Between the name of a study that was set aside and the time of that; no other name has it."""
@@ -85,7 +86,7 @@ class OpenStudy:
             StudyMismatch: an earlier start decided another number than is given.
         """
         if WIDTH not in self.optuna.user_attrs:
-            self.optuna.set_user_attr(WIDTH, given or max(LEAST_WIDTH, workers))
+            self.optuna.set_user_attr(WIDTH, given or max(LEAST_WIDTH, 2 * workers))
         width = int(self.optuna.user_attrs[WIDTH])
         if given not in (None, width):
             raise StudyMismatch(
