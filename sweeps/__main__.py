@@ -21,7 +21,7 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command that the first word names; its exit status, 2 if there is no such command."""
+    """Run the command named by the first word; its exit status, 2 if there is no such command."""
     name, *rest = argv if argv is not None else sys.argv[1:] or ["--help"]
     if name in ("--help", "-h"):
         print("Usage: sweeps COMMAND [OPTIONS]\n\nCommands:")

@@ -1,4 +1,4 @@
-"""The errors of a sweep that a user can cause or meet."""
+"""Errors of a sweep that users can cause."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from trainer.errors import TrainerError
 
 
 class SweepError(TrainerError):
-    """A sweep that cannot be run or read."""
+    """A sweep cannot be run or read."""
 
 
 class UnknownStudy(SweepError):
-    """A study that MLflow knows nothing of."""
+    """MLflow has no study of this name."""
 
 
 class StudyMismatch(SweepError):
-    """A study that was begun with other settings than the ones now asked for."""
+    """The study was begun with other settings than those given now."""
 
 
 class StudyInUse(SweepError):
-    """A study that another process is working on."""
+    """Another process is running the study."""

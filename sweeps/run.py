@@ -1,4 +1,4 @@
-"""`python -m sweeps.run`: a sweep from its first trial to its last, or on from where it stood."""
+"""`python -m sweeps.run`: runs a sweep, or resumes it."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ def sweep(
 ) -> int:
     """Search for the best optimizer, lr, step_size and gamma, or what --space names.
 
-    The same command again goes on where it was stopped, however that was. Watch it with: mlflow ui
+    The same command resumes an interrupted sweep. Watch it with: mlflow ui
     """
     if not dry_run:
-        check_server(places.tracking_uri or Paths.here().tracking_uri)  # before all that is slow
+        check_server(places.tracking_uri or Paths.here().tracking_uri)  # before slow imports
 
     from sweeps.engine.estimate import estimate
     from sweeps.engine.repeats import confirm as confirm_best
@@ -84,7 +84,7 @@ def sweep(
         began = time.monotonic()
         done = run_sweep(config, places, view)
         if done and best is not None:
-            if best.timeout is not None:  # is that of both
+            if best.timeout is not None:  # covers both
                 left = best.timeout - (time.monotonic() - began)
                 best = replace(best, timeout=max(left, 1e-9))
             done = confirm_best(best, places, view)
@@ -100,7 +100,7 @@ def sweep(
 def _confirmation(
     config: SweepConfig, top: int | None, repeats: flags.Given
 ) -> ConfirmConfig | None:
-    """Which trials are trained again after the search; None: none are."""
+    """The trials to repeat after the search; None: none."""
     if top is None and not config.compare:
         if repeats:
             raise ConfigError("--repeats must come with --confirm K or --compare NAME.")
@@ -114,7 +114,7 @@ def _confirmation(
 
 
 def _promoted(study: str, places: Places) -> list[str]:
-    """Register the winner; what keeps it from that is said, and the sweep is done all the same."""
+    """Register the winner; a failure is printed, but does not fail the sweep."""
     from sweeps.winner.champion import promote
     from trainer.errors import TrainerError
 
@@ -126,7 +126,7 @@ def _promoted(study: str, places: Places) -> list[str]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; its exit status."""
+    """Run the command and return its exit status."""
     return flags.run(app, argv)
 
 

@@ -14,7 +14,7 @@ def test_notes_say_what_makes_the_winner_doubtful():
         frames_of(*trials, ("failed", [], {}), ("diverged", [9.0], {"lr": 0.5}), asked=6)
     )
     notes = "\n".join(summary.notes)
-    assert "Of 6 trials asked for, 5 were begun." in notes
+    assert "Of 6 trials requested, 5 were begun." in notes
     assert "Failed trials: 1 of 5 (20 %)" in notes
     assert "Diverged trials: 1 of 5 (20 %), at lr 0.5." in notes
     assert "lowest" not in notes

@@ -1,4 +1,4 @@
-"""`python -m sweeps.report`: what a study found, as a table, a page, or data."""
+"""`python -m sweeps.report`: the results of a study as a table, a page, or data."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def report(
     ] = None,
     places: Annotated[Places, flags.Flags(Places, only=["tracking_uri"])],
 ) -> int:
-    """Show what a study found. It need not have ended."""
+    """Show the results of a study, finished or not."""
     tracking_uri = places.tracking_uri
     if next_file is not None:
         if len(study or ()) > 1 or format != "table" or frame is not None or out is not None:
@@ -92,7 +92,7 @@ def report(
 
 
 def _write_next(path: Path, study: str | None, tracking_uri: str | None) -> int:
-    """Write the space to search next, and say what it changes and how to search it."""
+    """Write the proposed search space, and print what it changes and the command to search it."""
     if path.suffix != ".toml":
         raise SweepError(f"--next must be a PATH.toml, as --space takes it, but got {str(path)!r}.")
 
@@ -112,7 +112,7 @@ def _write_next(path: Path, study: str | None, tracking_uri: str | None) -> int:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write the file, and say so; it is whole or as it was.
+    """Write the file atomically, and print its path.
 
     Raises:
         SweepError: the file cannot be written.
@@ -130,12 +130,12 @@ def _print(content: bytes) -> None:
     try:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
-    except BrokenPipeError:  # the reader, `head` say, has enough; Python would flush again at exit
+    except BrokenPipeError:  # `head` closed the pipe; Python would flush again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; its exit status."""
+    """Run the command and return its exit status."""
     return flags.run(app, argv)
 
 

@@ -1,4 +1,4 @@
-"""Several studies beside each other: what each reached, and what it took to get there."""
+"""Comparison of several studies: the best value of each, and its cost in epochs and time."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from trainer.metrics import OBJECTIVES
 
 
 def across(studies: Sequence[StudyFrames]) -> pd.DataFrame:
-    """A row a study.
+    """One row per study.
 
     Columns, in this order:
         study, objective: str.
-        asked, trials, complete, pruned, suspended, running, interrupted, diverged, failed: how
-            many; int64.
+        asked, trials, complete, pruned, suspended, running, interrupted, diverged, failed: numbers
+            of trials requested, in all, and by state; int64.
         winner: number of the best trial; Int64. best: its value; float64.
-        epochs, trained_epochs, reused_epochs: asked of the trainer over all trials; trained; had
-            been trained for another trial or study; int64.
+        epochs, trained_epochs, reused_epochs: requested over all trials; trained for this study;
+            first trained for another trial or study; int64.
         seconds: from the first start to the last end, without long pauses; float64.
-        target: the best value that all of the studies reached; float64.
-        epochs_to_target, seconds_to_target: epochs requested until the study reached it, and of
-            training that these take; Int64 and float64. Reused epochs count as others: which of
+        target: the best value that every one of the studies reached; float64.
+        epochs_to_target, seconds_to_target: epochs requested until the study reached the target,
+            and the training time of these; Int64 and float64. Reused epochs count in full: which of
             two studies trained them is chance.
 
     Raises:
-        SweepError: they are not judged by the same metric.
+        SweepError: the studies have different objectives.
     """
     objectives = {it.objective for it in studies}
     if len(objectives) > 1:

@@ -24,9 +24,9 @@ def formatted(
 
     Args:
         studies: one or more.
-        format: a name in `FORMATS`.
-        frame: a name in `FRAMES`; for csv and parquet.
-        colours: whether a table is for a terminal.
+        format: a key of `FORMATS`.
+        frame: a key of `FRAMES`; for csv and parquet.
+        colours: whether to colour a table, for a terminal.
 
     Raises:
         SweepError: the studies cannot be compared.
@@ -39,7 +39,7 @@ def formatted(
 
 
 def chosen(studies: Sequence[StudyFrames], frame: str) -> pd.DataFrame:
-    """The frame of that name; of several studies with a first column that names the study."""
+    """The named frame; for several studies, with a first column `study`."""
     if frame == "summary":
         return across(studies)
     frames = [it.curves if frame == "curves" else it.trials for it in studies]

@@ -1,4 +1,4 @@
-"""The space to search next: a study's own with all that is advised, as a file that runs."""
+"""The proposed search space: the study's own with all advice applied, as a file."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _TOP = re.compile(r"study:.+:top=(\d+)")
 
 @dataclass(frozen=True, kw_only=True)
 class NextSpace:
-    """A file of a search space, and how to search it.
+    """A proposed search space, and the command to search it.
 
     Attributes:
-        text: of the file.
-        applied: what of the advice on the study it follows.
-        refused: what it does not, as the space with that could not be trained; with the reason.
-        command: searches it, with the settings of the study.
+        text: content of the file.
+        applied: the advice that was applied.
+        refused: advice that was not applied, as the resulting space is invalid; with the reason.
+        command: searches the space with the settings of the study.
     """
 
     text: str
@@ -46,15 +46,15 @@ class NextSpace:
 
 
 def next_space(frames: StudyFrames, path: Path) -> NextSpace:
-    """What to search after a study.
+    """The space to search after a study.
 
     Args:
         frames: the study.
-        path: of the file to be.
+        path: where the file will be written.
 
     Raises:
-        SweepError: the study's space is no file, or not known.
-        ConfigError: its space cannot be searched any more, as code that it names is missing.
+        SweepError: the study's space is not a file, or is unknown.
+        ConfigError: its space is no longer valid, for example as the code it names is missing.
     """
     if is_function(frames.space):
         raise SweepError(
@@ -96,7 +96,7 @@ def next_space(frames: StudyFrames, path: Path) -> NextSpace:
 
 
 def _with_epochs(space: Described, epochs: int) -> dict[str, Any]:
-    """The space in which parameters of the schedule go as far as the sweep does."""
+    """The space with bounds of schedule parameters that follow the number of epochs."""
 
     def entry_of(name: str, entry: Any) -> Any:
         is_range = isinstance(entry, Mapping) and {"low", "high"} <= entry.keys()
@@ -123,7 +123,7 @@ def _opened(space: Described, base: TrainConfig, path: Path) -> DeclaredSpace:
 
 
 def _has(space: DeclaredSpace, base: TrainConfig, frames: StudyFrames, known: str) -> bool:
-    """Whether the space has the study's best trials that are to be tried first."""
+    """Whether the space contains the study's best trials, which are to be tried first."""
     top = _TOP.fullmatch(known)
     rows = rank(frames).head(int(top[1])) if top else pd.DataFrame()
     for _, row in rows.iterrows():
@@ -137,7 +137,7 @@ def _has(space: DeclaredSpace, base: TrainConfig, frames: StudyFrames, known: st
 
 
 def _head(frames: StudyFrames, applied: Sequence[Advice], command: str) -> str:
-    """A comment that says where the file is from and what to do with it."""
+    """A comment at the top of the file: its origin and the command to search it."""
     changes = [f"  {item.seen}" for item in applied] or ["  nothing is to be changed"]
     lines = [
         f"The space of study {frames.name}, with what its {len(frames.trials)} trials advise:",

@@ -1,4 +1,4 @@
-"""Notes on a study: what to know before its winner is believed."""
+"""Warnings about a study: what to know before relying on its winner."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from sweeps.search.settling import LEAST_TRIALS, late_gain
 from trainer.metrics import OBJECTIVES
 from trainer.tracking.record import BEST, DIVERGED, FAILED, PRUNED, SUSPENDED
 
-_LATE = 0.25  # of the trials, by whose gain is said what as many again bring
+_LATE = 0.25  # of the trials, whose improvement predicts that of as many more
 
 
 def notes_on(frames: StudyFrames, ranked: pd.DataFrame, winner: Winner | None) -> Iterable[str]:
-    """Sentences on the study.
+    """Warnings about the study, one sentence each.
 
     Args:
         frames: the study.
-        ranked: what `sweeps.report.compare.ranking.rank` made of it.
-        winner: of those.
+        ranked: result of `sweeps.report.compare.ranking.rank`.
+        winner: the best of these.
     """
     trials = frames.trials
     if len(trials) < frames.asked:
-        yield f"Of {frames.asked} trials asked for, {len(trials)} were begun."
+        yield f"Of {frames.asked} trials requested, {len(trials)} were begun."
     failed = trials[trials["state"] == FAILED]
     if len(failed):
         yield f"Failed trials: {share(len(failed), len(trials))}; MLflow has their tracebacks."
@@ -64,16 +64,16 @@ def notes_on(frames: StudyFrames, ranked: pd.DataFrame, winner: Winner | None) -
 
 
 def _on_more_trials(frames: StudyFrames, ranked: pd.DataFrame) -> Iterable[str]:
-    """What as many trials again can be expected to bring, of a study with one objective."""
+    """The improvement to expect from doubling the trials; for one objective."""
     is_open = len(frames.trials) < frames.asked or frames.trials["state"].isin(OPEN).any()
     count = len(frames.trials)
     if is_open or frames.second or frames.compare or count < LEAST_TRIALS:
-        return  # where values of a parameter are compared that has sentences of its own
+        return  # a comparison has its own sentences on this
     values = ranked.set_index("trial")[BEST + frames.objective].reindex(frames.trials["trial"])
     maximize = OBJECTIVES[frames.objective]
     gain = late_gain(values.to_list(), 1 - _LATE, maximize=maximize)
     if math.isinf(gain):
-        return  # all that has a value is late
+        return  # all trials with a value are late
     noise = seed_noise(frames.repeats)
     late = count - int((1 - _LATE) * count)
     did, more, varies = "did not improve", "little improvement", ""

@@ -1,4 +1,4 @@
-"""The report as one page of HTML that needs neither a server nor a network."""
+"""The report as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ from trainer.metrics import RUNNING_LOSS, VAL_ACCURACY
 from trainer.tracking.record import BEST, BEST_EPOCH, COMPLETE
 
 _HEIGHT = 420
-_TITLE = 40  # letters a line, as many as a telephone shows
+_TITLE = 40  # characters per line, the width of a phone
 
 
 def to_page(frames: StudyFrames) -> str:
-    """The page of a study, whatever state it is in."""
+    """The page of a study, finished or not."""
     summary = summarize(frames)
     return _page(
         title=f"Study {frames.name}",
@@ -66,7 +66,7 @@ def across_page(studies: Sequence[StudyFrames]) -> str:
     """The page that compares several studies.
 
     Raises:
-        SweepError: they cannot be compared.
+        SweepError: the studies cannot be compared.
     """
     return _page(
         title=f"{len(studies)} studies",
@@ -99,7 +99,7 @@ def _page(figures: Iterable[go.Figure], tables: Iterable[Any], **content: Any) -
 
 
 def _figures(frames: StudyFrames, summary: Summary) -> Iterator[go.Figure]:
-    """In the order in which they are looked at."""
+    """The figures, in reading order."""
     ranked = rank(frames)
     if summary.comparison is not None and len(ranked):
         yield figures.expected(frames, summary.comparison)
@@ -150,7 +150,7 @@ def _html(figure: go.Figure, at: int) -> str:
 
 
 def _trials(frames: StudyFrames) -> dict[str, Any]:
-    """Every trial as a row of cells: what is shown, and the full value that it is sorted by."""
+    """One row of cells per trial: the text shown, and the full value used for sorting."""
     names = ["trial", "state", BEST + frames.objective, "best_epoch", VAL_ACCURACY]
     names += ["epochs", "reused_epochs"]
     names += [*searched_columns(frames.trials), "seconds"]

@@ -1,4 +1,4 @@
-"""The page of a study among the artifacts of its run, where MLflow's own page shows it."""
+"""The report page as an artifact of the study's run, shown in MLflow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trainer.tracking.names import PAGE_FILE
 
 
 def conclude(study: str | None, tracking_uri: str | None, console: Console) -> None:
-    """Show what a study found, and put its page into MLflow; errors are those of `load_study`."""
+    """Print the results of a study and log its page to MLflow; raises as `load_study`."""
     frames = load_study(study, tracking_uri)
     render_table(summarize(frames), console)
     line = publish(frames, tracking_uri or Paths.here().tracking_uri)
@@ -25,9 +25,9 @@ def conclude(study: str | None, tracking_uri: str | None, console: Console) -> N
 
 
 def publish(frames: StudyFrames, tracking_uri: str) -> str:
-    """Put the page there, in place of an earlier one; a line for people.
+    """Log the page, replacing an earlier one; returns a line for the user.
 
-    Whatever keeps it from that is said in the line: a sweep that is done stays done.
+    A failure is reported in that line: the sweep itself is finished.
     """
     try:
         with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""A study's summary as a table for the terminal, as Markdown, and as JSON."""
+"""A study's summary as a terminal table, as Markdown, and as JSON."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ JSON_FORMAT = 2
 
 
 def render_table(summary: Summary, console: Console) -> None:
-    """Print the summary for people: 80 columns do, and commands stay whole in fewer, to be copied.
+    """Print the summary: tables fit 80 columns, and commands are not wrapped, to be copied.
 
-    A console that is no terminal gets plain text.
+    If the console is not a terminal, plain text is printed.
     """
 
     def say(text: str = "", style: str = "", whole: bool = False) -> None:
@@ -67,7 +67,7 @@ def render_table(summary: Summary, console: Console) -> None:
         say()
         say(title, "bold")
         table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
-        shown = frame.drop(columns=ACCURACY, errors="ignore")  # for which 80 columns have no room
+        shown = frame.drop(columns=ACCURACY, errors="ignore")  # which do not fit 80 columns
         for header in shown.columns:
             side: Literal["left", "right"] = "left" if header in words else "right"
             table.add_column(header, justify=side, overflow="fold")
@@ -89,7 +89,7 @@ def render_table(summary: Summary, console: Console) -> None:
 
 
 def render_across(studies: Sequence[StudyFrames], console: Console) -> None:
-    """Print how several studies compare."""
+    """Print the comparison of several studies."""
     rows = across(studies)
     for letter, name in zip(ascii_uppercase, rows["study"], strict=False):
         console.print(f"{letter}  {name}", highlight=False, markup=False, soft_wrap=True)
@@ -143,10 +143,10 @@ def _markdown_advice(item: Advice) -> str:
 
 
 def markdown_across(studies: Sequence[StudyFrames]) -> str:
-    """How several studies compare, as Markdown; a column a study.
+    """The comparison of several studies as Markdown, one column per study.
 
     Raises:
-        SweepError: they cannot be compared.
+        SweepError: the studies cannot be compared.
     """
     return f"# {len(studies)} studies\n\n{_markdown_table(beside(studies))}\n"
 
@@ -158,9 +158,9 @@ def _markdown_table(texts: pd.DataFrame) -> str:
 
 
 def to_json(studies: Sequence[StudyFrames]) -> str:
-    """Summary and both frames of a study as JSON; what is no finite number is null in it.
+    """Summary and both frames of a study as JSON, with null for numbers that are not finite.
 
-    Of several studies: their comparison, and a list of them.
+    For several studies: their comparison, and a list of their reports.
 
     Raises:
         SweepError: the studies cannot be compared.

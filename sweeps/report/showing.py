@@ -1,4 +1,4 @@
-"""How facts are shown to people: the console, and every format of a number."""
+"""Output for people: the console, and all number formats."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import Any
 
 from rich.console import Console
 
-_WIDE = 1000  # columns, where no terminal has fewer: lines stay whole for grep
+_WIDE = 1000  # columns if the output is no terminal, so that lines stay whole for grep
 
 
 def open_console(*, colours: bool | None = None) -> Console:
-    """A console that prints names as they are, and wraps lines in a terminal only.
+    """A console that prints names literally, and wraps lines in a terminal only.
 
     Args:
-        colours: whether to print colours; None: in a terminal.
+        colours: whether to print colours; None: if the output is a terminal.
     """
     width = None if sys.stdout.isatty() else _WIDE
     return Console(force_terminal=colours, width=width, emoji=False)
 
 
 def counted(number: int, noun: str = "epoch") -> str:
-    """A number of epochs, or of something else, in words."""
+    """A number of epochs, or of something else, with its noun in the right form."""
     return f"1 {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def duration(seconds: float) -> str:
-    """Seconds, minutes, or hours and minutes."""
+    """A duration in seconds, minutes, or hours and minutes."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 90 * 60:
@@ -36,7 +36,7 @@ def duration(seconds: float) -> str:
 
 
 def short(value: Any) -> str:
-    """Six digits, more where those would turn nearly 1 into 1; "" for what is missing."""
+    """Six digits, more if those would round a value near 1 to 1; "" for a missing value."""
     import pandas as pd
 
     if value is None or pd.isna(value):
@@ -48,17 +48,17 @@ def short(value: Any) -> str:
 
 
 def rounded(value: float, digits: int = 4) -> str:
-    """So many digits: a mean or a bound of an interval; "" for what is missing."""
+    """A mean or a bound of an interval with this many digits; "" for a missing value."""
     return "" if math.isnan(value) else f"{value:.{digits}g}"
 
 
 def size(value: float) -> str:
-    """Two digits, or all before the point: how much something differs."""
+    """The size of a difference: two significant digits, or all digits before the point."""
     return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def share(part: int, whole: int) -> str:
-    """How many of how many, and that in percent; only nothing is 0 % and only all is 100 %."""
+    """ "N of M (P %)"; only none is shown as 0 %, and only all as 100 %."""
     if not whole:
         return "0 of 0"
     percent = 100 * part / whole

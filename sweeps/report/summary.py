@@ -1,4 +1,4 @@
-"""What a study comes to: its winner, its best trials, and notes on them; frames in, values out."""
+"""`Summary`: winner, best trials, statistics and warnings of a study, as values."""
 
 from __future__ import annotations
 
@@ -42,50 +42,50 @@ PAUSE_SECONDS = 300.0
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Summary:
-    """What a study comes to.
+    """The results of a study.
 
     Attributes:
         study: its name.
-        objective: the metric its trials are judged by, each at its best epoch.
-        second: what else they are judged by; "": nothing.
-        maximize: whether more of the objective is better.
-        asked: how many trials were asked for.
-        trials: how many there are, whatever became of them.
-        counts: how many of them by state, most first.
+        objective: the metric that trials are judged by, each at its best epoch.
+        second: the second objective; "": none.
+        maximize: whether higher values of the objective are better.
+        asked: target number of trials.
+        trials: number of trials, in any state.
+        counts: number of trials by state, most frequent first.
         winner: None until a trial has a result.
-        ranked: how many have a best value that is a finite number, and did not diverge or fail.
-        results: how many different results those are: trials that share their best epoch have one.
-        top: the `TOP` best of these, by their first trials, best first; a row has the trial, its
-            state, best value, its epoch with the validation accuracy after it, epochs trained and
-            asked for, and what `Winner.params` names.
-        confirmed: how the trials compare that were trained again from other seeds, best first; see
-            `sweeps.report.compare.confirmed.compare`. No rows where none were.
-        comparison: how the values of the parameter compare that the study compares; None without.
-        front: with two objectives, the ranked trials that no other beats in both, best first; rows
-            as those of `top`, with the second objective after the first. Without a second: no rows.
-        by_optimizer: a row an optimizer, best first: n (its trials), how many of them are complete,
-            pruned, and so on (see `STATES`); the best value of all its ranked trials, with
-            the epochs that this trial trained and was asked for; median and spread (from the first
-            quartile to the third) of the complete ones; missing where none is complete, as values
-            of trials that were not trained further say little of those that were.
-        epochs: how many were asked of the trainer, over all trials.
-        trained_epochs: how many of those were trained.
-        reused_epochs: how many of those had been trained for another trial or study.
-        retrained_epochs: how many were trained once more, as their states were removed.
-        spared_epochs: how many more there would be, were each trial trained to its end.
-        reused_seconds: of training, that the reused ones first took.
-        spared_seconds: of training, that those would have taken, each as long as its trial's others
-            took on average.
+        ranked: number of trials with a finite best value that neither diverged nor failed.
+        results: number of distinct results of these: trials that share their best epoch have one.
+        top: the `TOP` best distinct results, best first, one trial each: its number, state, best
+            value, epoch of that value, validation accuracy at that epoch, epochs trained and
+            requested, and the columns named by `Winner.params`.
+        confirmed: comparison of the trials that were repeated with other seeds, best first; see
+            `sweeps.report.compare.confirmed.compare`. Empty if none were.
+        comparison: of the values of the parameter given by --compare; None without it.
+        front: with two objectives, the Pareto front of the ranked trials, sorted by the first; the
+            columns of `top`, with the second objective after the first. Empty with one objective.
+        by_optimizer: one row per optimizer, best first: n (its trials), the number in each state
+            (see `STATES`); the best value of its ranked trials, with the epochs that this trial
+            trained and was requested to train; median and spread (first to third quartile) of its
+            complete trials, missing if none is complete, as values of trials that stopped early are
+            not comparable.
+        epochs: number of epochs requested from the trainer, over all trials.
+        trained_epochs: of these, the trained ones.
+        reused_epochs: of these, those first trained for another trial or study.
+        retrained_epochs: number of epochs trained again because their states had been evicted.
+        spared_epochs: number of further epochs if every trial were trained to its end.
+        reused_seconds: training time of the reused epochs when they were first trained.
+        spared_seconds: training time of the spared epochs, at the mean epoch duration of each
+            trial.
         seconds: from the first start to the last end, confirmation included, without pauses of
-            more than `PAUSE_SECONDS`; None before that.
-        is_open: whether it has yet to begin or to end a trial.
+            more than `PAUSE_SECONDS`; None before any trial ended.
+        is_open: whether a trial is still to begin or to end.
         view: the command or address that shows the study in a browser.
-        notes: sentences to read before the winner is believed.
-        importances: of each parameter among the complete trials, 0 to 1, most first; see
+        notes: warnings, to read before relying on the winner.
+        importances: of each parameter among the complete trials, 0 to 1, highest first; see
             `sweeps.report.compare.importance`.
         advice: what to try next.
-        follow: the command that writes a space with all that is advised, and says how to search it
-            with the settings of the study; "": no change is advised, or the space is no file.
+        follow: the command that writes a space with all advice applied, and prints how to search
+            it; "": no change of the space is advised, or the space is not a file.
     """
 
     study: str
@@ -120,7 +120,7 @@ class Summary:
 
 
 def summarize(frames: StudyFrames) -> Summary:
-    """Sum up a study, whatever state it is in."""
+    """Summarize a study, finished or not."""
     trials, curves = frames.trials, frames.curves
     ranked, searched = rank(frames), searched_columns(trials)
     results = distinct(frames, ranked)
@@ -179,7 +179,7 @@ def summarize(frames: StudyFrames) -> Summary:
 
 
 def searched_columns(trials: pd.DataFrame) -> list[str]:
-    """Columns of what a sweep searches, and of fields and arguments that differ."""
+    """Columns of searched parameters, and of fields and arguments that differ."""
     searched = [name for name in SEARCHED if trials.empty or trials[name].notna().any()]
     others = [name for name in CONFIG_COLUMNS.values() if name in trials]
     others += arguments(trials.columns)
@@ -193,14 +193,14 @@ def _follow(frames: StudyFrames, advice: Sequence[Advice]) -> str:
 
 
 def _spared(frames: StudyFrames) -> pd.Series[int]:
-    """Epochs that a trial is not trained further for, by trial, of those that could have more."""
+    """Per trial that ended early, the number of epochs it was not trained."""
     states = (PRUNED, SUSPENDED, DIVERGED)
     stopped = frames.trials[frames.trials["state"].isin(states)].set_index("trial")
     return stopped["asked_epochs"] - stopped["epochs"].astype("int64")
 
 
 def _seconds(frames: StudyFrames) -> float | None:
-    """The time of work: starts and ends of runs, and epochs with their length, without pauses."""
+    """Time of work: from starts and ends of runs and epochs, without pauses."""
     own = frames.curves[~frames.curves["reused"]]
     runs = pd.concat([frames.trials, frames.repeats])[["started_at", "seconds"]]
     starts, ends = runs["started_at"], runs["started_at"] + _timedelta(runs["seconds"])

@@ -1,4 +1,4 @@
-"""What a summary says, in words: lines and tables of texts, as all formats for people have them."""
+"""The summary in words: lines and tables of text, for all formats that people read."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ ACCURACY = "accuracy"
 
 
 def headlines(summary: Summary) -> Iterable[str]:
-    """What the study is, and what it took."""
+    """The study, its trials, epochs and time."""
     kind = "highest" if summary.maximize else "lowest"
     yield f"study {summary.study}: the {kind} {summary.objective} of a trial's epochs wins"
     if summary.second:
         kind = "highest" if SECOND_OBJECTIVES[summary.second] else "lowest"
         yield f"second objective: the {kind} {summary.second}"
     counts = ", ".join(f"{n} {state}" for state, n in summary.counts.items())
-    yield f"trials: {summary.trials} of {summary.asked} asked for" + (counts and f": {counts}")
+    yield f"trials: {summary.trials} of {summary.asked} requested" + (counts and f": {counts}")
     reused = share(summary.reused_epochs, summary.epochs)
-    yield f"epochs: {summary.epochs} asked for, {summary.trained_epochs} trained; reused {reused}"
+    yield f"epochs: {summary.epochs} requested, {summary.trained_epochs} trained; reused {reused}"
     if summary.spared_epochs or summary.reused_epochs:
         yield (
             f"saved: {summary.spared_epochs} epochs ({duration(summary.spared_seconds)} of "
@@ -51,7 +51,7 @@ def headlines(summary: Summary) -> Iterable[str]:
 
 
 def winner_line(summary: Summary) -> str:
-    """Which trial won, or would as it stands; "" where none has a result."""
+    """The winning trial, or the best so far; "" if no trial has a result."""
     won = summary.winner
     if won is None:
         return ""
@@ -69,7 +69,7 @@ def winner_line(summary: Summary) -> str:
 
 
 def confirmed_line(summary: Summary) -> str:
-    """How the winner does from other seeds, and which other trials do as well; "": not tried."""
+    """The winner's mean over other seeds, and trials that tie with it; "": not confirmed."""
     if summary.confirmed.empty:
         return ""
     best = summary.confirmed.iloc[0]
@@ -89,7 +89,7 @@ def confirmed_line(summary: Summary) -> str:
 
 
 def importance_line(summary: Summary) -> str:
-    """Why the importance of parameters is not told; "" where it is."""
+    """The reason why there are no importances; "" if there are."""
     complete = summary.counts.get(COMPLETE, 0)
     if complete >= LEAST_COMPLETE or summary.winner is None:
         return ""
@@ -101,14 +101,14 @@ def importance_line(summary: Summary) -> str:
 
 
 def comparison_lines(comparison: Comparison) -> Iterable[str]:
-    """Title, answer, and each doubt."""
+    """Title, answer, and caveats."""
     yield f"Comparison of {comparison.parameter}"
     yield comparison.answer
     yield from comparison.doubts
 
 
 def comparison_tables(summary: Summary) -> Iterable[tuple[str, pd.DataFrame]]:
-    """Titles and frames of text: the best configuration of each value, and how it does."""
+    """Titles and tables: the best configuration of each value, and its seed replicates."""
     if summary.comparison is None:
         return
     parameter, values = summary.comparison.parameter, summary.comparison.values
@@ -131,12 +131,12 @@ def comparison_tables(summary: Summary) -> Iterable[tuple[str, pd.DataFrame]]:
 
 
 def settings_line(params: Mapping[str, Any]) -> str:
-    """Names and values of what a trial had."""
+    """Names and values of a trial's parameters."""
     return "  ".join(f"{name}={short(value)}" for name, value in params.items())
 
 
 def tables(summary: Summary) -> Iterable[tuple[str, pd.DataFrame]]:
-    """Titles and frames of text."""
+    """Titles and tables of text."""
     if len(summary.top):
         count = f"{len(summary.top)} of {summary.ranked} ranked trials"
         if summary.results < summary.ranked:  # some share their best epoch
@@ -155,7 +155,7 @@ def tables(summary: Summary) -> Iterable[tuple[str, pd.DataFrame]]:
 
 
 def _optimizers(summary: Summary) -> pd.DataFrame:
-    """States that no trial is in are left out, so that 80 columns do, and so are empty columns."""
+    """Without states that no trial is in and without empty columns, to fit 80 columns."""
     frame = summary.by_optimizer
     texts = frame.map(_brief).assign(epochs=_epochs(frame)).drop(columns="asked_epochs")
     absent = [name for name in STATES if not frame[name].any()]
@@ -164,13 +164,13 @@ def _optimizers(summary: Summary) -> pd.DataFrame:
 
 
 def _epochs(trials: pd.DataFrame) -> pd.Series[str]:
-    """How many epochs each trained, of how many."""
+    """Epochs trained of epochs requested."""
     texts = trials["epochs"].map(short) + "/" + trials["asked_epochs"].map(short)
     return texts.where(trials["epochs"].notna(), "")
 
 
 def _listed(summary: Summary, trials: pd.DataFrame) -> pd.DataFrame:
-    """The trials; what not every trial has goes into one column, so that 80 columns do."""
+    """Trials; parameters that not every trial has share one column, to fit 80 columns."""
     texts = trials.drop(columns="asked_epochs").map(_brief)
     if VAL_ACCURACY in trials and trials[VAL_ACCURACY].isna().all():  # of a regression
         texts = texts.drop(columns=VAL_ACCURACY)
@@ -187,7 +187,7 @@ def _listed(summary: Summary, trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def _compared(confirmed: pd.DataFrame) -> pd.DataFrame:
-    """The comparison with the best, an interval as one text."""
+    """Seed replicates compared with the best trial, each interval as one text."""
     numbers = confirmed[["mean", "std", "difference"]].map(rounded)
     low, high = confirmed["low"].map(rounded), confirmed["high"].map(rounded)
     counts = confirmed[["trial", "seeds", "diverged"]].astype("str")
@@ -206,16 +206,16 @@ def _with_interval(
 
 
 def beside(studies: Sequence[StudyFrames]) -> pd.DataFrame:
-    """Texts of what several studies have come to, a column a study.
+    """Several studies side by side, one column per study.
 
     Raises:
-        SweepError: they cannot be compared.
+        SweepError: the studies cannot be compared.
     """
     return across(studies).set_index("study").T.reset_index(names="").map(short)
 
 
 def next_commands(summary: Summary) -> Iterable[tuple[str, str]]:
-    """What to do next, and by which command."""
+    """Suggested next steps, each with its command."""
     yield "See every epoch of it", summary.view
     if summary.follow:
         yield "Write this space to a file, and print the command that searches it", summary.follow
@@ -225,6 +225,6 @@ def next_commands(summary: Summary) -> Iterable[tuple[str, str]]:
 
 
 def _brief(value: Any) -> str:
-    """As `short`, and of what users bring its last name, so that a table's columns stay narrow."""
+    """As `short`; a reference to user code is shown by its last name, to keep columns narrow."""
     text = short(value)
     return text.rpartition(":")[2] if is_reference(text) else text

@@ -1,1 +1,1 @@
-"""`SweepConfig`, and its check as a whole."""
+"""`SweepConfig`, and its validation as a whole."""

@@ -1,4 +1,4 @@
-"""The champion: the weights of a study's winner as a registered model of MLflow."""
+"""The champion: the weights of a study's winner as a registered model in MLflow."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ _SOURCE_TAG = "sweep.run_id"
 
 @dataclass(frozen=True, kw_only=True)
 class Promotion:
-    """A trial's weights in MLflow's registry.
+    """A trial's weights in MLflow's model registry.
 
     Attributes:
-        name: of the registered model, which is that of the study.
-        version: that has the alias now.
-        trial: whose weights they are.
-        is_new: whether they had not been logged before.
-        test_accuracy: share of the test images that are classified rightly; None where the study
-            was trained on these, or has no classes.
+        name: of the registered model, equal to the name of the study.
+        version: that the alias `champion` points to.
+        trial: number of the trial.
+        is_new: whether this promotion logged the model.
+        test_accuracy: share of test images that are classified correctly; None if the study used
+            the test images for validation, or the data has no classes.
     """
 
     name: str
@@ -49,12 +49,12 @@ class Promotion:
 
     @property
     def uri(self) -> str:
-        """What loads it, wherever the alias goes later."""
+        """MLflow URI of the alias."""
         return f"models:/{self.name}@{ALIAS}"
 
     @property
     def lines(self) -> list[str]:
-        """For people: what it is, and how to use it."""
+        """What was promoted, and how to use it."""
         done = "is now" if self.is_new else "is"
         accuracy = short(self.test_accuracy)
         measured = f", test_accuracy {accuracy}" if accuracy else ""
@@ -66,21 +66,21 @@ class Promotion:
 
 
 def promote(study: str | None, places: Places, trial: int | None = None) -> Promotion:
-    """Log the best weights of a trial once, and let the alias `champion` point to them.
+    """Log the best weights of a trial once, and point the alias `champion` to them.
 
-    The model is exported by torch.export, so that it is loaded without the code that made it. It
-    takes images N x C x H x W (float32, 0 to 1) and gives scores N x classes. Where the study was
-    trained on the training images, the test images are measured, once a trial.
+    The model is exported with torch.export, so that loading it does not need its source code. It
+    takes images N x C x H x W (float32, 0 to 1) and returns scores N x classes. If the study
+    validated on a split of the training images, the test metrics are measured, once per trial.
 
     Args:
         study: its name; None: the newest.
-        places: where things are kept.
+        places: where data, store and MLflow are.
         trial: None: the winner.
 
     Raises:
         UnknownStudy: there is no such study.
-        SweepError: the study has no such trial, or it has no weights, or these cannot be exported.
-        TrainerError: the data set cannot be had, or MLflow cannot be read.
+        SweepError: the study has no such trial, or the trial has no weights that can be exported.
+        TrainerError: the data set is unavailable, or MLflow cannot be read.
     """
     from sweeps.report.reading.frames import load_study
     from trainer.metrics import TEST_ACCURACY
@@ -110,7 +110,7 @@ def promote(study: str | None, places: Places, trial: int | None = None) -> Prom
 
 
 def _row(frames: StudyFrames, trial: int | None) -> pd.Series[Any]:
-    """The trial, as ranked: of others there are no best weights."""
+    """The row of a ranked trial; other trials have no best weights."""
     from sweeps.report.compare.ranking import OPEN, rank
     from sweeps.report.summary import summarize
 
@@ -136,7 +136,7 @@ def _row(frames: StudyFrames, trial: int | None) -> pd.Series[Any]:
 
 
 def _version(client: MlflowClient, name: str, run_id: str) -> str | None:
-    """The version that these weights were logged as before."""
+    """The model version of these weights, if they were registered before."""
     for version in client.search_model_versions(f"name='{name}'"):
         if version.tags.get(_SOURCE_TAG) == run_id and version.status == "READY":
             return str(version.version)
@@ -153,7 +153,7 @@ def _served(client: MlflowClient, run_id: str, folder: Path) -> Served:
 
 
 def _check(served: Served, frames: StudyFrames, row: pd.Series[Any]) -> None:
-    """Refuse weights that do not give what was recorded of them."""
+    """Raise if the weights do not reproduce the recorded validation loss."""
     curves = frames.curves[frames.curves["trial"] == row["trial"]].set_index("epoch")
     recorded = float(curves.loc[row["best_epoch"], "val_loss"])
     loss, _ = served.validation()
@@ -166,7 +166,7 @@ def _check(served: Served, frames: StudyFrames, row: pd.Series[Any]) -> None:
 
 
 def _measure(client: MlflowClient, served: Served, row: pd.Series[Any]) -> None:
-    """Log what the test images give, unless that was done before."""
+    """Log the test metrics, unless they were logged before."""
     from mlflow.entities import Metric
 
     from trainer.metrics import TEST_ACCURACY, TEST_LOSS
@@ -182,10 +182,10 @@ def _measure(client: MlflowClient, served: Served, row: pd.Series[Any]) -> None:
 
 
 def _log(client: MlflowClient, served: Served, frames: StudyFrames, row: pd.Series[Any]) -> str:
-    """Log the model with the trial's run, and register it; its version.
+    """Log the model to the trial's run and register it; returns its version.
 
-    By the client alone: `mlflow.pytorch.log_model` would log to whatever MLflow's global URI and
-    experiment are.
+    Uses the client only: `mlflow.pytorch.log_model` would log to MLflow's global tracking URI and
+    active experiment.
     """
     from mlflow.entities import LoggedModelOutput
     from mlflow.exceptions import MlflowException
@@ -197,7 +197,7 @@ def _log(client: MlflowClient, served: Served, frames: StudyFrames, row: pd.Seri
     model = _logged(client, run) or _export(client, served, run, row, tags)
     epoch = int(row["best_epoch"])
     client.log_outputs(run.info.run_id, [LoggedModelOutput(model.model_id, step=epoch)])
-    with contextlib.suppress(MlflowException):  # it is there already
+    with contextlib.suppress(MlflowException):  # the registered model exists already
         client.create_registered_model(frames.name)
     version = client.create_model_version(
         frames.name,
@@ -216,7 +216,7 @@ def _log(client: MlflowClient, served: Served, frames: StudyFrames, row: pd.Seri
 
 
 def _logged(client: MlflowClient, run: Run) -> LoggedModel | None:
-    """The model that a promotion logged with the run before it was killed; others are deleted."""
+    """The model that a killed promotion had logged to the run, if complete; others are deleted."""
     whole = None
     for model in client.search_logged_models(
         [run.info.experiment_id], f"source_run_id = '{run.info.run_id}'"
@@ -231,7 +231,7 @@ def _logged(client: MlflowClient, run: Run) -> LoggedModel | None:
 def _export(
     client: MlflowClient, served: Served, run: Run, row: pd.Series[Any], tags: dict[str, str]
 ) -> LoggedModel:
-    """Log the network as a model of the run; whatever stops that leaves no half of it."""
+    """Log the network as a model of the run; on any failure the partial model is deleted."""
     from sweeps.winner.exported import save
 
     model = client.create_logged_model(
@@ -246,7 +246,7 @@ def _export(
             path = Path(folder, "model")
             try:
                 save(served.network(), served.examples(), path, model)
-            except Exception as error:  # torch.export's and MLflow's, of many kinds
+            except Exception as error:  # torch.export and MLflow raise many kinds
                 reason = str(error).strip().partition("\n")[0]
                 raise SweepError(
                     f"The network of trial {row['trial']} must be one that torch.export takes, "
@@ -256,7 +256,7 @@ def _export(
             client.log_model_artifacts(model.model_id, str(path))
             passing("model-copied")
         model = client.finalize_logged_model(model.model_id, "READY")
-    except BaseException:  # an interrupt, too
+    except BaseException:  # KeyboardInterrupt, too
         client.delete_logged_model(model.model_id)
         raise
     passing("model-logged")

@@ -1,4 +1,4 @@
-"""One thing to try next, with its evidence and the change that would follow."""
+"""`Advice`: one thing to try next, its evidence, and the change it proposes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class Advice:
     """One thing to try next: a change of the space, flags, or a command.
 
     Attributes:
-        seen: what was found, a sentence with its numbers.
-        evidence: numbers of the trials that show it.
+        seen: the observation, a sentence with its numbers.
+        evidence: numbers of the trials that support it.
         changes: of the search space.
         flags: of `python -m sweeps.run`, with their values.
-        command: to be run now; with flags, once the study's settings are known, the one that sweeps
-            again with both; "": none.
+        command: to run now; for advice with flags, once the study's settings are known, the command
+            of a sweep with both; "": none.
     """
 
     seen: str
@@ -31,7 +31,7 @@ class Advice:
 
     @property
     def lines(self) -> list[str]:
-        """What to do, as it is typed: lines of a space's file that parse, or the command."""
+        """What to type: valid lines of a space file, or the command."""
         return [*lines_of(self.changes), *([self.command] if self.command else [])]
 
 

@@ -1,4 +1,4 @@
-"""Values that a change of the space proposes: further at one end, or those below a border."""
+"""Proposed values of a parameter: beyond one end of its range, or below a border."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from sweeps.space.ranges import GRID, parse_range
 from sweeps.space.values import exact
 from trainer.settings.fields import is_number
 
-_FURTHER = 10  # a logarithmic range grows by this factor
+_FURTHER = 10  # factor by which a logarithmic range is extended
 _LOWEST = {"step_size": 1, "warmup": 0, "momentum": 0, "weight_decay": 0, "dampening": 0}
-_HIGHEST = {"gamma": 1}  # beyond these there is nothing to try
-_BELOW_ONE = ("momentum", "alpha", "rho")  # shares of a running mean, which at 1 forgets nothing
+_HIGHEST = {"gamma": 1}  # natural bounds
+_BELOW_ONE = ("momentum", "alpha", "rho")  # decay rates of running means, below 1
 
 
 def numbers_of(entry: Any) -> list[float]:
-    """Both ends of a range, or all numbers of a grid or of choices, in order; else none."""
+    """The bounds of a range, or the sorted numbers of a grid or of choices; else none."""
     if isinstance(entry, Mapping):
         entry = entry.get("grid") or [entry.get("low"), entry.get("high")]
     numbers = entry if isinstance(entry, list) else [entry]
@@ -26,18 +26,18 @@ def numbers_of(entry: Any) -> list[float]:
 
 
 def wider(name: str, entry: Any, *, down: bool) -> Any:
-    """The description of a name with more values at one end, and all that it has already.
+    """The parameter's description with more values at one end.
 
-    A grid and a logarithmic range grow by a decade, others by half of their length, in their steps;
-    choices by one value.
+    A grid and a logarithmic range are extended by a decade, other ranges by half of their length in
+    whole steps, choices by one value.
 
     Args:
         name: of the parameter, which may have natural bounds.
         entry: its description in a space; two numbers at least.
-        down: whether at the lower end.
+        down: whether to extend the lower end.
 
     Returns:
-        None where there is nothing further to try.
+        None if the range cannot be extended.
     """
     numbers = numbers_of(entry)
     low, high = numbers[0], numbers[-1]
@@ -55,7 +55,7 @@ def wider(name: str, entry: Any, *, down: bool) -> Any:
 
 
 def below(entry: Any, border: float) -> Any:
-    """The description without the values from `border` on; None where no value is left."""
+    """The description without the values from `border` on; None if no value remains."""
     numbers = numbers_of(entry)
     if not numbers or numbers[0] >= border:
         return None
@@ -69,13 +69,13 @@ def below(entry: Any, border: float) -> Any:
         steps = math.ceil((exact(border) - exact(numbers[0])) / exact(step)) - 1
         high = exact(numbers[0]) + steps * exact(step)
         return {**entry, "high": int(high) if isinstance(numbers[-1], int) else float(high)}
-    return {**entry, "high": border}  # of all numbers between, that one is never drawn
+    return {**entry, "high": border}  # a continuous range never draws exactly its bound
 
 
 def rates_below(border: float, low: float | None = None) -> Any:
     """Learning rates below a border, from `low` on, or from two decades below it.
 
-    They lie on the 1-2-5 grid, on which epochs recur.
+    They are on the 1-2-5 grid, so that trials share epochs.
     """
     low = _divided(border, _FURTHER**2) if low is None else low
     grid = [it for it in _grid(low / _FURTHER, border)["grid"] if it < border]
@@ -92,12 +92,12 @@ def _times(value: float, factor: int) -> float:
 
 
 def _divided(value: float, factor: int) -> float:
-    """As on paper; a whole number stays one, above 0."""
+    """Decimal division; an integer stays an integer above 0."""
     return max(1, value // factor) if isinstance(value, int) else float(exact(value) / factor)
 
 
 def _next(name: str, numbers: list[float], *, down: bool) -> float | None:
-    """The number that goes on in the proportion of the last two; towards 1 where that is an end."""
+    """The next number in the ratio of the last two; towards 1 if that is the natural bound."""
     if down:
         first, second = numbers[0], numbers[1]
         further = exact(first) * exact(first) / exact(second) if first > 0 else Decimal(0)
@@ -117,7 +117,7 @@ def _next(name: str, numbers: list[float], *, down: bool) -> float | None:
 
 
 def _stretched(name: str, entry: Mapping[str, Any], *, down: bool) -> Any:
-    """A range that is longer by half, as far as its steps and natural bounds allow."""
+    """The range extended by half, within its steps and natural bounds."""
     whole = all(isinstance(entry[end], int) for end in ("low", "high"))
     low, high = exact(entry["low"]), exact(entry["high"])
     least = low / _FURTHER if low > 0 else Decimal(_LOWEST.get(name, "-Infinity"))
@@ -129,7 +129,7 @@ def _stretched(name: str, entry: Mapping[str, Any], *, down: bool) -> Any:
     step = exact(entry.get("step") or (1 if whole else 0))
     if step and (by >= step or whole):
         by = by // step * step
-    elif step:  # no step leads further
+    elif step:  # not a whole step remains
         entry = {end: entry[end] for end in ("low", "high")}
     if not by:
         return None

@@ -1,4 +1,4 @@
-"""Advice on the search space: ranges to widen or to cut, and what need not be searched any more."""
+"""Advice on the search space: ranges to widen or narrow, and parameters to fix."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from trainer.tracking.record import COMPLETE, DIVERGED
 TOP = 10
 """How many of the best results are evidence."""
 
-_FAIR = 0.5  # of an optimizer's number of complete results, which others must have, too
-_DIVERGED = 0.1  # a share of an optimizer's trials from which on its rates are too high
-_MATTERS = 0.01  # a parameter that explains less of the differences does not
-_ENOUGH_TRIALS = 20  # complete ones, to say so
+_FAIR = 0.5  # of an optimizer's number of complete trials that the others need, too
+_DIVERGED = 0.1  # share of an optimizer's trials
+_MATTERS = 0.01  # below this importance a parameter does not matter
+_ENOUGH_TRIALS = 20  # complete trials needed
 _ENOUGH_VALUES = 3  # of the parameter
 _OWN: Mapping[str, tuple[str, list[Any]]] = {
     "SGD": ("momentum", [0.0, 0.5, 0.9]),
@@ -43,7 +43,7 @@ _OWN: Mapping[str, tuple[str, list[Any]]] = {
 def at_the_ends(
     space: Described, frames: StudyFrames, winner: Winner, idle: Mapping[str, float]
 ) -> Iterator[Advice]:
-    """Of each number that matters and whose best value is as low or as high as the space goes."""
+    """Widen the range of each important number whose best value is at an end of it."""
     optimizer = str(winner.params.get("optimizer"))
     lost = frames.trials[frames.trials["state"] == DIVERGED]
     highest = lost.loc[lost["optimizer"] == optimizer, "lr"].max()
@@ -55,9 +55,9 @@ def at_the_ends(
         if len(numbers) < 2 or value not in (numbers[0], numbers[-1]):
             continue
         down = value == numbers[0]
-        if name == "step_size" and not down:  # the epochs are as far as it can go
+        if name == "step_size" and not down:  # its upper bound is the number of epochs
             continue
-        if name == "lr":  # what is seen of one optimizer is true of that one only
+        if name == "lr":  # evidence from one optimizer holds for it alone
             where = where or _own_table(choices_of(space, "optimizer"), optimizer)
             if highest >= value and not down:
                 continue
@@ -72,9 +72,9 @@ def at_the_ends(
 
 
 def optimizers(space: Described, frames: StudyFrames, results: pd.DataFrame) -> Iterator[Advice]:
-    """Whether all of the best are of one optimizer, though the others had as good a chance.
+    """Fix the optimizer if all of the best trials have the same one.
 
-    Where they had not, only a comparison can tell which is better.
+    Only if the others had an equal chance; otherwise a comparison is needed.
     """
     top = results.head(TOP)
     name = str(top["optimizer"].iloc[0])
@@ -107,24 +107,25 @@ def optimizers(space: Described, frames: StudyFrames, results: pd.DataFrame) -> 
 
 
 def _can_compare(frames: StudyFrames) -> bool:
-    """Whether a sweep with the settings of the study can have --compare."""
+    """Whether a sweep with the settings of the study can use --compare."""
     settled = frames.settings.get("sampler") in SETTLED
     return not (frames.second or settled or is_function(frames.space))
 
 
 def diverging(space: Described, frames: StudyFrames, results: pd.DataFrame) -> Iterator[Advice]:
-    """Of each optimizer that diverged at least twice, and in a tenth of all its trials.
+    """Narrow the rates of each optimizer of which a tenth of the trials diverged, at least two.
 
-    The border is the lowest rate that diverged above all rates of its results, save the worse half
-    of those that were trained to the end: what is good, or not known to be bad, stays, and so do
-    rates below the border that were not tried.
+    The border is the lowest rate that diverged above all rates with results, except the worse half
+    of
+    the complete trials: rates that are good, not known to be bad, or untried and below the border
+    are kept.
     """
     choices = choices_of(space, "optimizer") or [*frames.trials["optimizer"].unique()]
     for name, rows in frames.trials.groupby("optimizer"):
         optimizer, ranked = str(name), results[results["optimizer"] == name]
         complete = ranked[ranked["state"] == COMPLETE]
         worse = complete.tail(len(complete) // 2)
-        good = ranked.drop(index=worse.index)["lr"].max()  # missing where none is ranked
+        good = ranked.drop(index=worse.index)["lr"].max()  # missing if none is ranked
         lost = rows[(rows["state"] == DIVERGED) & ~(rows["lr"] <= good)]
         if len(lost) < 2 or len(lost) < _DIVERGED * len(rows) or optimizer not in choices:
             continue
@@ -147,10 +148,11 @@ def diverging(space: Described, frames: StudyFrames, results: pd.DataFrame) -> I
 def idle(
     winner: Winner, importances: Mapping[str, float], ranked: pd.DataFrame
 ) -> dict[str, float]:
-    """The numbers that hardly matter, with their importance.
+    """The numbers of low importance, with their importance.
 
-    Only those of which several values were trained to the end, none in most of the trials. No rate
-    of several optimizers is among them, as each has its own best one.
+    Only those with several values among the complete trials that are not missing in most trials.
+    Learning rates of several optimizers are never among them, as each optimizer has its own best
+    one.
     """
     complete = ranked[ranked["state"] == COMPLETE]
     several = complete["optimizer"].nunique() > 1
@@ -169,7 +171,7 @@ def idle(
 def fixed(
     space: Described, winner: Winner, idle: Mapping[str, float], ranked: pd.DataFrame
 ) -> Iterator[Advice]:
-    """To search no more what hardly matters."""
+    """Fix the parameters of low importance."""
     complete = ranked[ranked["state"] == COMPLETE]
     for name, share in idle.items():
         where, _ = entry_of(space, name, winner.params)
@@ -183,11 +185,11 @@ def fixed(
 
 
 def _own_table(choices: Sequence[Any], optimizer: str) -> tuple[str, str] | None:
-    """The condition of what is true of one optimizer; None where there is no other."""
+    """The condition for advice on one optimizer; None if there is no other."""
     return ("optimizer", optimizer) if len(choices) > 1 else None
 
 
 def _can_depend(space: Described, name: str, where: tuple[str, str] | None) -> bool:
-    """Whether an entry of this condition would hold: a name may depend on one other only."""
+    """Whether an entry may have this condition: a parameter may depend on one other only."""
     parent = parent_of(space, name)
     return parent is None or (where is not None and where[0] == parent)

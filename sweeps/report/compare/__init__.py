@@ -1,1 +1,1 @@
-"""What the trials of a study come to when they are compared: which is best, and how sure it is."""
+"""Comparison of a study's trials: the ranking, and how certain it is."""

@@ -1,4 +1,4 @@
-"""What the comparison of a parameter's values says: one sentence, and what it may be wrong in."""
+"""The result of comparing a parameter's values, as one sentence and its caveats."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ told from that one by them; is worse by them; has no value from enough seeds."""
 FEW_TRIALS = 5
 """Of fewer trials nothing can be said on what a value may reach."""
 
-_ALIKE = 0.01  # of a value: what differs by less is alike, where no seeds show the noise
+_ALIKE = 0.01  # relative difference below which values tie, if the noise between seeds is unknown
 
 
 def sentence(values: pd.DataFrame, objective: str, parameter: str) -> str:
-    """Which value is best, or why that cannot be told.
+    """Which value is best, or why this is undecided.
 
     Args:
         values: see `sweeps.report.compare.comparison.Comparison`.
-        objective: the metric they are judged by.
-        parameter: whose values they are.
+        objective: the metric trials are judged by.
+        parameter: whose values are compared.
     """
     if values["trial"].isna().all():
         return f"No trial has a result yet, so no {parameter} can be said to be best."
@@ -65,7 +65,7 @@ def sentence(values: pd.DataFrame, objective: str, parameter: str) -> str:
 
 
 def doubts(values: pd.DataFrame, objective: str) -> Iterable[str]:
-    """Sentences on what more trials or seeds may change; arguments as of `sentence`."""
+    """Caveats: what more trials or seeds may change; arguments as for `sentence`."""
     for row in values.to_dict("records"):
         if row["lost"]:
             yield (
@@ -81,7 +81,7 @@ def doubts(values: pd.DataFrame, objective: str) -> Iterable[str]:
 
 
 def _of_trials(values: pd.DataFrame, objective: str) -> Iterable[str]:
-    """Of each value that more trials may bring to another place."""
+    """Values whose rank may change with more trials."""
     made = values["n"]
     few = values[made < FEW_TRIALS]
     if len(few):
@@ -91,7 +91,7 @@ def _of_trials(values: pd.DataFrame, objective: str) -> Iterable[str]:
     settled = values["verdict"].iloc[0] == BEST_VALUE and (values["verdict"][1:] == WORSE).all()
     for at, row in enumerate(values.to_dict("records")):
         if made[at] < FEW_TRIALS or (settled and at == 0):
-            continue  # what is best by far stays that, however much better it gets
+            continue  # a clear winner stays the winner if it improves further
         is_behind = row["verdict"] == WORSE and not row["lost"]
         lag = min(abs(row["difference_low"]), abs(row["difference_high"])) if is_behind else 0.0
         if row["gain"] > max(noise, lag):
@@ -105,7 +105,7 @@ def _of_trials(values: pd.DataFrame, objective: str) -> Iterable[str]:
 
 
 def _noise(values: pd.DataFrame) -> float:
-    """How much values differ by luck: the standard deviation over seeds, where there are such."""
+    """Standard deviation over seeds, if there are seed replicates."""
     known = values.loc[values["seeds"] >= LEAST_SEEDS, "std"]
     if len(known):
         return float(np.sqrt((known**2).mean()))
@@ -113,7 +113,7 @@ def _noise(values: pd.DataFrame) -> float:
 
 
 def _worse(best: pd.Series, worse: pd.DataFrame, objective: str) -> list[str]:
-    """Which values are worse, and by how much; the clauses of a sentence."""
+    """The values that are worse, with the differences, as clauses of a sentence."""
     lost, clear = worse[worse["lost"] > 0], worse[worse["lost"] == 0]
     clauses = []
     if len(clear):
@@ -140,6 +140,6 @@ def _be(names: list[str], one: str, several: str) -> str:
 
 
 def _all(names: list[str]) -> str:
-    """The names, listed in words."""
+    """The names, joined in words."""
     *others, last = names
     return f"{', '.join(others)} and {last}" if others else last

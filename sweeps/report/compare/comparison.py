@@ -1,8 +1,8 @@
-"""Which value of one parameter is best, where each was searched by itself with as many trials.
+"""Comparison of one parameter's values, each searched separately with as many trials.
 
 The compared parameter is the "scientific" one of the tuning playbook
 (https://github.com/google-research/tuning_playbook), the others are its "nuisance" parameters: each
-value is judged by the best that its own trials made of these.
+value is judged by the best trial found for it.
 """
 
 from __future__ import annotations
@@ -42,24 +42,24 @@ class Comparison:
 
     Attributes:
         parameter: a column of the trials.
-        values: a row a value, best first: value (as it is shown), n (its trials), complete, pruned
-            and so on (how many are in each of `sweeps.report.compare.ranking.STATES`); of its best
-            configuration: trial (its number: the best one confirmed, else the best ranked one;
-            Int64), best (the value of the objective that it was found by), epochs and asked_epochs
-            (that it trained and was asked for; Int64), params (what was searched of it);
-            over the seeds that confirmed that: seeds (how many it has a value from), lost (how many
-            it has none from, having diverged or failed), mean, low and high (95 % interval of the
-            mean), difference (to the best configuration of all, over the seeds of both),
-            difference_low and difference_high (its 95 % interval), verdict (see
-            `sweeps.report.compare.answer`); is_last (whether the best one is its last that has
-            ended or is suspended), gain (how much better the expected best is for all trials than
-            for half of them), later (a better trial that was not confirmed; Int64).
-        expected: what so many trials of each value can be expected to reach, a trial that diverged
-            or failed counted as the worst that there is room for on the study's scale; a row a
-            value and number of trials: value, trials, expected, low, high (see
+        values: one row per value, best first: value (as displayed), n (its trials), complete,
+            pruned and so on (number in each of `sweeps.report.compare.ranking.STATES`);
+            of its best configuration: trial (number of its best confirmed trial, else of its best
+            ranked one; Int64), best (objective in the search), epochs and asked_epochs (trained and
+            requested; Int64), params (searched parameters);
+            of its seed replicates: seeds (number with a value), lost (number that diverged or
+            failed), mean, low and high (95 % interval of the mean), difference (to the best
+            configuration of all, over the seeds of both), difference_low and difference_high (its
+            95 % interval), verdict (see `sweeps.report.compare.answer`); is_last (whether the best
+            trial is the last one that ended or is suspended), gain (improvement of the expected
+            best from half of the trials to all), later (a better trial that was not confirmed;
+            Int64).
+        expected: the expected best of the first trials of each value, where trials that diverged or
+            failed count as the worst value on the study's scale; one row per value and number of
+            trials: value, trials, expected, low, high (see
             `sweeps.report.compare.expected.expected_curve`).
-        answer: one sentence: which value is best, or why that cannot be told.
-        doubts: sentences on what more trials or seeds may change.
+        answer: one sentence: which value is best, or why this is undecided.
+        doubts: caveats on what more trials or seeds may change.
     """
 
     parameter: str
@@ -72,15 +72,15 @@ class Comparison:
 def compare_values(
     frames: StudyFrames, ranked: pd.DataFrame, searched: Sequence[str]
 ) -> Comparison | None:
-    """How the values compare of the parameter that a study compares.
+    """The comparison of the values of the parameter given by --compare.
 
     Args:
         frames: the study.
-        ranked: what `sweeps.report.compare.ranking.rank` made of it.
-        searched: columns of the trials that make a configuration.
+        ranked: result of `sweeps.report.compare.ranking.rank`.
+        searched: columns of the trials that form a configuration.
 
     Returns:
-        None where a study compares none, or has no trial.
+        None if the study compares none, or has no trial.
     """
     parameter = frames.compare
     if not parameter or parameter not in frames.trials or frames.trials.empty:
@@ -92,7 +92,7 @@ def compare_values(
     values = values.join(_over_seeds(frames, values["trial"].dropna()), on="trial")
     counts = ["seeds", "lost"]
     values[counts] = values[counts].fillna(0).astype("int64")
-    values["is_last"] = values["is_last"].eq(True)  # a value without a result has none
+    values["is_last"] = values["is_last"].eq(True)  # missing for a value without a result
     values["verdict"] = values["verdict"].fillna(NOT_CONFIRMED)
     values = _sorted(values, maximize=OBJECTIVES[frames.objective])
     doubts = tuple(answer.doubts(values, frames.objective))
@@ -106,7 +106,7 @@ def compare_values(
 
 
 def value_names(column: pd.Series[Any]) -> pd.Series[str]:
-    """The values as they are shown: of what users bring the last name, where that is enough."""
+    """Displayed names of values: of references the last part, if that is unique."""
     texts = pd.Series([shown(it) for it in column.tolist()], index=column.index, dtype="str")
     known = set(texts)
     short = {it: it.rpartition(":")[2] if is_reference(it) else it for it in known}
@@ -114,7 +114,7 @@ def value_names(column: pd.Series[Any]) -> pd.Series[str]:
 
 
 def _counts(frames: StudyFrames, names: pd.Series[str]) -> pd.DataFrame:
-    """How many trials each value has, by state; also of those of the space that have none yet."""
+    """Number of trials of each value by state; includes values without trials."""
     listed = frames.space.get(frames.compare)
     untried = list(value_names(pd.Series(listed))) if isinstance(listed, list) else []
     states = pd.crosstab(names, frames.trials.set_index("trial")["state"].reindex(names.index))
@@ -154,9 +154,9 @@ def _best_trials(
 
 
 def _over_seeds(frames: StudyFrames, trials: pd.Series[int]) -> pd.DataFrame:
-    """How the best configurations do from other seeds, by trial.
+    """The seed replicates of the best configurations, by trial.
 
-    Those with too few seeds are not compared with the others: the best mean of few may be luck.
+    Those with too few seeds are not compared with the others: the best mean of a few may be chance.
     """
     repeats = frames.repeats[frames.repeats["trial"].isin(trials)]
     frame = compare(repeats, frames.objective).set_index("trial")
@@ -169,7 +169,7 @@ def _over_seeds(frames: StudyFrames, trials: pd.Series[int]) -> pd.DataFrame:
     against["verdict"] = against["verdict"].map(_VERDICTS)
     if len(against):
         best = against.iloc[0]
-        if best["diverged"] == 0:  # what diverges from some seed is worse than what never does
+        if best["diverged"] == 0:  # diverging with any seed is worse than never diverging
             against.loc[against["diverged"] > 0, "verdict"] = WORSE
         if best["seeds"] < LEAST_SEEDS:
             against["verdict"] = NOT_CONFIRMED
@@ -182,7 +182,7 @@ def _over_seeds(frames: StudyFrames, trials: pd.Series[int]) -> pd.DataFrame:
 def _results(
     frames: StudyFrames, ranked: pd.DataFrame, names: pd.Series[str]
 ) -> dict[str, NDArray[np.float64]]:
-    """What the trials of each value reached, as far as the scale goes."""
+    """Results of the trials of each value, limited to the scale."""
     if ranked.empty:
         return {}
     maximize = OBJECTIVES[frames.objective]
@@ -198,7 +198,7 @@ def _results(
 
 
 def _gains(results: dict[str, NDArray[np.float64]], objective: str) -> pd.Series[float]:
-    """How much better the expected best of all trials is than that of half of them, by value."""
+    """By value: improvement of the expected best from half of the trials to all."""
     more = OBJECTIVES[objective]
     gains = {
         value: abs(float(expected_best(it, len(it), more) - expected_best(it, len(it) // 2, more)))

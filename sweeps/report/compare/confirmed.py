@@ -1,4 +1,4 @@
-"""How sure it is which trial is best, from those that were trained again from other seeds."""
+"""Comparison of trials by their seed replicates, with confidence intervals."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _RESAMPLES = 10_000
 
 
 def compare(repeats: pd.DataFrame, objective: str) -> pd.DataFrame:
-    """How the repeated trials compare with the best of them, over the seeds that both have.
+    """Compare the repeated trials with the best of them, over the seeds they have in common.
 
     Args:
-        repeats: of a study; the run that a trial was chosen by is not among them.
-        objective: the metric they are judged by.
+        repeats: of a study, without the runs of the search.
+        objective: the metric trials are judged by.
 
     Returns:
-        A row a trial, best first: trial, seeds (how many it has a value from), diverged (how many
-        it has none from, having diverged or failed), mean, std (of one run; missing for one seed),
-        difference (mean of the trial's values minus the best one's from the same seeds), low and
-        high (its 95 % interval; missing for fewer than `LEAST_SEEDS`), verdict (one of the above).
-        A trial that diverged from some seed comes after all that never did, and one with too few
-        seeds, as it lost a race, after all that have enough.
+        One row per trial, best first: trial, seeds (number with a value), diverged (number that
+        diverged or failed), mean, std (of one run; missing for one seed), difference (mean
+        difference to the best trial over their common seeds), low and high (its 95 % interval;
+        missing for fewer than `LEAST_SEEDS`), verdict (one of the above).
+        A trial that diverged with any seed is ranked after all that never did, and a trial with too
+        few seeds, because it lost a race, after all with enough.
     """
     values = repeats.pivot(index="seed", columns="trial", values="value")
     ended = repeats[repeats["state"] != "complete"]
@@ -58,16 +58,16 @@ def compare(repeats: pd.DataFrame, objective: str) -> pd.DataFrame:
 
 
 def seed_noise(repeats: pd.DataFrame) -> float | None:
-    """How much one configuration varies by between seeds beyond what all vary by.
+    """Noise between seeds: variation of one configuration beyond what is common to all.
 
-    The residual standard deviation of a two-way layout: what is left of the values once the mean of
-    each trial and that of each seed are taken out.
+    The residual standard deviation of a two-way layout, after removing the mean of each trial and
+    of each seed.
 
     Args:
         repeats: of a study.
 
     Returns:
-        As a share of the mean value; None unless two trials have values from the same three seeds.
+        Relative to the mean value; None unless two trials have values for the same three seeds.
     """
     values = repeats.pivot(index="seed", columns="trial", values="value").dropna().to_numpy()
     seeds, trials = values.shape
@@ -79,7 +79,7 @@ def seed_noise(repeats: pd.DataFrame) -> float | None:
 
 
 def _against(best: pd.Series[float], other: pd.Series[float]) -> tuple[float, float, float, str]:
-    """The mean difference over the seeds both have, its interval, and what that comes to."""
+    """Mean difference over the common seeds, its interval, and the verdict."""
     differences = np.asarray((other - best).dropna(), dtype=np.float64)
     if len(differences) < LEAST_SEEDS:
         mean = float(differences.mean()) if len(differences) else np.nan
@@ -90,10 +90,11 @@ def _against(best: pd.Series[float], other: pd.Series[float]) -> tuple[float, fl
 
 
 def interval(values: NDArray[np.float64]) -> tuple[float, float]:
-    """The 95 % bootstrap interval of the mean of N values, 2 or more; the same at each call.
+    """95 % bootstrap interval of the mean of N values, N >= 2; deterministic.
 
-    The percentile interval is too narrow where N is small, as training allows no other; so its
-    percentiles are those by which it is as wide as Student's for normal values (Hesterberg, What
+    The percentile interval is too narrow for small N, as training allows no other; so the
+    percentiles are those that give the width of Student's interval for normal values (Hesterberg,
+    What
     Teachers Should Know About the Bootstrap, 2015: the "expanded percentile interval").
     """
     from scipy.stats import norm, t  # slow to import

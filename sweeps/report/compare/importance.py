@@ -22,11 +22,11 @@ from trainer.tracking.record import BEST
 Numbers = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
-_TOP = 0.1  # of the trials, which are told from all of them
-_STEPS = 50  # of the grid that a range becomes
-_LEAST_SIGMA = 0.5 / 1.64  # 90 % of a kernel are then within one step
-_TINY = 1e-12  # keeps a density above 0
-_SPREAD = 10.0  # a highest value so many times the lowest is one of a log scale
+_TOP = 0.1  # share of the trials that count as good
+_STEPS = 50  # of the grid over a range
+_LEAST_SIGMA = 0.5 / 1.64  # 90 % of a kernel is then within one step
+_TINY = 1e-12  # keeps densities above 0
+_SPREAD = 10.0  # ratio of bounds above which values are log-scaled
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])
 
@@ -34,16 +34,16 @@ _erf = np.vectorize(math.erf, otypes=[np.float64])
 def importances(
     frames: StudyFrames, complete: pd.DataFrame, names: Sequence[str]
 ) -> dict[str, float]:
-    """How much of the difference between good and other trials each parameter explains.
+    """Share of the difference between good and other trials that each parameter explains.
 
     Args:
-        frames: the study, whose trials show how far each parameter goes.
-        complete: those of the ranked trials that are complete. Most of a schedule has not acted on
-            a trial of few epochs, so with such ones it would seem not to matter.
+        frames: the study, whose trials give the range of each parameter.
+        complete: the complete ones of the ranked trials. A schedule has hardly acted on a trial of
+            few epochs, so including these would hide its importance.
         names: columns of the trials that are parameters.
 
     Returns:
-        Shares, which add up to 1, most first; none where trials are too few.
+        Shares that sum to 1, highest first; empty if there are too few trials.
     """
     if len(complete) < LEAST_COMPLETE:
         return {}
@@ -60,17 +60,17 @@ def importances(
 
 
 def is_log(low: float, high: float) -> bool:
-    """Whether values between these bounds are taken for ones of a log scale."""
+    """Whether values between these bounds are treated as log-scaled."""
     return low > 0 and high / low >= _SPREAD
 
 
 def _explained(every: pd.Series, column: pd.Series, good: pd.Series[bool]) -> float:
-    """Pearson's divergence of the good trials' density from all trials', where they have a value.
+    """Pearson divergence of the good trials' density from that of all complete trials.
 
     Args:
         every: the values of all trials.
-        column: those of the complete ones.
-        good: which of the complete ones are.
+        column: the values of the complete trials; missing ones are left out.
+        good: mask of the good ones among the complete trials.
     """
     known = column.dropna()
     best = known[good[known.index]]
@@ -82,7 +82,7 @@ def _explained(every: pd.Series, column: pd.Series, good: pd.Series[bool]) -> fl
 
 
 def _density(every: pd.Series, values: pd.Series) -> Numbers:
-    """The Parzen estimate of how these values lie on a grid of all that there may be."""
+    """Parzen density estimate on a grid over the parameter's range."""
     if pd.api.types.is_bool_dtype(every) or not pd.api.types.is_numeric_dtype(every):
         choices = sorted(set(map(str, every)))
         steps = len(choices)
@@ -96,13 +96,13 @@ def _density(every: pd.Series, values: pd.Series) -> Numbers:
         steps, seen = len(counts), np.flatnonzero(counts)
         kernels = _normal(seen, _bandwidth(seen, counts[seen]), steps)
         prior = _normal(np.array([(steps - 1) / 2]), steps, steps)
-    weights = np.append(counts[seen], 1)  # of the prior
+    weights = np.append(counts[seen], 1)  # weight of the prior
     density: Numbers = weights @ np.vstack([kernels, prior]) / weights.sum() + _TINY
     return density
 
 
 def _counts(every: pd.Series, values: pd.Series) -> Counts:
-    """How many of the values lie at each step from the lowest of all to the highest."""
+    """Histogram of the values over the steps from the lowest to the highest of all."""
     low, high, numbers = float(every.min()), float(every.max()), values.to_numpy(float)
     steps = _STEPS
     if pd.api.types.is_integer_dtype(every):
@@ -114,7 +114,7 @@ def _counts(every: pd.Series, values: pd.Series) -> Counts:
 
 
 def _bandwidth(seen: Counts, counts: Counts) -> float:
-    """By Scott's rule, for steps that were seen so many times."""
+    """Scott's rule, for steps with these counts."""
     total, until = counts.sum(), counts.cumsum()
     deviation = math.sqrt(np.cov(seen, fweights=counts, ddof=min(1, total - 1)))
     first = seen[np.searchsorted(until, total // 4)]
@@ -124,7 +124,7 @@ def _bandwidth(seen: Counts, counts: Counts) -> float:
 
 
 def _normal(means: NDArray[Any], sigma: float, steps: int) -> Numbers:
-    """The normal distributions of these means, each over the steps, to which it is cut."""
+    """Normal distributions of these means over the steps, truncated to them."""
     edges = (np.arange(steps + 1) - 0.5 - means[:, None]) / sigma
     below = _erf(edges / math.sqrt(2))
     shares: Numbers = np.diff(below) / (below[:, -1:] - below[:, :1])

@@ -1,4 +1,4 @@
-"""The ranking of a study's trials: which of them won, and how the optimizers compare."""
+"""The ranking of a study's trials, the winner, and statistics by optimizer."""
 
 from __future__ import annotations
 
@@ -45,20 +45,20 @@ LEAST_COMPLETE = 10
 class Winner:
     """The best trial.
 
-    Where trials were confirmed from enough seeds it is the best of these; else the best ranked one,
-    whether or not it was trained to its end.
+    The best trial confirmed by enough seeds, if any; else the best ranked one, whether or not it
+    was trained to its end.
 
     Attributes:
         trial: its number.
         state: one of `RANKED`.
         value: the best value of the objective over its epochs.
-        epoch: the epoch that had it, from 1.
-        epochs: how many it trained.
-        asked_epochs: how many a complete trial of its settings trains.
-        val_accuracy: share of validation images classified rightly after that epoch, 0 to 1.
-        test_accuracy: the same of the test images; None where it was not measured.
-        params: what was searched, by name: optimizer, lr, step_size, gamma, arguments of the
-            optimizer, and whatever else was not the same for all trials.
+        epoch: of that value, from 1.
+        epochs: number of epochs trained.
+        asked_epochs: number of epochs of a complete trial with its settings.
+        val_accuracy: share of validation images classified correctly after that epoch, 0 to 1.
+        test_accuracy: the same for the test images; None if not measured.
+        params: searched parameters by name: optimizer, lr, step_size, gamma, arguments of the
+            optimizer, and everything else that differs between trials.
         command: trains it again.
         run_id: MLflow's.
     """
@@ -77,11 +77,11 @@ class Winner:
 
 
 def rank(frames: StudyFrames) -> pd.DataFrame:
-    """The trials that have a result and did not diverge or fail, best first, equal ones by number.
+    """The trials that have a result and neither diverged nor failed, best first, ties by number.
 
     Returns:
-        Rows of `frames.trials`; `best_OBJECTIVE` and `best_epoch` are those of the curves, as not
-        every objective has its best value logged, and `val_accuracy` is that after this epoch.
+        Rows of `frames.trials`; `best_OBJECTIVE` and `best_epoch` are computed from the curves, as
+        not every objective has its best value logged, and `val_accuracy` is that of this epoch.
     """
     name, ascending = BEST + frames.objective, [not OBJECTIVES[frames.objective], True]
     order = frames.curves.sort_values([frames.objective, "epoch"], ascending=ascending)
@@ -97,10 +97,9 @@ def rank(frames: StudyFrames) -> pd.DataFrame:
 
 
 def distinct(frames: StudyFrames, ranked: pd.DataFrame) -> pd.DataFrame:
-    """The ranked trials, without those that are one result with a better ranked one.
+    """The ranked trials without duplicates: trials whose best epoch is the same shared epoch.
 
-    Trials share all epochs until their rates differ. Where the best epoch of both is one of those,
-    it is one result under two numbers.
+    Of such trials the best ranked one is kept.
     """
     until = frames.curves.merge(ranked[["trial", "optimizer", BEST_EPOCH]], on="trial")
     until = until[until["epoch"] <= until[BEST_EPOCH]]
@@ -111,7 +110,7 @@ def distinct(frames: StudyFrames, ranked: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_second(frames: StudyFrames, ranked: pd.DataFrame) -> pd.DataFrame:
-    """The ranked trials, and as `second_column` what `value_of` would find of each."""
+    """The ranked trials with the second objective's value in `second_column`."""
     name = frames.second
     of_trials = frames.curves.groupby("trial")[EPOCH_SECONDS if name == SECONDS else name]
     if name == SECONDS:
@@ -122,25 +121,25 @@ def with_second(frames: StudyFrames, ranked: pd.DataFrame) -> pd.DataFrame:
 
 
 def pareto_front(trials: pd.DataFrame, objectives: Mapping[str, bool]) -> pd.Series[bool]:
-    """Which of the trials no other one beats: is as good in all objectives, and better in one.
+    """The Pareto front: trials that no other dominates.
 
     Args:
-        trials: a row each.
-        objectives: one or two columns of it, and whether more is better.
+        trials: one row each.
+        objectives: one or two columns, and whether higher is better.
 
     Returns:
-        True or False by the index of `trials`; trials that are alike are all on the front, and one
-        that lacks a value is not.
+        Bool mask with the index of `trials`; equal trials are all on the front, and trials that
+        lack a value are not.
     """
     signs = [1 if more else -1 for more in objectives.values()]
     values = trials[list(objectives)].to_numpy(float) * signs
-    order = np.lexsort((-values[:, -1], -values[:, 0]))  # best on top by the first, then the second
+    order = np.lexsort((-values[:, -1], -values[:, 0]))  # sorted by the first, then the second
     order = order[~np.isnan(values[order]).any(axis=1)]
     first, second = values[order, 0], values[order, -1]
-    starts = np.ones(len(order), bool)  # of trials that are alike in the first
+    starts = np.ones(len(order), bool)  # among ties in the first
     starts[1:] = first[1:] != first[:-1]
     group, best = np.cumsum(starts) - 1, second[starts]
-    before = np.full(len(best), np.nan)  # the best second value of trials that are better in first
+    before = np.full(len(best), np.nan)  # best second value of trials better in the first
     before[1:] = np.maximum.accumulate(best)[:-1]
     front = np.zeros(len(trials), bool)
     front[order] = ((second == best[group]) & ~(best <= before)[group]) if len(order) else False
@@ -148,11 +147,10 @@ def pareto_front(trials: pd.DataFrame, objectives: Mapping[str, bool]) -> pd.Ser
 
 
 def find_front(frames: StudyFrames, ranked: pd.DataFrame) -> pd.DataFrame:
-    """Those of the ranked trials that no other beats in both objectives, best by the first on top.
+    """The Pareto front of the ranked trials, sorted by the first objective.
 
     Returns:
-        Rows of `ranked`, in which the column `second_column` names is that of the second objective;
-        no rows where a study has but one.
+        Rows of `ranked` with the second objective in `second_column`; empty for one objective.
     """
     if not frames.second:
         return ranked.head(0)
@@ -163,23 +161,23 @@ def find_front(frames: StudyFrames, ranked: pd.DataFrame) -> pd.DataFrame:
 
 
 def second_column(name: str) -> str:
-    """What the column of a second objective is called."""
+    """Name of the column of the second objective."""
     return SECONDS if name == SECONDS else BEST + name
 
 
 def find_winner(
     frames: StudyFrames, ranked: pd.DataFrame, searched: Sequence[str], confirmed: pd.DataFrame
 ) -> Winner | None:
-    """The best one confirmed, else the first of the ranked trials.
+    """The best confirmed trial, else the best ranked one.
 
     Args:
         frames: the study.
-        ranked: what `rank` made of it.
-        searched: columns of the trials that make its `params`.
+        ranked: result of `rank`.
+        searched: columns of the trials that are its `params`.
         confirmed: see `sweeps.report.compare.confirmed.compare`.
 
     Returns:
-        None where no trial is ranked.
+        None if no trial is ranked.
     """
     if ranked.empty:
         return None
@@ -202,7 +200,7 @@ def find_winner(
 
 
 def by_optimizer(frames: StudyFrames, ranked: pd.DataFrame) -> pd.DataFrame:
-    """A row an optimizer, best first; see `sweeps.report.summary.Summary.by_optimizer`."""
+    """One row per optimizer, best first; see `sweeps.report.summary.Summary.by_optimizer`."""
     more = OBJECTIVES[frames.objective]
     states = pd.crosstab(frames.trials["optimizer"], frames.trials["state"])
     frame = states.reindex(columns=[*STATES], fill_value=0)
@@ -215,6 +213,6 @@ def by_optimizer(frames: StudyFrames, ranked: pd.DataFrame) -> pd.DataFrame:
     values = complete.groupby("optimizer")[BEST + frames.objective]
     frame["median"] = values.median()
     spread = values.quantile(0.75) - values.quantile(0.25)
-    frame["spread"] = spread.where(values.count() > 1)  # one trial has none
+    frame["spread"] = spread.where(values.count() > 1)  # undefined for one trial
     frame = frame.rename_axis(columns=None).reset_index()
     return frame.sort_values("best", ascending=not more, kind="stable", ignore_index=True)

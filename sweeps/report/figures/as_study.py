@@ -1,4 +1,4 @@
-"""A study as Optuna would have it, made in memory from its frames."""
+"""A study rebuilt in memory from its frames, for Optuna's plots."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from trainer.tracking.record import BEST
 def as_study(frames: StudyFrames, ranked: pd.DataFrame, names: Sequence[str]) -> optuna.Study:
     """The study, with its trials under their numbers.
 
-    All ranked trials are complete ones here, with the best value each reached: most trials of a
-    sweep are not trained to their end, and say much all the same. Others have no value.
+    All ranked trials are COMPLETE here with their best value: most trials of a sweep stop early and
+    are informative all the same. Other trials have no value.
 
     Args:
         frames: the study.
-        ranked: what `rank` made of it.
+        ranked: result of `rank`.
         names: columns of the trials that are parameters.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -57,7 +57,7 @@ def as_study(frames: StudyFrames, ranked: pd.DataFrame, names: Sequence[str]) ->
 
 
 def create(direction: StudyDirection) -> optuna.Study:
-    """An empty study whose trials are not copied each time they are looked at."""
+    """An empty study that does not copy its trials on each access."""
     return StudyView(optuna.create_study(direction=direction))
 
 
@@ -77,7 +77,7 @@ def _params(row: dict[Any, Any], distributions: dict[str, BaseDistribution]) -> 
 
 
 def _distribution(column: pd.Series[Any]) -> BaseDistribution:
-    """What a column's values may have been drawn from."""
+    """A distribution that contains a column's values."""
     values = column.dropna()
     if values.empty:
         return CategoricalDistribution([""])

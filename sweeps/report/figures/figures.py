@@ -1,4 +1,4 @@
-"""Figures of a study: curves, decays, the two objectives, and what more trials can bring."""
+"""Figures of a study: learning curves, decays, two objectives, and the expected best."""
 
 from __future__ import annotations
 
@@ -37,24 +37,24 @@ BELOW = {"orientation": "h", "y": -0.3}
 """A legend that takes no width, of which a telephone has little."""
 
 _FADED = 0.35
-_CLEAR = 10  # of the best
+_CLEAR = 10  # number of lines
 _BAND = 0.15  # opacity
-_LEAST_POINTS = 4  # fewer show no pattern
+_LEAST_POINTS = 4  # combinations needed
 
 
 def colours(values: Iterable[str]) -> dict[str, str]:
-    """A colour for each optimizer, or other value, the same in all figures."""
+    """A colour per optimizer, or other value, the same in all figures."""
     palette = qualitative.D3
-    # what users bring is shown by its last name in some figures, and has the same place there
+    # a reference is shown by its last part in some figures, with the same colour
     order = sorted(set(values), key=lambda it: (it.rpartition(":")[2], it))
     return {it: palette[at % len(palette)] for at, it in enumerate(order)}
 
 
 def curves(frames: StudyFrames, ranked: pd.DataFrame, metric: str) -> go.Figure:
-    """A line a trial over its epochs; all but the best and the complete ones fade.
+    """A line per trial over its epochs; all but the best and the complete ones are faded.
 
-    Diverged ones may leave the scale. Of more than `LINES` trials those of the best are drawn, and
-    of all the middle eight tenths.
+    Diverged trials may leave the axis. Above `LINES` trials only the best are drawn as lines, and
+    the middle eight tenths of all as a band.
     """
     trials = frames.trials.set_index("trial")
     shown = list(ranked["trial"].head(LINES))
@@ -67,7 +67,7 @@ def curves(frames: StudyFrames, ranked: pd.DataFrame, metric: str) -> go.Figure:
     palette, named = colours(trials["optimizer"]), set[str]()
     clear = {*ranked["trial"].head(_CLEAR), *ranked.loc[ranked["state"] == COMPLETE, "trial"]}
     epochs = dict(list(finite[finite["trial"].isin(shown)].groupby("trial")))
-    for trial in [it for it in reversed(shown) if it in epochs]:  # the best on top
+    for trial in [it for it in reversed(shown) if it in epochs]:  # drawn last, on top
         row, rows = trials.loc[trial], epochs[trial]
         optimizer = row["optimizer"]
         named.add(optimizer)
@@ -94,12 +94,12 @@ def curves(frames: StudyFrames, ranked: pd.DataFrame, metric: str) -> go.Figure:
 
 
 def decays(frames: StudyFrames, ranked: pd.DataFrame) -> go.Figure | None:
-    """The best that trials reached by step_size and gamma, once these had acted on them.
+    """The best values by step_size and gamma, after these had an effect on the trial.
 
-    That is after the first decay, or at the end of a trial that has none.
+    That is after the first decay, or at the end of a trial without decay.
 
     Returns:
-        None where these were not searched, or too few combinations came so far.
+        None if these were not searched, or there are too few combinations.
     """
     acted = (ranked["epochs"] > ranked["step_size"]) | (ranked["state"] == COMPLETE)
     decayed = ranked[acted.fillna(False)].dropna(subset=["step_size", "gamma"])
@@ -137,7 +137,7 @@ def decays(frames: StudyFrames, ranked: pd.DataFrame) -> go.Figure | None:
 
 
 def both_objectives(frames: StudyFrames, both: pd.DataFrame, front: pd.DataFrame) -> go.Figure:
-    """Each trial by its two values, and those that no other beats in both."""
+    """Each trial by its two values, with the Pareto front."""
     first, second = BEST + frames.objective, second_column(frames.second)
     figure = go.Figure()
     for rows, name, size in ((both, "all", 7), (front, "beaten by no other", 12)):
@@ -159,7 +159,7 @@ def both_objectives(frames: StudyFrames, both: pd.DataFrame, front: pd.DataFrame
 
 
 def expected(frames: StudyFrames, comparison: Comparison) -> go.Figure:
-    """The best value that so many trials can be expected to reach, a line and a band a value."""
+    """The expected best by number of trials; a line and a band per value."""
     figure, curves = go.Figure(), comparison.expected.groupby("value")
     palette = colours(comparison.values["value"])
     for value, rows in curves:
@@ -194,7 +194,7 @@ def expected(frames: StudyFrames, comparison: Comparison) -> go.Figure:
 
 
 def _add_band(figure: go.Figure, values: Any) -> None:
-    """Between the first and the last tenth of the trials that have each epoch."""
+    """The band between the first and the last decile of the trials that have each epoch."""
     low, high = values.quantile(0.1), values.quantile(0.9)
     epochs = [*low.index, *reversed(low.index)]
     figure.add_scatter(
@@ -209,12 +209,12 @@ def _add_band(figure: go.Figure, values: Any) -> None:
 
 
 def scale(figure: go.Figure, metric: str, worst: pd.Series[float], best: float) -> None:
-    """Title the upright axis, and end it where losses can still be read.
+    """Set the y axis: its title, and a limit at which losses remain readable.
 
     Args:
-        figure: to be changed.
-        metric: what it shows; an accuracy is bounded anyway.
-        worst: the worst value of each line or point, none of a trial that diverged.
+        figure: changed in place.
+        metric: shown on the axis; an accuracy is bounded anyway.
+        worst: the worst value of each line or point, without diverged trials.
         best: the best value of all.
     """
     figure.update_layout(yaxis_title=UNITS[metric])
@@ -226,7 +226,7 @@ def scale(figure: go.Figure, metric: str, worst: pd.Series[float], best: float) 
 
 
 def label(trial: int, row: pd.Series) -> str:
-    """A trial, for people."""
+    """A trial's hover text."""
     words: Sequence[str] = [
         f"{name}={row[name]:g}" if isinstance(row[name], (int, float)) else f"{name}={row[name]}"
         for name in ("lr", "step_size", "gamma")

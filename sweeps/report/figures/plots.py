@@ -1,4 +1,4 @@
-"""Optuna's own plots of a study, as far as its trials allow, and the importance of parameters."""
+"""Optuna's own plots of a study, and the importances of parameters."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from sweeps.report.compare.scale import reach
 from sweeps.report.figures.as_study import create
 from sweeps.report.figures.figures import GOOD_TO_BAD, LINES, scale
 
-_BAR = {"mode": "markers"}  # the trace that is there for its colour bar alone
+_BAR = {"mode": "markers"}  # the trace that only carries the colour bar
 
 
 def plots(study: optuna.Study, objective: str) -> list[go.Figure]:
     """Optuna's history and parallel coordinates, as far as the trials allow.
 
     Args:
-        study: what `as_study` made.
-        objective: what its trials are judged by.
+        study: result of `as_study`.
+        objective: the metric trials are judged by.
     """
     from optuna import visualization
 
@@ -45,7 +45,7 @@ def plots(study: optuna.Study, objective: str) -> list[go.Figure]:
 
 
 def importance_bars(known: Mapping[str, float], objective: str, trials: int) -> go.Figure:
-    """What `importances` found of so many complete trials."""
+    """Bars of the importances, computed from this number of complete trials."""
     names = list(known)[::-1]  # the first bar is drawn at the bottom
     shares = [known[name] for name in names]
     texts = ["<0.01" if share < 0.01 else f"{share:.2f}" for share in shares]
@@ -58,9 +58,9 @@ def importance_bars(known: Mapping[str, float], objective: str, trials: int) -> 
 
 
 def _parallel(study: optuna.Study, complete: Sequence[FrozenTrial], objective: str) -> go.Figure:
-    """Optuna's parallel coordinates of the `LINES` best, as more hide each other; best on top.
+    """Optuna's parallel coordinates of the `LINES` best trials, the best drawn on top.
 
-    Those that are too bad for the scale are left out, as all others would be one point of it.
+    More would hide each other. Outliers are left out, as they would compress the scale.
     """
     from optuna import visualization
 
@@ -75,7 +75,7 @@ def _parallel(study: optuna.Study, complete: Sequence[FrozenTrial], objective: s
     count = len(near[:LINES])
     which = f" of the {count} best trials" if len(complete) > count else ""
     figure.update_layout(title=f"Parallel coordinates{which}")
-    # Optuna's blues cannot be seen on black, nor its grey letters; heights are from 0 to 1
+    # Optuna's blues and its grey text are invisible on black; heights are from 0 to 1
     figure.update_annotations(font={"color": None})
     figure.update_traces(marker={"colorscale": GOOD_TO_BAD, "reversescale": more}, selector=_BAR)
     lines = list(figure.select_traces({"mode": "lines"}))

@@ -1,4 +1,4 @@
-"""The figure of what several studies had reached, and when."""
+"""The best value so far of several studies, over epochs or time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figure of what trials reached over their learning rate, and from which rate they diverged."""
+"""The results over the learning rate, and the rates at which trials diverged."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _MARGIN = "y2"  # the axis of the strip beyond the scale
 def rates(
     frames: StudyFrames, ranked: pd.DataFrame, values: pd.Series[str], parameter: str
 ) -> go.Figure:
-    """What each trial reached over its learning rate, a colour for each value of a parameter.
+    """The best value of each trial over its learning rate, a colour per value of a parameter.
 
-    Trials that diverged, and those too bad for the scale, are marked in a strip at its bad end. Of
-    more than `LINES` trials those of one rate lie side by side by value, not on it.
+    Trials that diverged, and outliers, are marked in a strip at the bad end of the axis. Above
+    `LINES` trials, those of one rate are drawn side by side by value.
 
     Args:
         frames: the study.
-        ranked: what `sweeps.report.compare.ranking.rank` made of it.
-        values: the parameter's, as they are shown, by the number of the trial.
+        ranked: result of `sweeps.report.compare.ranking.rank`.
+        values: displayed value of the parameter by trial number.
         parameter: its name.
     """
     name, palette = BEST + frames.objective, colours(values)
@@ -85,7 +85,7 @@ def _add(
     symbol: str | list[str],
     value: str,
 ) -> None:
-    """Points of one value, of which the first ones, in the scale, stand in the legend."""
+    """Points of one value; only those within the scale have a legend entry."""
     figure.add_scatter(
         x=x.tolist(),
         y=[1.0] * len(rows) if y is None else y.tolist(),

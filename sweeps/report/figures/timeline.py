@@ -1,4 +1,4 @@
-"""The figure of who trained what when, and which trials took epochs from the store."""
+"""A timeline of the workers: which trained which trial when, and where epochs were reused."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from sweeps.report.figures.figures import colours
 from sweeps.report.reading.frames import StudyFrames
 
 _BARS = 2000
-_EDGED = 500  # bars, of which each is wide enough for an edge
+_EDGED = 500  # bars that are wide enough for an edge
 
 
 def timeline(frames: StudyFrames) -> go.Figure | None:
-    """Which worker trained which trial when; marks at the start of trials that reused epochs.
+    """A bar per epoch and worker over time; marks at the start of trials that reused epochs.
 
-    Of more than `_BARS` epochs those of a worker that would be as thin as a line are one bar, that
-    of the first.
+    Above `_BARS` epochs, those that would be thinner than a line are merged into one bar of the
+    first.
     """
     own = frames.curves[~frames.curves["reused"]].dropna(subset=["worker"])
     if own.empty:

@@ -1,4 +1,4 @@
-"""The columns of a study's frames: their names, in order, and their types."""
+"""Names, order and types of the columns of a study's frames."""
 
 from __future__ import annotations
 
@@ -67,6 +67,6 @@ REPEAT_COLUMNS = {
 
 
 def arguments(columns: Iterable[str]) -> list[str]:
-    """Those of the trials' columns that are arguments of an optimizer."""
+    """The columns of the trials that are optimizer arguments."""
     known = {*TRIAL_COLUMNS, *CONFIG_COLUMNS.values()}
     return [name for name in columns if name not in known and not name.startswith(BEST)]

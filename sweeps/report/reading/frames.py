@@ -1,4 +1,4 @@
-"""A study as DataFrames: one row a trial, and one row a trial and epoch, read back from MLflow."""
+"""A study as DataFrames read from MLflow: one row per trial, and one per trial and epoch."""
 
 from __future__ import annotations
 
@@ -38,26 +38,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StudyFrames:
-    """All that MLflow shows of one study.
+    """A study as MLflow has it.
 
     Attributes:
         name: of the study.
         objective: the metric trials are judged by, a name in `trainer.metrics.OBJECTIVES`.
-        second: what else they are judged by, a name in `SECOND_OBJECTIVES`; "": nothing.
-        compare: the parameter whose values the study compares, a column of the trials; "": none.
-        asked: how many trials were asked for.
+        second: the second objective, a name in `SECOND_OBJECTIVES`; "": none.
+        compare: the parameter given by --compare, a column of the trials; "": none.
+        asked: target number of trials.
         run_id: MLflow's id of the study's run, the parent of its trials' runs.
-        settings: of the study, as its `study.json` has them: fields of `TrainConfig` that all
-            trials have in common, objective, sampler and pruner; {} where it has none.
-        space: what trials were searched in, as those settings have it; {} where they have none.
-        view: the command or address that shows them in a browser.
-        tracking_uri: MLflow's store, where it was named; "": the usual one.
+        settings: content of the study's `study.json`: fields of `TrainConfig` shared by all trials,
+            objective, sampler and pruner; {} if there is none.
+        space: the search space in these settings; {} if there is none.
+        view: the command or address that shows the study in a browser.
+        tracking_uri: MLflow's tracking URI, if it was given; "": the default one.
         trials: see `load_trials`.
         curves: see `load_curves`.
-        repeats: trials trained again from other seeds, a row each, sorted by trial and seed: trial
-            and seed (int64), state (str), value (the best one of the objective over its epochs;
-            float64, missing where it did not end or diverged), epochs (int64), seconds and
-            started_at (as those of trials), run_id (str).
+        repeats: trials repeated with other seeds, one row each, sorted by trial and seed: trial
+            and seed (int64), state (str), value (best objective over its epochs; float64, missing
+            if it has not ended or diverged), epochs (int64), seconds and started_at (as those of
+            trials), run_id (str).
     """
 
     name: str
@@ -76,7 +76,7 @@ class StudyFrames:
 
 
 def load_trials(study: str | None = None, tracking_uri: str | None = None) -> pd.DataFrame:
-    """One row a trial, sorted by trial.
+    """One row per trial, sorted by number.
 
     Columns, in this order:
         trial: its number, from 0; int64.
@@ -85,46 +85,47 @@ def load_trials(study: str | None = None, tracking_uri: str | None = None) -> pd
         lr: initial learning rate; float64.
         step_size: epochs between two decays of the rate; int64.
         gamma: factor of each decay; float64.
-        asked_epochs: epochs the trial was to train; int64.
-        dataset and so on: a column for each other field of `TrainConfig`, by its name.
-        momentum and the like: one column for every argument of an optimizer that a trial gave;
-            those of a scheduler and a model are called scheduler.NAME and model.NAME.
-        best_val_loss, best_val_accuracy, best_running_loss: lowest, highest, lowest of all epochs;
-            float64; missing, like the next, until the trial ends and where it diverged or failed.
+        asked_epochs: number of epochs of the complete trial; int64.
+        dataset and so on: one column for each other field of `TrainConfig`, under its name.
+        momentum and the like: one column for each optimizer argument that any trial has; arguments
+            of a scheduler and a model are scheduler.NAME and model.NAME.
+        best_val_loss, best_val_accuracy, best_running_loss: lowest, highest, lowest over all
+            epochs; float64; missing, as the next one, until the trial ends and if it diverged or
+            failed.
         best_epoch: the epoch with the best value of the objective, from 1; Int64.
-        val_loss, val_accuracy, running_loss, train_loss: of the last epoch logged; float64.
+        val_loss, val_accuracy, running_loss, train_loss: of the last logged epoch; float64.
         test_loss, test_accuracy: of the best weights on the test images, measured once, when the
             trial was promoted in a study of split "train"; float64, else missing.
-        epochs: how many were logged; Int64.
-        trained_epochs, reused_epochs: how many of those were first trained for this trial, and for
-            another run; Int64.
-        retrained_epochs: how many were trained once more, as their states were removed; Int64.
-        seconds: from its start to its end, pauses between included; NaN until it ends; float64.
-        started_at: when; datetime64[us, UTC].
+        epochs: number of logged epochs; Int64.
+        trained_epochs, reused_epochs: of these, first trained for this trial, and for another run;
+            Int64.
+        retrained_epochs: epochs trained again because their states had been evicted; Int64.
+        seconds: from its start to its end, pauses included; NaN until it ends; float64.
+        started_at: datetime64[us, UTC].
         run_id: MLflow's; str.
 
-    A parameter is bool where each trial's text is such, else int64, float64 or str; where a trial
-    has none the value is missing, and bool and int64 are then boolean and Int64.
+    A parameter column is bool if every trial's text is a bool, else int64, float64 or str; if some
+    trials lack the parameter, bool and int64 become boolean and Int64.
 
     Args:
-        study: its name; None takes the newest.
-        tracking_uri: MLflow's store; None takes MLFLOW_TRACKING_URI, else ./mlflow.db.
+        study: its name; None: the newest.
+        tracking_uri: MLflow's; None: MLFLOW_TRACKING_URI, else ./mlflow.db.
 
     Raises:
         UnknownStudy: there is no such study, or none at all.
-        SweepError: MLflow's store cannot be read.
+        SweepError: MLflow's database or server cannot be read.
     """
     return load_study(study, tracking_uri).trials
 
 
 def load_curves(study: str | None = None, tracking_uri: str | None = None) -> pd.DataFrame:
-    """One row a trial and epoch, sorted by both; arguments and errors are those of `load_trials`.
+    """One row per trial and epoch, sorted by both; arguments and errors as `load_trials`.
 
     Columns, in this order:
         trial: its number, from 0; int64.
         epoch: from 1; int64.
         running_loss, train_loss, val_loss, val_accuracy, lr, epoch_seconds, images_per_second: see
-            `trainer.metrics.EpochResult`; float64, NaN and infinities as training gave them.
+            `trainer.metrics.EpochResult`; float64, with NaN and infinities as they occurred.
         reused: whether the epoch was first trained for another run; bool.
         worker: process id of the worker that trained it; Int64.
         ended_at: when it was trained; datetime64[us, UTC].
@@ -133,13 +134,13 @@ def load_curves(study: str | None = None, tracking_uri: str | None = None) -> pd
 
 
 def load_study(study: str | None = None, tracking_uri: str | None = None) -> StudyFrames:
-    """The whole of a study; arguments and errors are those of `load_trials`."""
+    """All frames of a study; arguments and errors as `load_trials`."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
     uri = tracking_uri or Paths.here().tracking_uri
     database = Path(uri.partition("///")[2].partition("?")[0]) if uri.startswith("sqlite") else None
-    if database is not None and not database.exists():  # MLflow would make one
+    if database is not None and not database.exists():  # MLflow would create the file
         raise UnknownStudy(
             f"A study must be in MLflow's store, but there is no {database}; to begin a study: "
             "python -m sweeps.run"
@@ -159,13 +160,13 @@ def read_study(
     view: str = "mlflow ui",
     database: Path | None = None,
 ) -> StudyFrames:
-    """The study named `study` as `client` shows it (None: the newest).
+    """Read the study named `study` (None: the newest).
 
     Args:
-        client: of MLflow.
+        client: MLflow's.
         study: its name.
         view: the command or address that shows it in a browser.
-        database: MLflow's SQLite file, where that is what the client reads.
+        database: MLflow's SQLite file, if that is what the client reads.
 
     Raises:
         UnknownStudy: there is no such study, or none at all.
@@ -202,7 +203,7 @@ def read_study(
 def _epochs(
     client: MlflowClient, experiment_id: str, group: str, database: Path | None
 ) -> tuple[list[Run], pd.DataFrame]:
-    """All runs of a study, and the curves of its trials; from the file where it is a known one."""
+    """All runs of a study, and the curves of its trials; read from the SQLite file if possible."""
     if database is not None:
         try:
             with open_database(database) as opened:
@@ -217,15 +218,15 @@ def _epochs(
 
 
 def _once(runs: Iterable[Run]) -> list[Run]:
-    """One run for each record: where a server's answer was lost, there may be two until the next
-    start of the sweep.
+    """One run per record: after a lost answer of a server there may be two, until the next start
+    of the sweep.
     """
     ordered = sorted(runs, key=lambda run: fullness(run.status, run.metrics))
     return list({run.tags.get(RUN_TAG, run.id): run for run in ordered}.values())
 
 
 def _parents(client: MlflowClient) -> list[Any]:
-    """The studies' own runs, newest first, which is MLflow's order."""
+    """The runs of the studies themselves, newest first, which is MLflow's order."""
     experiment = client.get_experiment_by_name(STUDIES_EXPERIMENT)
     if experiment is None:
         return []
@@ -235,7 +236,7 @@ def _parents(client: MlflowClient) -> list[Any]:
 def _settings(client: MlflowClient, run_id: str) -> dict[str, Any]:
     try:
         settings = json.loads(read_file(client, run_id, STUDY_FILE))
-    except TrackingError:  # a report can do without
+    except TrackingError:  # a report works without it
         return {}
     return settings if isinstance(settings, dict) else {}
 

@@ -1,4 +1,4 @@
-"""MLflow's runs as values, and every value that their epochs were logged with."""
+"""MLflow's runs as values, and the metric values of their epochs."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ POINT = np.dtype(
 )
 """A value of an epoch: positions in the runs and in `NAMES`, and milliseconds since 1970."""
 
-_REQUESTS = 8  # at once
-_QUIET_REQUESTS = 500  # that are soon done
+_REQUESTS = 8  # concurrent requests
+_QUIET_REQUESTS = 500  # fewer need no bar
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +56,7 @@ class Run:
 
 
 def client_runs(client: MlflowClient, experiment_id: str, query: str) -> Iterable[Run]:
-    """Every run of the experiment that fits the query, by MLflow's public client."""
+    """Every run of the experiment that matches the filter, by MLflow's public client."""
     for run in search_runs(client, experiment_id, query):
         info, data = run.info, run.data
         yield Run(
@@ -71,9 +71,9 @@ def client_runs(client: MlflowClient, experiment_id: str, query: str) -> Iterabl
 
 
 def client_points(client: MlflowClient, runs: Sequence[Run]) -> NDArray[Any]:
-    """Every value of every epoch, by MLflow's public client: a request a run and metric.
+    """Every metric value of every epoch, by MLflow's client: one request per run and metric.
 
-    Several are under way at once, and where they are many a bar shows how far they are.
+    Requests run concurrently, with a progress bar if there are many.
 
     Returns:
         N of `POINT`.
