@@ -128,12 +128,12 @@ def test_a_damaged_state_is_said_once_and_then_missing(
 def test_a_damaged_result_never_gives_other_numbers(
     damage: Damage, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Whichever bit flipped and wherever it was cut off, it counts as missing."""
+    """It counts as missing, unless the number is the same, as where its 18th digit changed."""
     store = StageStore(tmp_path_factory.mktemp("stages"))
     store.put_result("aa11", RESULT)
     (path,) = Path(store.url).rglob("aa11*")
     path.write_bytes(damage(path.read_bytes()))
-    assert store.result("aa11") is None
+    assert store.result("aa11") in (None, RESULT)
     store.put_result("aa11", RESULT)
     assert store.result("aa11") == RESULT
 
