@@ -2,13 +2,17 @@
 
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
+from dataclasses import replace
 from multiprocessing.queues import Queue
-from multiprocessing.synchronize import Barrier
+from multiprocessing.synchronize import Barrier, Event
 from pathlib import Path
 
+import filelock
 import optuna
 import pytest
 from samples import disk_that_is_full_after
@@ -18,7 +22,7 @@ from sweeps.settings.config import SweepConfig
 from sweeps.study import opening
 from sweeps.study.journal import journal_storage
 from sweeps.study.lease import LEASE, Holder, Lease
-from sweeps.study.opening import open_study
+from sweeps.study.opening import find_study, open_study
 from trainer.settings.paths import Paths
 
 
@@ -120,31 +124,98 @@ def test_a_process_that_is_dead_and_not_yet_reaped_holds_nothing() -> None:
         assert not holder.may_live(time.time())
 
 
-def try_to_take(path: Path, barrier: Barrier, results: Queue) -> None:
+def test_a_holder_elsewhere_that_is_gone_for_good_can_be_taken_over() -> None:
+    """At once; one that provably lives here cannot."""
+    there = held_by(Holder("elsewhere", 1, "1"), time.time())
+    with pytest.raises(StudyInUse, match=r"process 1 on elsewhere .*--takeover if that machine"):
+        Lease(there)
+    Lease(there, takeover=True).renew()
+    assert there.user_attrs[LEASE]["pid"] == os.getpid()
+    me = Holder.this_process()
+    here = held_by(Holder(me.host, os.getppid(), _start(os.getppid()), me.world), time.time())
+    with pytest.raises(StudyInUse, match=f"process {os.getppid()} on {me.host} has been") as caught:
+        Lease(here, takeover=True)
+    assert "--takeover" not in str(caught.value)
+
+
+def test_a_killed_container_holds_nothing_while_one_of_another_machine_may(tmp_path: Path) -> None:
+    """The kernel that both containers share has freed its lock."""
+    me = Holder.this_process()
+    sibling = Holder("0123456789ab", 1, "1", f"{me.boot} pid:[1]")
+    lock = filelock.FileLock(tmp_path / "s.lease")
+    Lease(held_by(sibling, time.time()), lock).release()
+    with pytest.raises(StudyInUse, match="process 1 on 0123456789ab"):
+        Lease(held_by(replace(sibling, world="another-boot pid:[1]"), time.time()), lock)
+    assert not lock.is_locked
+
+
+def hold(path: Path, taken: Event) -> None:
+    """Take the study, and hold it until the process is killed."""
+    with open_study(SweepConfig(study="s"), Paths(path)):
+        taken.set()
+        signal.pause()
+
+
+def test_a_study_is_locked_as_long_as_its_process_lives_and_no_longer(tmp_path: Path) -> None:
+    """Whatever became of the record of who has it, which an editor or a bug may have removed."""
+    context = multiprocessing.get_context("fork")
+    taken = context.Event()
+    process = context.Process(target=hold, args=(tmp_path, taken), daemon=True)
+    process.start()
+    assert taken.wait(60)
+    paths = Paths(tmp_path)
+    words = rf"process {process.pid} on .* has been running it since 20\d\d-.*; wait for it"
+    for config in (SweepConfig(study="s"), SweepConfig(study="s", fresh=True, takeover=True)):
+        with pytest.raises(StudyInUse, match=words):
+            open_study(config, paths)
+    study = optuna.load_study(study_name="s", storage=journal_storage(paths.journal("s")))
+    study.set_user_attr(LEASE, None)
+    with pytest.raises(StudyInUse, match="or another has just begun"):
+        open_study(SweepConfig(study="s"), paths)
+    process.kill()
+    process.join()
+    open_study(SweepConfig(study="s"), paths).lease.release()
+
+
+def test_one_process_has_a_study_once(tmp_path: Path) -> None:
+    """As two threads of a notebook would."""
+    with open_study(SweepConfig(study="s"), Paths(tmp_path)):
+        with pytest.raises(StudyInUse, match="this one runs it already"):
+            open_study(SweepConfig(study="s"), Paths(tmp_path))
+        with pytest.raises(StudyInUse, match="this one runs it already"):
+            find_study("s", Paths(tmp_path), None)
+    find_study("s", Paths(tmp_path), None).lease.release()
+
+
+def try_to_take(path: Path, fresh: bool, barrier: Barrier, results: Queue) -> None:
     """Take the lease of the study in this journal as the others do."""
     paths = Paths(path)
     barrier.wait()
-    try:
-        open_study(SweepConfig(study="s"), paths)
-    except StudyInUse:
-        results.put(False)
-    else:
-        results.put(True)
-    barrier.wait()  # alive until all have tried
+    with ExitStack() as held:
+        try:
+            held.enter_context(open_study(SweepConfig(study="s", fresh=fresh), paths))
+        except StudyInUse:
+            results.put(False)
+        except BaseException as error:
+            results.put(repr(error))
+        else:
+            results.put(True)
+        barrier.wait()  # alive until all have tried
 
 
 def test_of_processes_that_start_at_once_one_has_the_study(tmp_path: Path) -> None:
-    """However close they come."""
-    open_study(SweepConfig(study="s"), Paths(tmp_path)).lease.release()
+    """However close they come, and though they all set the last one's study aside."""
     context = multiprocessing.get_context("fork")
-    for _ in range(5):
-        barrier, results = context.Barrier(3), context.Queue()
+    for round in range(6):
+        barrier, results = context.Barrier(6), context.Queue()
         processes = [
-            context.Process(target=try_to_take, args=(tmp_path, barrier, results)) for _ in range(3)
+            context.Process(target=try_to_take, args=(tmp_path, round % 2 == 1, barrier, results))
+            for _ in range(6)
         ]
         for process in processes:
             process.start()
-        assert sorted(results.get() for _ in processes) == [False, False, True]
+        got = [results.get() for _ in processes]
+        assert sorted(got, key=str) == [False] * 5 + [True]
         for process in processes:
             process.join()
 

@@ -25,8 +25,8 @@ def paths(tmp_path: Path) -> Paths:
 
 def test_the_same_settings_find_the_same_study(paths: Paths) -> None:
     """Its id and the time it was made stay, whoever opens it."""
-    first = open_study(SweepConfig(), paths)
-    first.optuna.tell(first.optuna.ask(), 1.0)
+    with open_study(SweepConfig(), paths) as first:
+        first.optuna.tell(first.optuna.ask(), 1.0)
     again = open_study(SweepConfig(trials=60, workers=3), paths)
     assert (again.id, again.created_at) == (first.id, first.created_at)
     assert len(again.optuna.get_trials()) == 1
@@ -39,7 +39,8 @@ def test_a_start_that_died_while_it_made_the_study_is_made_whole(
 ) -> None:
     """Whatever had not been written yet is written by the next start."""
     config = SweepConfig()
-    whole = open_study(config, paths)
+    with open_study(config, paths) as whole:
+        pass
     attrs = {name: value for name, value in whole.optuna.user_attrs.items() if name not in missing}
     optuna.delete_study(study_name=config.study_name, storage=whole.optuna._storage)
     half = optuna.create_study(study_name=config.study_name, storage=whole.optuna._storage)
@@ -127,10 +128,10 @@ def test_optuna_knows_the_objectives_by_name(paths: Paths) -> None:
 
 def test_a_study_of_before_the_search_had_a_seed_is_another_one(paths: Paths) -> None:
     """It was searched from the seed of its weights; going on would mix two searches."""
-    opened = open_study(SweepConfig(study="mine"), paths)
-    settings = dict(opened.optuna.user_attrs[SETTINGS])
-    del settings["search_seed"]
-    opened.optuna.set_user_attr(SETTINGS, settings)
+    with open_study(SweepConfig(study="mine"), paths) as opened:
+        settings = dict(opened.optuna.user_attrs[SETTINGS])
+        del settings["search_seed"]
+        opened.optuna.set_user_attr(SETTINGS, settings)
     with pytest.raises(StudyMismatch, match="search_seed: None -> 0"):
         open_study(SweepConfig(study="mine"), paths)
 
@@ -139,9 +140,10 @@ def test_a_study_of_before_the_search_had_a_seed_is_another_one(paths: Paths) ->
 def test_fresh_sets_a_study_aside_with_all_its_trials(storage: str | None, paths: Paths) -> None:
     """The old study keeps its trials under another name; the new one begins with none."""
     url = storage and storage.format(folder=paths.root)
-    old = open_study(SweepConfig(study="mine"), paths, url)
-    old.optuna.tell(old.optuna.ask(), 1.0)
-    new = open_study(SweepConfig(study="mine", fresh=True), paths, url)
+    with open_study(SweepConfig(study="mine"), paths, url) as old:
+        old.optuna.tell(old.optuna.ask(), 1.0)
+    with open_study(SweepConfig(study="mine", fresh=True), paths, url) as new:
+        pass
     assert new.optuna.get_trials() == []
     assert new.id != old.id
     assert list(new.aside) == [old.id]

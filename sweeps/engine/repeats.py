@@ -77,7 +77,7 @@ def confirm(config: ConfirmConfig, places: Places, view: View) -> bool:
     best = f", of which the best of each {frames.compare} go on" if frames.compare else ""
     view.say(f"Confirming trials {numbers} from {config.repeats} other seeds{best}.")
     with (
-        find_study(frames.name, Paths.here(), places.storage) as study,
+        find_study(frames.name, Paths.here(), places.storage, takeover=config.takeover) as study,
         open_workspace(sweep, places) as work,
     ):
         after = int(frames.trials["seed"].max())

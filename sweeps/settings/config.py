@@ -121,6 +121,11 @@ class Execution:
         positive,
         metavar="SECONDS",
     )
+    takeover: bool = setting(
+        False,
+        "Take the study from a process on another machine that is gone for good, without waiting "
+        "for 150 seconds of its silence.",
+    )
 
     def __post_init__(self) -> None:
         check_fields(self)

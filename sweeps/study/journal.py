@@ -1,37 +1,82 @@
-"""The file a study lives in, and the lock that heals it after a crash."""
+"""The file a study lives in: Optuna's journal, whose lines carry checksums."""
 
 from __future__ import annotations
 
 import json
 import os
 import shlex
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import filelock
 from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import BaseJournalBackend
 
 from sweeps.errors import SweepError
+from trainer.files import lock_file
 
 _LOOK_BACK = 1 << 16
+_CHECKSUM = "crc32"  # its name in a record
+_CREATE_TRIAL = 4  # Optuna's number of that operation
 
 
-class _Journal(JournalFileBackend):
-    """Optuna's journal, whose full disk is an error for people."""
+class _Journal(BaseJournalBackend):
+    """Records as lines of JSON, each with a checksum, in a file that Optuna's own backend reads.
+
+    The kernel frees the lock of a writer that dies. Whoever takes it next cuts the file back to its
+    last newline, as that writer may have left half a line.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._ends = [0]  # where the lines end that were read
+
+    @property
+    def read(self) -> int:
+        """How many lines were read."""
+        return len(self._ends) - 1
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        """The records from this number on.
+
+        Raises:
+            SweepError: a line is damaged.
+        """
+        with self._path.open("rb") as file:
+            file.seek(self._ends[log_number_from])
+            for number, line in enumerate(file, start=log_number_from + 1):
+                if not line.endswith(b"\n"):
+                    return  # somebody is writing it
+                try:
+                    record = _unsealed(line)
+                except ValueError as error:
+                    raise damaged(self._path, number) from error
+                if number == len(self._ends):
+                    self._ends.append(self._ends[-1] + len(line))
+                yield record
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Append records; of what could be written in part the next lock cuts the rest."""
-        with _writing(self._file_path):
-            super().append_logs(logs)
+        """Append records.
+
+        Raises:
+            SweepError: they cannot be written, as on a full disk.
+        """
+        with _writing(self._path) as file:
+            file.write("".join(map(_sealed, logs)).encode())
+            file.flush()
+            os.fsync(file.fileno())
 
 
 @contextmanager
-def _writing(path: Path | str) -> Iterator[None]:
+def _writing(path: Path) -> Iterator[Any]:
+    """The journal, healed and locked, to append to; its folder is made where it is missing."""
     try:
-        yield
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with lock_file(path.with_suffix(".lock")), path.open("ab+") as file:
+            cut_torn_line(file)
+            yield file
     except OSError as error:
         raise SweepError(
             f"The study's journal {path} must be writable, but: {error}. The same command goes on "
@@ -39,51 +84,20 @@ def _writing(path: Path | str) -> Iterator[None]:
         ) from error
 
 
-class HealingLock:
-    """A lock for Optuna's journal that the kernel frees whatever becomes of its holder.
-
-    Whoever takes it first cuts the journal back to its last newline: a writer that died in the
-    middle of a line leaves half of one, which Optuna would stumble over.
-    """
-
-    def __init__(self, journal: Path) -> None:
-        self._journal = journal
-        self._lock = filelock.FileLock(journal.with_suffix(".lock"))
-
-    def acquire(self) -> bool:
-        """Wait for the lock, then heal the journal; whatever stops that lets go of it."""
-        self._lock.acquire()
-        try:
-            cut_torn_line(self._journal)
-        except BaseException:
-            self._lock.release()
-            raise
-        return True
-
-    def release(self) -> None:
-        """Let the next one have it."""
-        self._lock.release()
-
-
-def cut_torn_line(path: Path) -> None:
+def cut_torn_line(file: Any) -> None:
     """Cut the file back to its last newline; it is left alone where it ends with one."""
-    try:
-        file = path.open("r+b")
-    except FileNotFoundError:
-        return
-    with file:
-        size = file.seek(0, os.SEEK_END)
-        end = size
-        while end > 0:
-            start = max(0, end - _LOOK_BACK)
-            file.seek(start)
-            newline = file.read(end - start).rfind(b"\n")
-            if newline >= 0:
-                end = start + newline + 1
-                break
-            end = start
-        if end != size:
-            file.truncate(end)
+    size = file.seek(0, os.SEEK_END)
+    end = size
+    while end > 0:
+        start = max(0, end - _LOOK_BACK)
+        file.seek(start)
+        newline = file.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            end = start + newline + 1
+            break
+        end = start
+    if end != size:
+        file.truncate(end)
 
 
 def journal_storage(path: Path) -> BaseStorage:
@@ -92,29 +106,52 @@ def journal_storage(path: Path) -> BaseStorage:
     Raises:
         SweepError: a line in the middle of it is damaged, or it cannot be written.
     """
-    lock = HealingLock(path)
     with _writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-        lock.release()
-        backend = _Journal(str(path), lock_obj=lock)  # type: ignore[arg-type] # has all it calls
+        pass
+    journal = _Journal(path)
     try:
-        return JournalStorage(backend)
-    except ValueError as error:
-        line, name = _damaged_line(path), shlex.quote(str(path))
-        raise SweepError(
-            f"Line {line} of {path} must be JSON, but is damaged. Cut the study there, and the "
-            "same command goes on from there; what was trained after it is looked up: "
-            f"head -n {line - 1} {name} > mended && mv mended {name}"
-        ) from error
+        return JournalStorage(journal)
+    except SweepError:
+        raise
+    except Exception as error:  # whatever Optuna makes of JSON that is no record of its own
+        raise damaged(path, journal.read) from error
 
 
-def _damaged_line(path: Path) -> int:
-    """The number of the first line that is no JSON, from 1."""
-    lines = path.read_bytes().splitlines()
-    for number, line in enumerate(lines, start=1):
-        try:
-            json.loads(line)
-        except ValueError:
-            return number
-    return len(lines)
+def damaged(path: Path, line: int) -> SweepError:
+    """The error for a damaged line, with what is left of the study and the way on."""
+    with path.open("rb") as file:
+        before = [file.readline() for _ in range(line - 1)]
+    trials = sum(json.loads(it)["op_code"] == _CREATE_TRIAL for it in before)
+    name, old = shlex.quote(str(path)), shlex.quote(f"{path}.damaged")
+    return SweepError(
+        f"Line {line} of {path} must be a record of Optuna's, but is damaged. The {trials} trials "
+        "before it can be kept: run what follows, then the same command goes on from there, and "
+        f"what was trained after them is looked up: cp {name} {old} && head -n {line - 1} {old} > "
+        f"{name}"
+    )
+
+
+def _sealed(record: dict[str, Any]) -> str:
+    return f"{_text(record | {_CHECKSUM: _checksum(record)})}\n"
+
+
+def _unsealed(line: bytes) -> dict[str, Any]:
+    """The record of a line; one that Optuna's own backend wrote has no checksum.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    record = json.loads(line)
+    if not isinstance(record, dict):
+        raise ValueError("not a record")
+    if record.pop(_CHECKSUM, None) not in (None, _checksum(record)):
+        raise ValueError("another record than was written")
+    return record
+
+
+def _checksum(record: dict[str, Any]) -> int:
+    return zlib.crc32(_text(record).encode())
+
+
+def _text(record: dict[str, Any]) -> str:
+    return json.dumps(record, separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""A lease in the study: one coordinator at a time, wherever the study is kept."""
+"""A lease on a study: one coordinator at a time, wherever the study is stored."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
+import filelock
 import optuna
 
 from sweeps.errors import StudyInUse
-from trainer.files import lock_file
 
 LEASE = "lease"
 """User attribute of the study that holds the lease."""
@@ -27,13 +26,13 @@ _SETTLE_SECONDS = 1.0  # in which two processes that took a lease at once have b
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a study: a process, told from a later one with its number by its start time.
+    """The process that holds a study; its start time distinguishes it from a reused pid.
 
     Attributes:
-        host: its name.
+        host: name of its machine.
         pid: number of the process.
-        started: when, in the kernel's words.
-        world: what has this numbering of processes: a boot of a machine, a container in it.
+        started: when it started, as the kernel says it.
+        world: boot of the machine and pid namespace, within which the pid is unique.
     """
 
     host: str
@@ -43,12 +42,22 @@ class Holder:
 
     @classmethod
     def this_process(cls) -> Holder:
-        """The process that asks."""
+        """The process that calls."""
         return cls(socket.gethostname(), os.getpid(), _start_of(os.getpid()), _this_world())
 
+    @property
+    def is_visible(self) -> bool:
+        """Whether this process can see if it lives."""
+        return self.host == socket.gethostname() and self.world in ("", _this_world())
+
+    @property
+    def boot(self) -> str:
+        """The boot of its machine, which containers share."""
+        return self.world.partition(" ")[0]
+
     def may_live(self, seen: float) -> bool:
-        """Whether it may still run; `seen`, when it last said so, decides where none can look."""
-        if self.host == socket.gethostname() and self.world in ("", _this_world()):
+        """Whether it may still run; if that is not visible, `seen`, its last renewal, decides."""
+        if self.is_visible:
             return _start_of(self.pid) == self.started != ""
         return time.time() - seen < _GONE_SECONDS
 
@@ -58,40 +67,59 @@ class Lease:
 
     Args:
         study: the study to hold.
-        lock: a file that lets one process at a time take the lease; None: there is none, as the
-            study is not kept in a file.
+        lock: a file lock to hold as long, which the kernel frees when this process dies; None: a
+            study in a database has none, and is held by its user attribute alone.
+        takeover: a holder on another machine counts as gone, however recent its last renewal.
 
     Raises:
-        StudyInUse: another process that still lives holds it.
+        StudyInUse: another process that may still live holds it.
     """
 
-    def __init__(self, study: optuna.Study, lock: Path | None = None) -> None:
+    def __init__(
+        self,
+        study: optuna.Study,
+        lock: filelock.BaseFileLock | None = None,
+        *,
+        takeover: bool = False,
+    ) -> None:
         self._study = study
+        self._lock = lock
         self._me = Holder.this_process()
         self._nonce = uuid.uuid4().hex
+        self._since = time.time()
         self._renewed = 0.0
         with self.released_on_error():
-            with nullcontext() if lock is None else lock_file(lock):
-                self._refuse(study.user_attrs.get(LEASE))
-                self._write()
+            if lock is not None:
+                try:
+                    lock.acquire(blocking=False)
+                except filelock.Timeout as error:
+                    name, other = self._study.study_name, self._running()
+                    raise StudyInUse(in_use(name, other) if other else in_use(name)) from error
+            if other := self._running(takeover):
+                raise StudyInUse(in_use(self._study.study_name, other))
+            self._write()
             if lock is None:
                 time.sleep(_SETTLE_SECONDS)
             self._check()
 
     def renew(self) -> None:
-        """Say that this process still lives; does nothing where it just did.
+        """Record that this process still lives, unless it did so recently.
 
         Raises:
-            StudyInUse: another process took the study, as this one said nothing for too long.
+            StudyInUse: another process took the study, as this one was silent for too long.
         """
         if abs(time.time() - self._renewed) > _RENEW_SECONDS:  # clocks jump
             self._check()
             self._write()
 
     def release(self) -> None:
-        """Let the next one have the study; where another took it, it stays with that."""
-        if self._is_mine():
-            self._study.set_user_attr(LEASE, None)
+        """Let the next process have the study; if another took it, that one keeps it."""
+        try:
+            if self._is_mine():
+                self._study.set_user_attr(LEASE, None)
+        finally:
+            if self._lock is not None:
+                self._lock.release(force=True)
 
     @contextmanager
     def released_on_error(self) -> Iterator[None]:
@@ -103,18 +131,26 @@ class Lease:
                 self.release()
             raise
 
-    def _refuse(self, held: Mapping[str, Any] | None) -> None:
+    def _running(self, takeover: bool = False) -> str:
+        """Which other process may be running the study, in words; "" if none."""
+        held = self._study.user_attrs.get(LEASE)
         if not held:
-            return
+            return ""
         other = Holder(held["host"], held["pid"], held["started"], held.get("world", ""))
-        mine = (self._me, replace(self._me, world=""))  # without, of an earlier version
-        if other not in mine and other.may_live(held["seen"]):
-            why = f"process {other.pid} on {other.host} is running it"
-            raise StudyInUse(self._message(why))
+        if other in (self._me, replace(self._me, world="")):  # without, of an earlier version
+            return ""
+        has_lock = self._lock is not None and self._lock.is_locked
+        freed = has_lock and other.boot == self._me.boot != ""  # by the kernel that both share
+        if not other.may_live(held["seen"]) or (not other.is_visible and (takeover or freed)):
+            return ""
+        # an earlier version recorded its last renewal only
+        since = time.strftime("%Y-%m-%d %H:%M", time.localtime(held.get("since", held["seen"])))
+        way = "" if other.is_visible else " (--takeover if that machine is gone for good)"
+        return f"process {other.pid} on {other.host} has been running it since {since}{way}"
 
     def _check(self) -> None:
         if not self._is_mine():
-            raise StudyInUse(self._message("another took it meanwhile"))
+            raise StudyInUse(in_use(self._study.study_name, "another took it meanwhile"))
 
     def _is_mine(self) -> bool:
         held = self._study.user_attrs.get(LEASE) or {}
@@ -122,18 +158,20 @@ class Lease:
 
     def _write(self) -> None:
         self._renewed = time.time()
-        lease = {**asdict(self._me), "seen": self._renewed, "nonce": self._nonce}
-        self._study.set_user_attr(LEASE, lease)
+        lease = {**asdict(self._me), "since": self._since, "seen": self._renewed}
+        self._study.set_user_attr(LEASE, lease | {"nonce": self._nonce})
 
-    def _message(self, why: str) -> str:
-        return (
-            f"Study {self._study.study_name!r} must be run by one process at a time, but {why}; "
-            "wait for it, or give another --study."
-        )
+
+def in_use(study: str, by: str = "this one runs it already, or another has just begun to") -> str:
+    """The message that another process runs the study."""
+    return (
+        f"Study {study!r} must be run by one process at a time, but {by}; wait for it, or give "
+        "another --study."
+    )
 
 
 def _start_of(pid: int) -> str:
-    """When a process of this machine started, in the kernel's words; "" where none lives."""
+    """When a process of this machine started, as the kernel says it; "" if it does not live."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

@@ -6,19 +6,20 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from itertools import chain, count
 
+import filelock
 import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import BaseStorage
 
-from sweeps.errors import StudyMismatch, SweepError, UnknownStudy
+from sweeps.errors import StudyInUse, StudyMismatch, SweepError, UnknownStudy
 from sweeps.search.pruning import make_pruner
 from sweeps.settings.config import SweepConfig, difference
 from sweeps.study.journal import journal_storage
-from sweeps.study.lease import Lease
+from sweeps.study.lease import LEASE, Lease, in_use
 from trainer.settings.paths import Paths
 from trainer.stages.killpoints import passing
 from trainer.tracking.connection import without_password
@@ -118,37 +119,45 @@ def open_study(
         StudyInUse: another process runs it.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = _storage(config.study_name, paths, storage_url)
-    exists = config.study_name in optuna.get_all_study_names(storage=storage)
-    lock = _lock(config.study_name, paths, storage_url)
-    if exists and config.fresh:
-        _set_aside(config.study_name, storage, lock)
-    study = optuna.create_study(
-        study_name=config.study_name,
-        storage=storage,
-        directions=config.directions,
-        pruner=make_pruner(config.pruner, config.pruner_args, config.train.epochs),
-        load_if_exists=True,
-    )
-    _check_settings(study, config, data)
-    lease = Lease(study, lock)
-    with lease.released_on_error():
-        _name_objectives(study, config.objectives)
-        # one by one, each only where it is missing: a start that died in between is made whole here
-        for name, value in (
-            (SETTINGS, config.settings()),
-            (DATA, data),
-            (CREATED_AT, time.time()),
-            (ID, uuid.uuid4().hex),
-        ):
-            if name not in study.user_attrs:
-                study.set_user_attr(name, value)
-        attrs, aside = study.user_attrs, _aside(config.study_name, storage)
+    name = config.study_name
+    storage = _storage(name, paths, storage_url)
+    with ExitStack() as stack:  # an error frees the lock
+        lock = _lock(name, paths, storage_url)
+        if lock is not None:  # before any look at the study, which another may be renaming
+            stack.callback(lock.release, force=True)
+            _acquire(lock, name, storage)
+        exists = name in optuna.get_all_study_names(storage=storage)
+        if exists and config.fresh:
+            _set_aside(config, storage, lock)
+        study = optuna.create_study(
+            study_name=name,
+            storage=storage,
+            directions=config.directions,
+            pruner=make_pruner(config.pruner, config.pruner_args, config.train.epochs),
+            load_if_exists=True,
+        )
+        _check_settings(study, config, data)
+        lease = Lease(study, lock, takeover=config.takeover)
+        with lease.released_on_error():
+            _name_objectives(study, config.objectives)
+            # each only if it is missing: completes what a start that died in between had written
+            for attr, value in (
+                (SETTINGS, config.settings()),
+                (DATA, data),
+                (CREATED_AT, time.time()),
+                (ID, uuid.uuid4().hex),
+            ):
+                if attr not in study.user_attrs:
+                    study.set_user_attr(attr, value)
+            attrs, aside = study.user_attrs, _aside(name, storage)
+        stack.pop_all()
         return OpenStudy(study, attrs[ID], attrs[CREATED_AT], lease, aside)
 
 
-def find_study(name: str, paths: Paths, storage_url: str | None) -> OpenStudy:
-    """A study that was run before, held by this process.
+def find_study(
+    name: str, paths: Paths, storage_url: str | None, *, takeover: bool = False
+) -> OpenStudy:
+    """A study that was run before, held by this process; `takeover` as of `Lease`.
 
     Raises:
         UnknownStudy: Optuna's storage has none of this name.
@@ -166,14 +175,25 @@ def find_study(name: str, paths: Paths, storage_url: str | None) -> OpenStudy:
         )
     study = optuna.load_study(study_name=name, storage=storage)
     attrs = study.user_attrs
-    return OpenStudy(
-        study, attrs[ID], attrs[CREATED_AT], Lease(study, _lock(began_as, paths, storage_url))
-    )
+    lease = Lease(study, _lock(began_as, paths, storage_url), takeover=takeover)
+    return OpenStudy(study, attrs[ID], attrs[CREATED_AT], lease)
 
 
-def _lock(name: str, paths: Paths, url: str | None) -> Path | None:
-    """The file by which one process at a time takes the lease."""
-    return None if url else paths.journal(name).with_suffix(".lease")
+def _lock(name: str, paths: Paths, url: str | None) -> filelock.BaseFileLock | None:
+    """The lock beside the journal that is held as long as the lease; None for a database."""
+    if url:
+        return None
+    return filelock.FileLock(paths.journal(name).with_suffix(".lease"), thread_local=False)
+
+
+def _acquire(lock: filelock.BaseFileLock, name: str, storage: BaseStorage) -> None:
+    """Acquire the lock; where another process has it, say which."""
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout as error:
+        with suppress(KeyError):  # it has just begun, or is being renamed
+            Lease(optuna.load_study(study_name=name, storage=storage), lock).release()
+        raise StudyInUse(in_use(name)) from error
 
 
 def _storage(name: str, paths: Paths, url: str | None) -> BaseStorage:
@@ -209,13 +229,19 @@ def _name_objectives(study: optuna.Study, names: Sequence[str]) -> None:
             study.set_metric_names(list(names))
 
 
-def _set_aside(name: str, storage: BaseStorage, lock: Path | None) -> None:
+def _set_aside(
+    config: SweepConfig, storage: BaseStorage, lock: filelock.BaseFileLock | None
+) -> None:
     """Give the study of this name another name."""
+    name = config.study_name
     old = optuna.load_study(study_name=name, storage=storage)
-    Lease(old, lock).release()  # refuses while another process runs it; the copy is nobody's
+    Lease(old, lock, takeover=config.takeover)  # refuses while another process runs it
+    old.set_user_attr(LEASE, None)  # the copy is nobody's
     if copy := _aside(name, storage).get(old.user_attrs.get(ID, "")):  # of a start that died here
         optuna.delete_study(study_name=copy, storage=storage)
-    aside = f"{name}{ASIDE}{time.strftime('%Y%m%d-%H%M%S')}"
+    stem = f"{name}{ASIDE}{time.strftime('%Y%m%d-%H%M%S')}"
+    taken = optuna.get_all_study_names(storage=storage)  # as by one set aside in the same second
+    aside = next(it for it in chain([stem], (f"{stem}-{n}" for n in count(2))) if it not in taken)
     optuna.copy_study(
         from_study_name=name, from_storage=storage, to_storage=storage, to_study_name=aside
     )

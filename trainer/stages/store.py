@@ -6,10 +6,12 @@ import hashlib
 import io
 import json
 import os
+import pickle
 import time
 import uuid
 from collections.abc import Collection, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from trainer.metrics import EpochResult
 BUDGET = 2_000_000_000
 """Bytes that states may take before the oldest unused are evicted."""
 
+_CHECKSUM = "sha256"  # its name in the JSON of a result
 _CHECKSUM_BYTES = hashlib.sha256().digest_size
 _STALE_SECONDS = 3600.0  # a temporary file this old belongs to a process that died
 _KEPT_SECONDS = 86400.0  # what a process said to keep is kept for so long without its evicting
@@ -36,7 +39,7 @@ class StageStore:
     """A directory or an fsspec URL with `results/`, `states/` and `kept/`; processes may share it.
 
     Whatever is found under its name is whole: files are written under a temporary name and renamed
-    (object stores write whole objects by themselves), and a state carries a checksum.
+    (object stores write whole objects by themselves), and each carries a checksum.
 
     Args:
         url: a path, or a URL that fsspec knows.
@@ -60,13 +63,13 @@ class StageStore:
         """The result under `key`, or None where there is none (a damaged one counts as none)."""
         blob = self._read(self._result_path(key))
         try:
-            return None if blob is None else EpochResult.from_json(blob.decode())
+            return None if blob is None else _unsealed(blob)
         except ValueError:
             return None
 
     def put_result(self, key: str, result: EpochResult) -> None:
         """Keep `result` for good."""
-        self._write(self._result_path(key), result.to_json().encode())
+        self._write(self._result_path(key), _sealed(result))
 
     def has_state(self, key: str) -> bool:
         """Whether there is a state under `key`."""
@@ -76,20 +79,27 @@ class StageStore:
         """The state under `key` (on the CPU), or None where there is none.
 
         Raises:
-            DamagedState: what lay there was not what was once written.
+            DamagedState: what lay there was not what was once written, or holds other things than
+                tensors, numbers and texts, of which torch might run some as code.
         """
         path = self._state_path(key)
         blob = self._read(path)
         if blob is None:
             return None
         checksum, content = blob[:_CHECKSUM_BYTES], blob[_CHECKSUM_BYTES:]
-        if hashlib.sha256(content).digest() != checksum:
+        try:
+            if hashlib.sha256(content).digest() != checksum:
+                raise pickle.UnpicklingError
+            state = unpacked(content)
+        except pickle.UnpicklingError as error:
             self._remove(path)
-            raise DamagedState(f"The stored state {path} was damaged and is trained again.")
+            raise DamagedState(
+                f"The stored state {path} was damaged and is trained again."
+            ) from error
         if self._local:
             with suppress(OSError):  # another process may have evicted it meanwhile
                 os.utime(path)  # eviction takes the oldest unused first
-        return unpacked(content)
+        return state
 
     def put_state(self, key: str, state: dict[str, Any]) -> None:
         """Keep `state` until the budget needs its room."""
@@ -139,11 +149,10 @@ class StageStore:
 
     def _files(self, folder: str) -> list[tuple[float, str, int]]:
         """When each file of a folder was last written or used, its path, and its bytes."""
-        try:
+        with self._in_one_line("read"), suppress(FileNotFoundError):
             entries = self._fs.ls(f"{self._root}/{folder}", detail=True, refresh=True)
-        except FileNotFoundError:
-            return []
-        return [(_modified(entry), entry["name"], int(entry["size"])) for entry in entries]
+            return [(_modified(entry), entry["name"], int(entry["size"])) for entry in entries]
+        return []
 
     def _result_path(self, key: str) -> str:
         return f"{self._root}/results/{key[:2]}/{key}.json"
@@ -152,27 +161,52 @@ class StageStore:
         return f"{self._root}/states/{key}.pt"
 
     def _read(self, path: str) -> bytes | None:
-        try:
+        with self._in_one_line("read"), suppress(FileNotFoundError):
             return bytes(self._fs.cat_file(path))
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise StoreError(f"The stage store {self.url} cannot be read: {error}.") from error
+        return None
 
     def _write(self, path: str, blob: bytes) -> None:
-        try:
+        with self._in_one_line("written"):
             self._fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
             if not self._local:
                 self._fs.pipe_file(path, blob)
                 return
             with atomic_write(Path(path)) as file:
                 file.write(blob)
-        except OSError as error:
-            raise StoreError(f"The stage store {self.url} cannot be written: {error}.") from error
 
     def _remove(self, path: str) -> None:
-        with suppress(FileNotFoundError):
+        with self._in_one_line("written"), suppress(FileNotFoundError):
             self._fs.rm_file(path)
+
+    @contextmanager
+    def _in_one_line(self, done: str) -> Iterator[None]:
+        """Turn what a file system raises into an error for people."""
+        try:
+            yield
+        except OSError as error:
+            raise StoreError(f"The stage store {self.url} cannot be {done}: {error}.") from error
+
+
+def _sealed(result: EpochResult) -> bytes:
+    """A result as it is stored: its JSON, with the checksum of that as a further value."""
+    values = asdict(result)
+    return json.dumps(values | {_CHECKSUM: _checksum(values)}).encode()
+
+
+def _unsealed(blob: bytes) -> EpochResult:
+    """The result; one that was stored before results had checksums has none to check.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    values = json.loads(blob)
+    if not isinstance(values, dict) or values.pop(_CHECKSUM, None) not in (None, _checksum(values)):
+        raise ValueError("not a result that was stored")
+    return EpochResult.from_json(json.dumps(values))
+
+
+def _checksum(values: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
 
 def packed(state: dict[str, Any]) -> bytes:
