@@ -9,10 +9,10 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constrain
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help sweep test lint types check wheel install clean
+.PHONY: help sweep test test-crash lint types check wheel install clean
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo '  ARGS="..." adds flags to sweep and test; PYTHON=... names the Python that .venv is made of.'
 
 sweep: $(VENV)/.installed ## Run a sweep of 50 trials, or go on with it
@@ -20,6 +20,9 @@ sweep: $(VENV)/.installed ## Run a sweep of 50 trials, or go on with it
 
 test: $(VENV)/.installed-test ## Run the tests
 	$(BIN)/python -m pytest $(ARGS)
+
+test-crash: $(VENV)/.installed-test ## Kill sweeps at random moments; CRASHES=300 and CRASH_SEED=0 choose which
+	$(BIN)/python -m pytest -m crash tests/test_crashes.py $(ARGS)
 
 lint: $(VENV)/.installed-test ## Check style, format, and which folder imports which
 	$(BIN)/ruff check
