@@ -276,8 +276,8 @@ def stop_here(once: Path) -> int:
 
 def test_a_worker_that_is_stopped_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As by SIGSTOP; nobody waits for it until somebody lets it go on."""
-    monkeypatch.setattr("sweeps.engine.executors._LOOK_SECONDS", 0.05)
-    monkeypatch.setattr("sweeps.engine.executors._STOPPED_LOOKS", 3)
+    monkeypatch.setattr("sweeps.engine.executors.local._LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("sweeps.engine.executors.local._STOPPED_LOOKS", 3)
     made = LocalExecutor(1)
     try:
         with pytest.raises(WorkerLost):

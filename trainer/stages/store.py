@@ -55,6 +55,7 @@ class StageStore:
             raise StoreError(f"{self.url} cannot be a stage store: {error}.") from error
         self._local = "file" in self._fs.protocol
         self._kept_path = f"{self._root}/kept/{uuid.uuid4().hex}.json"
+        self._is_signed = False
 
     def result(self, key: str) -> EpochResult | None:
         """The result under `key`, or None where there is none (a damaged one counts as none)."""
@@ -104,7 +105,7 @@ class StageStore:
         Returns:
             How many states were removed.
         """
-        if keep:
+        if keep or self._is_signed:
             self._write(self._kept_path, json.dumps(sorted(keep)).encode())
         else:
             self.release()
@@ -123,6 +124,15 @@ class StageStore:
                 total -= size
                 removed += 1
         return removed
+
+    def sign(self) -> None:
+        """Keep a file in the store from now on, by which a copy of this object finds it."""
+        self._is_signed = True
+        self._write(self._kept_path, b"[]")
+
+    def is_same(self) -> bool:
+        """Whether this copy, on another machine, sees the store that was signed."""
+        return bool(self._fs.exists(self._kept_path))
 
     def release(self) -> None:
         """Let other processes evict what this one needed until now."""
