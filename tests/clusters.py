@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import ray
 from ray.cluster_utils import Cluster
 
+import trainer
 from sweeps.engine.executors.ray import RayExecutor, join
 from sweeps.settings.config import Execution
 from trainer.settings.config import TrainConfig
@@ -37,7 +40,7 @@ def ray_cluster(nodes: int) -> Iterator[Cluster]:
             cluster.shutdown()
 
 
-def joined(address: str, code: str) -> RayExecutor:
+def joined(address: str, code: str = "clusters") -> RayExecutor:
     """An executor on a cluster whose nodes have a module of the tests."""
     config, train = Execution(executor="ray", ray_address=address), TrainConfig(device="cpu")
     join(config, train, [f"{code}:any"])
@@ -50,3 +53,28 @@ def until(is_so: Callable[[], bool]) -> None:
     while not is_so():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)
+
+
+def node_after(go: Path) -> str:
+    """The node that runs this; it leaves its name beside the file that it waits for."""
+    node = ray.get_runtime_context().get_node_id()
+    (go.parent / node).touch()
+    until(go.exists)
+    return str(node)
+
+
+def node_now(seconds: float) -> str:
+    """The node that runs this for a while."""
+    time.sleep(seconds)
+    return str(ray.get_runtime_context().get_node_id())
+
+
+def rest(seconds: float) -> int:
+    """Do nothing for a while; the process that did."""
+    time.sleep(seconds)
+    return os.getpid()
+
+
+def where() -> tuple[str, str, int, str]:
+    """Where `trainer` and this module were imported from, the process, and its working folder."""
+    return trainer.__file__, __file__, os.getpid(), str(Path.cwd())

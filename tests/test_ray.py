@@ -14,16 +14,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from processes import finish, start, sweep
+from servers import free_port
 
 pytest.importorskip("ray")
 
-import ray
-from clusters import WAIT, joined, ray_cluster, until
+from clusters import WAIT, joined, node_after, node_now, ray_cluster, rest, until, where
 from ray.cluster_utils import Cluster
 
-import trainer
 from sweeps.engine.executors import TaskFailed, WorkerLost
-from sweeps.engine.executors.ray import RayExecutor, executor_for
+from sweeps.engine.executors.ray import RayExecutor, executor_for, join
 from sweeps.engine.executors.ray_worker import _limited, check_node
 from sweeps.errors import SweepError
 from sweeps.report.reading.frames import load_study
@@ -46,7 +45,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Two nodes of one CPU each, joined by this process from a folder without code."""
     with ray_cluster(2) as made, chdir(tmp_path_factory.mktemp("joined")):
         before = signal.getsignal(signal.SIGTERM)
-        joined(made.address, "test_ray").stop()
+        joined(made.address).stop()
         assert signal.getsignal(signal.SIGTERM) == before, "Ray would end a sweep in its own way"
         yield made
 
@@ -54,38 +53,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def executor_with(device: str = "cpu", **execution: object) -> RayExecutor:
     """An executor on the cluster that was joined."""
     return RayExecutor(Execution(executor="ray", **execution), TrainConfig(device=device))
-
-
-@pytest.fixture
-def folder(empty_database: Path, tmp_path: Path) -> Path:
-    """A working folder with an empty MLflow database."""
-    shutil.copy(empty_database, tmp_path)
-    return tmp_path
-
-
-def node_after(go: Path) -> str:
-    """The node that runs this; it leaves its name beside the file that it waits for."""
-    node = ray.get_runtime_context().get_node_id()
-    (go.parent / node).touch()
-    until(go.exists)
-    return str(node)
-
-
-def node_now(seconds: float) -> str:
-    """The node that runs this for a while."""
-    time.sleep(seconds)
-    return str(ray.get_runtime_context().get_node_id())
-
-
-def rest(seconds: float) -> int:
-    """Do nothing for a while; the process that did."""
-    time.sleep(seconds)
-    return os.getpid()
-
-
-def where() -> tuple[str, str, int, str]:
-    """Where `trainer` and this module were imported from, the process, and its working folder."""
-    return trainer.__file__, __file__, os.getpid(), str(Path.cwd())
 
 
 def test_a_node_that_dies_loses_its_tasks_and_no_other_and_a_new_one_is_used(
@@ -250,6 +217,14 @@ def test_code_is_tried_in_another_process_with_another_order_of_sets(
     executor.stop()
 
 
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_an_address_where_no_cluster_listens_is_told_at_once(scheme: str) -> None:
+    """Ray itself would wait for minutes."""
+    config = Execution(executor="ray", ray_address=f"{scheme}127.0.0.1:{free_port()}")
+    with pytest.raises(SweepError, match=r"^Ray's cluster .* must answer, but: .*refused"):
+        join(config, TrainConfig(device="cpu"), [])
+
+
 def test_stop_ends_what_still_runs(cluster: Cluster, tmp_path: Path) -> None:
     """The nodes have room for others at once."""
     executor, other = executor_with(), executor_with()
@@ -264,10 +239,11 @@ def test_stop_ends_what_still_runs(cluster: Cluster, tmp_path: Path) -> None:
 def test_workers_die_with_their_parent(cluster: Cluster, tmp_path: Path) -> None:
     """However that ends, the nodes have room for others then."""
     code = (
-        "import sys, clusters, test_ray\n"
+        "import sys\n"
         "from pathlib import Path\n"
-        "executor = clusters.joined(sys.argv[1], 'test_ray')\n"
-        "futures = [executor.submit(test_ray.node_after, Path(sys.argv[2])) for _ in range(2)]\n"
+        "from clusters import joined, node_after\n"
+        "executor = joined(sys.argv[1])\n"
+        "futures = [executor.submit(node_after, Path(sys.argv[2])) for _ in range(2)]\n"
         "[future.result() for future in futures]\n"
     )
     path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
@@ -297,47 +273,31 @@ def table(uri: str) -> list[pd.DataFrame]:
     return [it.drop(columns=WHEN_AND_WHERE, errors="ignore") for it in (study.trials, study.curves)]
 
 
-@pytest.fixture(scope="module")
-def expected(
-    empty_database: Path, tmp_path_factory: pytest.TempPathFactory, sample: Path
-) -> list[pd.DataFrame]:
-    """The table of the same sweep in one process."""
-    folder = tmp_path_factory.mktemp("inline")
-    shutil.copy(empty_database, folder)
-    ended = sweep(folder, command(sample, "--executor", "inline"))
-    assert ended.status == 0, ended.output
-    return table(f"sqlite:///{folder}/mlflow.db")
-
-
-def test_a_sweep_whose_nodes_die_and_come_gives_the_table_of_one_process(
-    cluster: Cluster, folder: Path, sample: Path, expected: list[pd.DataFrame]
+def test_a_sweep_whose_coordinator_and_nodes_die_gives_the_table_of_one_that_ran_through(
+    cluster: Cluster, empty_database: Path, sample: Path, tmp_path: Path
 ) -> None:
-    """A node is killed when some epochs are trained, and another joins."""
-    words = command(sample, "--executor", "ray", "--ray-address", cluster.address)
-    process = start(folder, words)
-    results = folder / "mlruns" / "stages" / "results"
-    until(lambda: len(list(results.rglob("*.json"))) >= 3 or not process.is_alive())
+    """It goes on in another folder from three URLs, while a node is killed and another joins."""
+    for name in ("through", "one", "two"):
+        (tmp_path / name).mkdir()
+    for name, kill in (("through", {}), ("one", {VARIABLE: "epoch-reported@4"})):
+        shutil.copy(empty_database, tmp_path / f"{name}.db")
+        words = [
+            *command(sample),
+            *("--storage", f"sqlite:///{tmp_path}/{name}-study.db"),
+            *("--stages", f"file://{tmp_path}/{name}-stages"),
+            *("--tracking-uri", f"sqlite:///{tmp_path}/{name}.db"),
+        ]
+        ended = sweep(tmp_path / name, [*words, "--executor", "inline"], **kill)
+        assert ended.status == (-signal.SIGKILL if kill else 0), ended.output
+    words += ["--executor", "ray", "--ray-address", cluster.address]
+    process = start(tmp_path / "two", words)
+    results = tmp_path / "one-stages" / "results"
+    stored = len(list(results.rglob("*.json")))
+    until(lambda: len(list(results.rglob("*.json"))) > stored or not process.is_alive())
     cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
     cluster.add_node(num_cpus=1)
-    ended = finish(folder, process)
+    ended = finish(tmp_path / "two", process)
     assert ended.status == 0, ended.output
-    for got, wanted in zip(table(f"sqlite:///{folder}/mlflow.db"), expected, strict=True):
-        pd.testing.assert_frame_equal(got, wanted)
-
-
-def test_a_killed_coordinator_goes_on_elsewhere_from_three_urls(
-    cluster: Cluster, folder: Path, sample: Path, expected: list[pd.DataFrame]
-) -> None:
-    """Study, stages and runs are all that it needs; nothing is trained twice."""
-    uri = f"sqlite:///{folder}/mlflow.db"
-    urls = ["--storage", f"sqlite:///{folder}/study.db", "--stages", f"file://{folder}/stages"]
-    words = command(sample, *urls, "--tracking-uri", uri)
-    words += ["--executor", "ray", "--ray-address", cluster.address]
-    for name in ("one", "two"):
-        (folder / name).mkdir()
-    killed = sweep(folder / "one", words, **{VARIABLE: "epoch-reported@5"})
-    assert killed.status == -signal.SIGKILL, killed.output
-    again = sweep(folder / "two", words)
-    assert again.status == 0, again.output
-    for got, wanted in zip(table(uri), expected, strict=True):
+    tables = [table(f"sqlite:///{tmp_path}/{name}.db") for name in ("one", "through")]
+    for got, wanted in zip(*tables, strict=True):
         pd.testing.assert_frame_equal(got, wanted)

@@ -40,7 +40,10 @@ TRAINED = {
     "--no-shuffle", "--normalize", "--scheduler", "--scheduler-interval", "--seed", "--set",
     "--shuffle", "--split", "--stages", "--state-budget", "--threads", "--warmup", "--warmup-start",
 } | STORED  # fmt: skip
-EXECUTED = {"--epoch-timeout", "--executor", "--timeout", "--workers", "--storage", "--repeats"}
+EXECUTED = {
+    "--epoch-timeout", "--executor", "--gpus-per-trial", "--ray-address", "--timeout", "--workers",
+    "--storage", "--repeats",
+}  # fmt: skip
 FLAGS = {
     trainer.__main__: TRAINED
     | {"--from-run", "--gamma", "--lr", "--optimizer", "--preset", "--step-size", "--verify"},

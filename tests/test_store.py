@@ -242,6 +242,19 @@ def test_what_another_process_needs_is_not_evicted(any_store: StageStore) -> Non
     assert any_store.has_state("theirs")
 
 
+def test_a_signed_store_is_known_from_a_copy_of_the_object(
+    any_store: StageStore, tmp_path: Path
+) -> None:
+    """Until it is released, also where nothing is kept; another store is another one."""
+    any_store.sign()
+    copy = pickle.loads(pickle.dumps(any_store))
+    any_store.evict(keep=())
+    assert copy.is_same()
+    assert not StageStore(any_store.url).is_same()
+    any_store.release()
+    assert not copy.is_same()
+
+
 def test_what_a_process_needed_that_died_is_kept_for_a_day(store: StageStore) -> None:
     """Then it may be evicted, and its name is forgotten."""
     store.put_state("k", state())

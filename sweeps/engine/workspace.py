@@ -162,7 +162,7 @@ def slots(config: SweepConfig) -> int:
     if config.workers:
         return config.workers
     if config.train.device == "cuda":
-        return len(visible_gpus())
+        return len(visible_gpus()) * config.trials_per_gpu
     return max(1, cores() // config.train.threads)
 
 

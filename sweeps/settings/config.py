@@ -112,11 +112,11 @@ class Execution:
     ray_address: str = setting(
         "auto",
         "Ray's cluster: auto (RAY_ADDRESS, or the one of this machine), HOST:PORT, "
-        "ray://HOST:PORT, or local (one that ends with the sweep).",
+        "ray://HOST:PORT, or local (a new one on this machine, for a trial).",
         metavar="ADDRESS",
     )
     gpus_per_trial: float = setting(
-        1.0, "Share of a GPU that each epoch in training takes, such as 0.25 (ray).", fraction
+        1.0, "Share of a GPU that each epoch in training takes, such as 0.25.", fraction
     )
     timeout: float | None = setting(
         None,
@@ -133,6 +133,11 @@ class Execution:
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+    @property
+    def trials_per_gpu(self) -> int:
+        """How many epochs train on a GPU at once."""
+        return int(1 / self.gpus_per_trial + 1e-9)
 
     @property
     def execution(self) -> dict[str, Any]:

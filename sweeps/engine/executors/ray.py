@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import pickle
 import queue
+import re
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -37,7 +39,7 @@ T = TypeVar("T")
 
 _NODE = "ray.io/node-id"  # the label that each node has from Ray
 _LOOK_SECONDS = 1.0  # between two looks at which nodes there are
-_PATIENCE_SECONDS = 10.0  # until somebody is told that no node has room
+_PATIENCE_SECONDS = 10.0  # for an answer, or until somebody is told that no node has room
 
 _joined = False
 
@@ -57,6 +59,7 @@ def join(config: Execution, train: TrainConfig, references: Iterable[str]) -> Wo
         ConfigError: the nodes do not have the device.
     """
     global _joined
+    _check_answers(config.ray_address)
     if _joined:
         ray.shutdown()
     if not ray.is_initialized():
@@ -72,10 +75,7 @@ def join(config: Execution, train: TrainConfig, references: Iterable[str]) -> Wo
                     **own,
                 )
         except (ConnectionError, RayError, RuntimeError, ValueError) as error:
-            raise SweepError(
-                f"Ray's cluster {config.ray_address} must answer, but: {str(error).rstrip('.')}. "
-                "`ray start --head` starts one; --ray-address local needs none."
-            ) from error
+            raise _no_answer(config.ray_address, error) from error
         _joined = True
     device = train.device
     if device == "auto":
@@ -89,6 +89,23 @@ def join(config: Execution, train: TrainConfig, references: Iterable[str]) -> Wo
         return asked.result()
     finally:
         executor.stop()
+
+
+def _check_answers(address: str) -> None:
+    """Refuse an address where nothing listens, for which Ray would wait for minutes."""
+    if found := re.fullmatch(r"(?:ray://)?\[?(.+?)\]?:(\d+)", address):
+        try:
+            socket.create_connection((found[1], int(found[2])), _PATIENCE_SECONDS).close()
+        except (OSError, OverflowError) as error:
+            raise _no_answer(address, error) from error
+
+
+def _no_answer(address: str, error: Exception) -> SweepError:
+    why = str(error).rstrip(".")
+    return SweepError(
+        f"Ray's cluster {address} must answer, but: {why}. `ray start --head` starts one; "
+        "--ray-address local needs none."
+    )
 
 
 def executor_for(
@@ -136,6 +153,7 @@ class RayExecutor:
         }
         self._given = pickle.dumps(check), str(Path.cwd()), config.epoch_timeout
         self._workers = config.workers
+        self._per_gpu = config.trials_per_gpu
         self._needs = {"CPU": train.threads} | ({"GPU": gpus} if gpus else {})
         self._unfit: set[str] = set()
         self._looked = -_LOOK_SECONDS
@@ -227,8 +245,8 @@ class RayExecutor:
         """How many tasks a node has room for; a share of a GPU lies on one GPU."""
         has = node["Resources"]
         rooms = [int(has.get("CPU", 0) // self._needs["CPU"])]
-        if share := self._needs.get("GPU"):
-            rooms.append(int(has.get("GPU", 0)) * int(1 / share + 1e-9))
+        if "GPU" in self._needs:
+            rooms.append(int(has.get("GPU", 0)) * self._per_gpu)
         return min(rooms)
 
 
