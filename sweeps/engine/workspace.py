@@ -36,18 +36,18 @@ class Workspace:
         folder: where data sets are prepared.
         store: of stages.
         executor: trains stages.
-        another: makes an executor whose processes are others; None: that of local processes.
         tracker: writes the runs of studies to MLflow; used by the delivery's thread.
         delivery: takes the records of runs to the tracker.
+        another: makes an executor whose processes are others; None: one of local processes does.
     """
 
     data: Data
     folder: Path
     store: StageStore
     executor: Executor
-    another: Callable[[], Executor] | None
     tracker: MlflowTracker
     delivery: Delivery
+    another: Callable[[], Executor] | None = None
 
 
 @contextmanager
