@@ -225,6 +225,18 @@ def test_an_address_where_no_cluster_listens_is_told_at_once(scheme: str) -> Non
         join(config, TrainConfig(device="cpu"), [])
 
 
+def only_here() -> None:
+    """No node has this module."""
+
+
+def test_a_node_that_cannot_import_what_it_needs_ends_the_sweep(cluster: Cluster) -> None:
+    """Every epoch would fail there, and no trial is to fail for it."""
+    executor = executor_with()
+    with pytest.raises(SweepError, match=r"must have the packages .* No module named 'test_ray'\."):
+        executor.submit(only_here).result(WAIT)
+    executor.stop()
+
+
 def test_stop_ends_what_still_runs(cluster: Cluster, tmp_path: Path) -> None:
     """The nodes have room for others at once."""
     executor, other = executor_with(), executor_with()

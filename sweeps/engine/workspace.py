@@ -93,6 +93,7 @@ def open_workspace(config: SweepConfig, places: Places) -> Iterator[Workspace]:
         store.release()  # not where it was interrupted: the next start needs the same states
     finally:
         executor.stop()
+        assume_platform(None)  # what this process trains itself after that has keys of its own
 
 
 def open_data(train: TrainConfig, places: Places) -> tuple[Path, Data]:
