@@ -50,7 +50,8 @@ class StageStore:
         self.url = str(url)
         self.budget = budget
         try:
-            self._fs, self._root = fsspec.url_to_fs(self.url)
+            # without a cache of listings, which would hide what other processes put there since
+            self._fs, self._root = fsspec.url_to_fs(self.url, use_listings_cache=False)
         except (ValueError, ImportError) as error:
             raise StoreError(f"{self.url} cannot be a stage store: {error}.") from error
         self._local = "file" in self._fs.protocol
