@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,13 @@ import pytest
 if TYPE_CHECKING:  # tests of what is imported when should not find torch imported here
     from trainer.settings.config import TrainConfig
     from trainer.stages.store import StageStore
+
+
+os.environ |= {  # Ray reads these when it is imported; without a token it writes one to $HOME
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": uuid.uuid4().hex * 2,
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
 
 
 @pytest.fixture(autouse=True)

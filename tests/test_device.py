@@ -1,10 +1,22 @@
 import json
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 
+from trainer.data import load
 from trainer.errors import ConfigError
-from trainer.training.device import platform, resolve_device, set_determinism, synchronize
+from trainer.settings.config import TrainConfig
+from trainer.stages.plan import environment, plan
+from trainer.training.device import (
+    assume_platform,
+    platform,
+    resolve_device,
+    set_determinism,
+    synchronize,
+)
+from trainer.training.recipe import Recipe
 
 
 def test_auto_is_the_gpu_where_there_is_one() -> None:
@@ -39,6 +51,22 @@ def test_the_processor_and_what_overrules_its_kernels_determine_the_bits(
         monkeypatch.setenv(name, "COMPATIBLE")
         assert platform("cpu") == before | {name: "COMPATIBLE"}
         monkeypatch.delenv(name)
+
+
+def test_keys_are_made_for_the_machines_that_train(small: Callable[..., TrainConfig]) -> None:
+    """One without a GPU finds the keys of epochs that others train on theirs."""
+    config = small(device="cuda", optimizer="Adam")
+    recipe = Recipe(config, load(config.dataset, config.split, config.limit, Path()))
+    assume_platform({"gpu": "NVIDIA H100"})
+    try:
+        first = plan(recipe)
+        assert environment(recipe)["platform"] == platform("cuda") == {"gpu": "NVIDIA H100"}
+        assume_platform({"gpu": "NVIDIA A100"})
+        second = plan(recipe)
+    finally:
+        assume_platform(None)
+    assert len(first) == len(second) == config.epochs + 1
+    assert not {stage.key for stage in first} & {stage.key for stage in second}
 
 
 def test_what_user_code_set_for_the_whole_process_is_set_back() -> None:

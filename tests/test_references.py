@@ -8,7 +8,13 @@ import pytest
 import torch
 
 from trainer.errors import ConfigError
-from trainer.settings.references import code_digest, find, is_reference, unload_changed
+from trainer.settings.references import (
+    code_digest,
+    find,
+    is_reference,
+    local_code,
+    unload_changed,
+)
 
 
 @pytest.fixture
@@ -171,3 +177,14 @@ def test_what_an_import_sets_for_the_whole_process_is_set_back(users: Path) -> N
     before = Path.cwd()
     assert find("model", "rude_piece:x") == 1
     assert (Path.cwd(), torch.get_default_dtype()) == (before, torch.float32)
+
+
+def test_the_code_that_another_machine_needs_is_ours_and_what_users_import(users: Path) -> None:
+    """Folders of packages and files of modules; what is installed is there already."""
+    (users / "single_piece.py").write_text("import torch\nfrom whole_piece import part\n")
+    (users / "whole_piece").mkdir()
+    (users / "whole_piece" / "part.py").write_text("")
+    found = local_code(["single_piece:make", "SGD", "torchvision.models:resnet18"])
+    root = Path(__file__).parents[1]
+    ours = [root / "sweeps", root / "trainer"]
+    assert sorted(found) == sorted([*ours, users / "single_piece.py", users / "whole_piece"])

@@ -41,8 +41,8 @@ TRAINED = {
     "--shuffle", "--split", "--stages", "--state-budget", "--threads", "--warmup", "--warmup-start",
 } | STORED  # fmt: skip
 EXECUTED = {
-    "--epoch-timeout", "--executor", "--repeats", "--storage", "--takeover", "--timeout",
-    "--workers",
+    "--epoch-timeout", "--executor", "--gpus-per-trial", "--ray-address", "--repeats",
+    "--storage", "--takeover", "--timeout", "--workers",
 }  # fmt: skip
 FLAGS = {
     trainer.__main__: TRAINED

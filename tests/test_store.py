@@ -5,11 +5,12 @@ import pickle
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 import torch
 from damage import Damage, damages
@@ -34,12 +35,31 @@ def path_of(store: StageStore, key: str) -> Path:
     return path
 
 
-@pytest.fixture(params=["folder", "memory"])
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    """A bucket of a server that speaks S3, for which fsspec is set up."""
+    moto = pytest.importorskip("moto.server")
+    pytest.importorskip("s3fs")
+    server = moto.ThreadedMotoServer(port=0)
+    server.start()
+    try:
+        address = f"http://127.0.0.1:{server.get_host_and_port()[1]}"
+        keys = {"key": "any", "secret": "any", "endpoint_url": address}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(fsspec.config.conf, "s3", keys)
+            fsspec.filesystem("s3").mkdir("bucket")
+            yield "s3://bucket"
+    finally:
+        server.stop()
+
+
+@pytest.fixture(params=["folder", "memory", "s3"])
 def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> StageStore:
-    """A store in a folder, and one at a URL that only fsspec knows."""
+    """A store in a folder, one at a URL that only fsspec knows, and one in a bucket."""
     if request.param == "folder":
         return StageStore(tmp_path / "stages")
-    return StageStore(f"memory://{uuid.uuid4().hex}/stages")
+    place = "memory:/" if request.param == "memory" else request.getfixturevalue("bucket")
+    return StageStore(f"{place}/{uuid.uuid4().hex}/stages")
 
 
 def test_a_result_comes_back_as_it_went(any_store: StageStore) -> None:
@@ -257,6 +277,34 @@ def test_what_another_process_needs_is_not_evicted(any_store: StageStore) -> Non
     assert other.evict(keep={"theirs"}) == 1
     assert not any_store.has_state("mine")
     assert any_store.has_state("theirs")
+
+
+def test_what_another_process_puts_into_a_bucket_or_evicts_is_seen_at_once(bucket: str) -> None:
+    """Though this one has listed it before, as it does after each epoch."""
+    mine = StageStore(f"{bucket}/{uuid.uuid4().hex}/stages")
+    theirs = StageStore(mine.url, budget=0)
+    theirs._fs = type(mine._fs)(skip_instance_cache=True)
+    mine.put_state("old", state())
+    mine.evict(keep={"old"})
+    theirs.put_state("new", state())
+    assert mine.has_state("new")
+    assert mine.state("new") is not None
+    assert theirs.evict(keep=()) == 1
+    assert not mine.has_state("new")
+    assert mine.state("new") is None
+
+
+def test_a_signed_store_is_known_from_a_copy_of_the_object(
+    any_store: StageStore, tmp_path: Path
+) -> None:
+    """Until it is released, also where nothing is kept; another store is another one."""
+    any_store.sign()
+    copy = pickle.loads(pickle.dumps(any_store))
+    any_store.evict(keep=())
+    assert copy.is_same()
+    assert not StageStore(any_store.url).is_same()
+    any_store.release()
+    assert not copy.is_same()
 
 
 def test_what_a_process_needed_that_died_is_kept_for_a_day(store: StageStore) -> None:

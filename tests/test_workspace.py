@@ -1,11 +1,15 @@
-"""What each start opens: how many workers a machine has room for."""
+"""What each start opens: how many workers a machine has room for, and which executor."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
-from sweeps.engine.workspace import cores
+from sweeps.engine.workspace import cores, import_ray, slots
+from sweeps.settings.config import SweepConfig
+from trainer.errors import ConfigError
+from trainer.settings.config import TrainConfig
 
 
 @pytest.mark.parametrize(
@@ -41,3 +45,24 @@ def test_workers_are_no_more_than_the_quota_of_the_container_lets_run(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text + "\n")
     assert cores(tmp_path) == most
+
+
+@pytest.mark.parametrize(("share", "most"), [(1.0, 2), (0.5, 4), (0.3, 6), (0.1, 20)])
+def test_shares_of_gpus_are_workers(
+    share: float, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many on each of two GPUs as it has whole shares."""
+    monkeypatch.setattr("sweeps.engine.workspace.visible_gpus", lambda: ["0", "1"])
+    assert slots(SweepConfig(train=TrainConfig(device="cuda"), gpus_per_trial=share)) == most
+
+
+def test_a_missing_package_of_ray_is_told_with_what_installs_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is not among what a sweep on one machine needs."""
+    monkeypatch.setitem(sys.modules, "ray", None)
+    for name in [name for name in sys.modules if name.startswith("sweeps.engine.executors.ray")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr("sweeps.engine.executors.ray", raising=False)
+    with pytest.raises(ConfigError, match=r"pip install '\.\[ray\]'"):
+        import_ray()

@@ -16,6 +16,7 @@ from sweeps.settings.check import check_objectives
 from sweeps.settings.config import Places, SweepConfig
 from sweeps.study.kinds import Kinds
 from trainer.data import Data
+from trainer.errors import ConfigError
 from trainer.settings.config import TrainConfig
 from trainer.training.device import set_determinism, synchronize
 from trainer.training.loop import Training
@@ -32,6 +33,11 @@ def estimate(config: SweepConfig, places: Places) -> str:
         ConfigError: it cannot be run.
         DataError: the data set cannot be had.
     """
+    if config.executor == "ray":
+        raise ConfigError(
+            "With --dry-run executor must be local or inline, as batches are timed in this "
+            "process, but got 'ray'."
+        )
     config = ready(config)
     train = config.train
     _, data = open_data(train, places)

@@ -65,8 +65,9 @@ def confirm(config: ConfirmConfig, places: Places, view: View) -> bool:
         renew(source.config)
         check_train(source.config)
     train = sources[0].config
+    references = [it for source in sources for it in source.config.references]
     sweep = SweepConfig(
-        train=resolved(train),
+        train=resolved(config, train, references),
         study=frames.name.partition(ASIDE)[0],
         objective=frames.objective,
         pruner="none",

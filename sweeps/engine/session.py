@@ -54,7 +54,9 @@ def run_sweep(config: SweepConfig, places: Places, view: View) -> bool:
         open_study(config, Paths.here(), places.storage, work.data.digest) as study,
     ):
         view.say(f"To watch it: {work.tracker.page}")
-        unshared = not study.shares(lambda: is_pure(config, work.executor, work.folder))
+        unshared = not study.shares(
+            lambda: is_pure(config, work.executor, work.folder, work.another)
+        )
         if unshared:
             view.say(
                 "The code that was brought gives other bits in another process: trials of this "

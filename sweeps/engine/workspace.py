@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 from sweeps.engine.delivery import Delivery
 from sweeps.engine.executors import Executor, InlineExecutor, LocalExecutor
 from sweeps.settings.check import check_objectives, check_sweep
-from sweeps.settings.config import Places, SweepConfig
+from sweeps.settings.config import Execution, Places, SweepConfig
 from trainer.data import Data, prepare
+from trainer.errors import ConfigError
 from trainer.settings.config import TrainConfig
 from trainer.settings.paths import Paths
 from trainer.settings.references import is_reference, unload_changed
@@ -21,7 +24,7 @@ from trainer.stages.stage import data_of, renew
 from trainer.stages.store import StageStore
 from trainer.tracking.mlflow_tracker import MlflowTracker
 from trainer.tracking.names import STUDIES_EXPERIMENT
-from trainer.training.device import resolve_device, visible_gpus
+from trainer.training.device import assume_platform, resolve_device, visible_gpus
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,7 @@ class Workspace:
         executor: trains stages.
         tracker: writes the runs of studies to MLflow; used by the delivery's thread.
         delivery: takes the records of runs to the tracker.
+        another: makes an executor whose processes are others; None: one of local processes does.
     """
 
     data: Data
@@ -43,6 +47,7 @@ class Workspace:
     executor: Executor
     tracker: MlflowTracker
     delivery: Delivery
+    another: Callable[[], Executor] | None = None
 
 
 @contextmanager
@@ -69,18 +74,26 @@ def open_workspace(config: SweepConfig, places: Places) -> Iterator[Workspace]:
         gpus = visible_gpus() if config.train.device == "cuda" else []
         logs = paths.journal(config.study_name).with_suffix(".logs")
         executor = LocalExecutor(slots(config), gpus, config.epoch_timeout, logs)
+    another = None
+    if config.executor == "ray":
+        on_ray = import_ray()
+        store.sign()
+        executor = on_ray.executor_for(config, folder, data.digest, store)
+        another = partial(on_ray.executor_for, config, folder, data.digest, store, apart=True)
     try:
         yield Workspace(
             data=data,
             folder=folder,
             store=store,
             executor=executor,
+            another=another,
             tracker=tracker,
             delivery=Delivery(tracker),
         )
         store.release()  # not where it was interrupted: the next start needs the same states
     finally:
         executor.stop()
+        assume_platform(None)  # what this process trains itself after that has keys of its own
 
 
 def open_data(train: TrainConfig, places: Places) -> tuple[Path, Data]:
@@ -104,14 +117,43 @@ def ready(config: SweepConfig) -> SweepConfig:
         unload_changed([str(config.space)])
     renew(config.train, config.references)
     check_sweep(config)
-    config = replace(config, study=config.study_name, train=resolved(config.train))
+    config = replace(
+        config, study=config.study_name, train=resolved(config, config.train, config.references)
+    )
     config.search_space.check(config.train)
     return config
 
 
-def resolved(train: TrainConfig) -> TrainConfig:
-    """The config with the device this machine has for it."""
-    return replace(train, device=resolve_device(train.device))
+def resolved(config: Execution, train: TrainConfig, references: Iterable[str]) -> TrainConfig:
+    """The config with the device that its workers have, whose platform goes into the keys.
+
+    Args:
+        config: says where it is trained.
+        train: to be resolved.
+        references: to user code that workers on other machines need.
+
+    Raises:
+        ConfigError: they do not have the device.
+        SweepError: there are no workers.
+    """
+    if config.executor != "ray":
+        assume_platform(None)
+        return replace(train, device=resolve_device(train.device))
+    worker = import_ray().join(config, train, [*references, train.scheduler, train.dataset])
+    assume_platform(worker.platform)
+    return replace(train, device=worker.device)
+
+
+def import_ray() -> ModuleType:
+    """The module of the executor `ray`, whose package is not always installed."""
+    try:
+        from sweeps.engine.executors import ray
+    except ImportError as error:
+        raise ConfigError(
+            f"Executor ray must have the package of that name, but: {error}. "
+            "`pip install '.[ray]'` installs it."
+        ) from error
+    return ray
 
 
 def slots(config: SweepConfig) -> int:
@@ -121,7 +163,7 @@ def slots(config: SweepConfig) -> int:
     if config.workers:
         return config.workers
     if config.train.device == "cuda":
-        return len(visible_gpus())
+        return len(visible_gpus()) * config.trials_per_gpu
     return max(1, cores() // config.train.threads)
 
 

@@ -38,7 +38,7 @@ from trainer.settings.fields import (
 from trainer.settings.references import code_digest, is_reference
 from trainer.tracking.record import CHECKPOINTS_HELP, CheckpointRule
 
-EXECUTORS = ("local", "inline")
+EXECUTORS = ("local", "inline", "ray")
 
 _MAY_BE_CODE = ("model", "loss", "optimizer", "scheduler")  # parameters that may name user code
 
@@ -95,19 +95,28 @@ class Places(trainer.settings.paths.Places):
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """How epochs are executed on this machine; it does not change the results of an epoch."""
+    """How epochs are executed, and where; it does not change the results of an epoch."""
 
     workers: int = setting(
         0,
         "Epochs trained in parallel.",
         integer(0),
-        shown="auto: cores / threads",
+        shown="auto: cores / threads, or GPUs; with ray those of all nodes",
         parse=parse_workers,
     )
     executor: str = setting(
         "local",
-        "local: worker processes; inline: the main process, for a debugger.",
+        "local: worker processes; inline: the main process, for a debugger; ray: a Ray cluster.",
         one_of(EXECUTORS),
+    )
+    ray_address: str = setting(
+        "auto",
+        "Ray's cluster: auto (RAY_ADDRESS, or the one of this machine), HOST:PORT, "
+        "ray://HOST:PORT, or local (a new one on this machine, for a trial).",
+        metavar="ADDRESS",
+    )
+    gpus_per_trial: float = setting(
+        1.0, "Share of a GPU that each epoch in training takes, such as 0.25.", fraction
     )
     timeout: float | None = setting(
         None,
@@ -117,7 +126,7 @@ class Execution:
     )
     epoch_timeout: float | None = setting(
         None,
-        "Kill an epoch that takes longer than this, and fail its trials (local workers).",
+        "Kill an epoch that takes longer than this, and fail its trials (local and ray).",
         positive,
         metavar="SECONDS",
     )
@@ -129,6 +138,11 @@ class Execution:
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+    @property
+    def trials_per_gpu(self) -> int:
+        """How many epochs train on a GPU at once."""
+        return int(1 / self.gpus_per_trial + 1e-9)
 
     @property
     def execution(self) -> dict[str, Any]:

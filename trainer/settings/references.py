@@ -109,6 +109,17 @@ def unload_changed(references: Iterable[str]) -> None:
             importlib.invalidate_caches()
 
 
+def local_code(references: Iterable[str]) -> list[Path]:
+    """Folders and files of `trainer`, `sweeps` and all local packages that references lead to.
+
+    With these a machine that has the installed packages can import what the references name; a
+    text that is no reference leads nowhere.
+    """
+    tops = {it.partition(":")[0].partition(".")[0] for it in references if is_reference(it)}
+    names = {name for top in tops for name, files in _follow(top).items() if files}
+    return [root for name in sorted(names.union(_OURS)) for root in _roots(name) or ()]
+
+
 _STARTED_AT = time.time()
 _digests: dict[str, str] = {}
 _OURS = ("sweeps", "trainer")  # not digested: NUMERICS in trainer.stages.plan is their version
@@ -150,21 +161,29 @@ def _local_files(top: str) -> dict[str, Path] | None:
 
     Empty for an installed package; None if the package does not exist.
     """
+    roots = _roots(top)
+    if roots is None:
+        return None
+    if any(_INSTALLED & set(path.parts) for path in roots):
+        return {}
+    files: dict[str, Path] = {}
+    for root in reversed(roots):  # in a namespace package, the first folder with a module wins
+        inside = {str(path.relative_to(root)): path for path in root.rglob("*.py")}
+        inside = inside if root.is_dir() else {root.name: root}
+        files |= {name: path for name, path in inside.items() if path.is_file()}  # no lock links
+    return dict(sorted(files.items()))
+
+
+def _roots(top: str) -> list[Path] | None:
+    """The folders of a package, or the file of a module; None if it does not exist."""
     try:
         spec = importlib.util.find_spec(top)
     except ValueError:  # a module created at run time, without a spec
         spec = None
     if spec is None:
         return None
-    roots = [Path(folder) for folder in spec.submodule_search_locations or []]
-    origin = [Path(spec.origin)] if spec.origin and not roots else []
-    if any(_INSTALLED & set(path.parts) for path in (*roots, *origin)):
-        return {}
-    files = {path.name: path for path in origin}
-    for root in reversed(roots):  # in a namespace package, the first folder with a module wins
-        inside = {str(path.relative_to(root)): path for path in root.rglob("*.py")}
-        files |= {name: path for name, path in inside.items() if path.is_file()}  # no lock links
-    return dict(sorted(files.items()))
+    folders = [Path(folder) for folder in spec.submodule_search_locations or []]
+    return folders or ([Path(spec.origin)] if spec.origin else [])
 
 
 _INSTALLED = {"site-packages", "dist-packages"}

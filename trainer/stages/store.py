@@ -53,11 +53,13 @@ class StageStore:
         self.url = str(url)
         self.budget = budget
         try:
-            self._fs, self._root = fsspec.url_to_fs(self.url)
+            # without a cache of listings, which would hide what other processes put there since
+            self._fs, self._root = fsspec.url_to_fs(self.url, use_listings_cache=False)
         except (ValueError, ImportError) as error:
             raise StoreError(f"{self.url} cannot be a stage store: {error}.") from error
         self._local = "file" in self._fs.protocol
         self._kept_path = f"{self._root}/kept/{uuid.uuid4().hex}.json"
+        self._is_signed = False
 
     def result(self, key: str) -> EpochResult | None:
         """The result under `key`, or None where there is none (a damaged one counts as none)."""
@@ -114,7 +116,7 @@ class StageStore:
         Returns:
             How many states were removed.
         """
-        if keep:
+        if keep or self._is_signed:
             self._write(self._kept_path, json.dumps(sorted(keep)).encode())
         else:
             self.release()
@@ -133,6 +135,15 @@ class StageStore:
                 total -= size
                 removed += 1
         return removed
+
+    def sign(self) -> None:
+        """Keep a file in the store from now on, by which a copy of this object finds it."""
+        self._is_signed = True
+        self._write(self._kept_path, b"[]")
+
+    def is_same(self) -> bool:
+        """Whether this copy, on another machine, sees the store that was signed."""
+        return bool(self._fs.exists(self._kept_path))
 
     def release(self) -> None:
         """Let other processes evict what this one needed until now."""

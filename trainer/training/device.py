@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform as machine
 import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -46,11 +47,23 @@ def visible_gpus() -> list[str]:
     return chosen.split(",")[:count] if chosen else [str(index) for index in range(count)]
 
 
+def assume_platform(facts: Mapping[str, str] | None) -> None:
+    """Let `platform` return these facts, those of the machines that train; None: of this one."""
+    global _assumed
+    _assumed = facts
+
+
+_assumed: Mapping[str, str] | None = None
+
+
 def platform(device: str) -> dict[str, str]:
     """Facts of this machine and its environment that determine the bits of a training on `device`.
 
     Libraries choose kernels by the processor, and some environment variables override that choice.
+    Where other machines train, the facts are theirs: see `assume_platform`.
     """
+    if _assumed is not None:
+        return dict(_assumed)
     facts = {"torch": torch.__version__, "machine": machine.machine()}
     facts |= {name: os.environ[name] for name in _KERNEL_VARIABLES if name in os.environ}
     if device == "cuda":

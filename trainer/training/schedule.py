@@ -127,6 +127,8 @@ class Schedule:
             ConfigError: torch refuses the values.
         """
         config, device = self._config, device or self._config.device
+        if not torch.cuda.is_available():  # where other machines train, this one only plans
+            device = "cpu"
         optimizer = self._optimizer.build([stand_in(device)], float(config.lr), device)
         if groups:
             first_group = optimizer.param_groups[0]

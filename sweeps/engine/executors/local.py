@@ -1,4 +1,4 @@
-"""Executors: where stages are trained. One method, `submit`, and the future it gives."""
+"""What every executor has, and those of this machine: in this process, or in worker processes."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ class TaskFailed(Exception):
 class Executor(Protocol):
     """Runs functions somewhere, `slots` of them at once."""
 
-    slots: int
+    @property
+    def slots(self) -> int:
+        """How many functions may be submitted at once; it may change, as machines come and go."""
 
     def submit(self, fn: Callable[..., T], *args: Any) -> Future[T]:
         """Run `fn(*args)`; the future raises `WorkerLost` where the worker died with it."""
@@ -121,7 +123,7 @@ class LocalExecutor:
     def submit(self, fn: Callable[..., T], *args: Any) -> Future[T]:
         """Run `fn(*args)` in the next free worker; a pool that broke is built anew."""
         outer: Future[T] = Future()
-        task = (_contained, self._seconds, self.logs, fn, *args)
+        task = (contained, self._seconds, self.logs, fn, *args)
         with _interrupts_held():  # workers inherit it: Ctrl-C is for the parent alone
             try:
                 inner = self._pool.submit(*task)
@@ -180,7 +182,7 @@ def _is_stopped(pid: int) -> bool:
         return False
 
 
-def _contained(
+def contained(
     logs: Path | None, fn: Callable[..., Any], *args: Any
 ) -> bytes | TrainerError | TaskFailed:
     """In a worker: what `fn(*args)` returns, pickled, or how it failed."""
@@ -218,10 +220,16 @@ def _settle(outer: Future[Any], inner: Future[Any], logs: Path | None) -> None:
         outer.set_exception(TaskFailed("It took longer than the time limit, and was ended."))
     elif error is not None:
         outer.set_exception(error)
-    elif isinstance(result := inner.result(), bytes):
-        outer.set_result(pickle.loads(result))
     else:
-        outer.set_exception(result)
+        settle(outer, inner.result())
+
+
+def settle(future: Future[Any], outcome: bytes | Exception) -> None:
+    """Give a future what `contained` returned."""
+    if isinstance(outcome, bytes):
+        future.set_result(pickle.loads(outcome))
+    else:
+        future.set_exception(outcome)
 
 
 def reason_of(error: BaseException) -> str:
