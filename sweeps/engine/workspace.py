@@ -12,7 +12,8 @@ from pathlib import Path
 from sweeps.engine.delivery import Delivery
 from sweeps.engine.executors import Executor, InlineExecutor, LocalExecutor
 from sweeps.settings.check import check_objectives, check_sweep
-from sweeps.settings.config import Places, SweepConfig
+from sweeps.settings.config import SweepConfig
+from sweeps.settings.execution import Places
 from trainer.data import Data, prepare
 from trainer.settings.config import TrainConfig
 from trainer.settings.paths import Paths
