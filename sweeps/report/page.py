@@ -16,8 +16,7 @@ import plotly.offline
 from sweeps.report.compare.comparison import value_names
 from sweeps.report.compare.ranking import rank, with_second
 from sweeps.report.figures import figures
-from sweeps.report.figures.as_study import as_study
-from sweeps.report.figures.plots import importance_bars, plots
+from sweeps.report.figures.parameters import importance_bars, parallel
 from sweeps.report.figures.progress import progress
 from sweeps.report.figures.rates import rates
 from sweeps.report.figures.timeline import timeline
@@ -113,8 +112,10 @@ def _figures(frames: StudyFrames, summary: Summary) -> Iterator[go.Figure]:
         yield figure
     if frames.second and len(ranked):
         yield figures.both_objectives(frames, with_second(frames, ranked), summary.front)
-    study = as_study(frames, ranked, searched_columns(frames.trials))
-    yield from plots(study, frames.objective)
+    if len(ranked):
+        yield progress([frames], "epochs")
+        if (figure := parallel(frames, ranked, searched_columns(frames.trials))) is not None:
+            yield figure
     if summary.importances:
         complete = int((ranked["state"] == COMPLETE).sum())
         yield importance_bars(summary.importances, frames.objective, complete)
