@@ -33,7 +33,7 @@ from sweeps.report.wording import (
     winner_line,
 )
 
-JSON_FORMAT = 2
+JSON_FORMAT = 3
 """Raised with any change that a reader of the JSON would trip over."""
 
 

@@ -1,1 +1,1 @@
-"""What the trials of a study come to when they are compared: which is best, and how sure it is."""
+"""Comparisons of the trials of a study: ranking, repeats, importances, a parameter's values."""

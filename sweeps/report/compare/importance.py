@@ -1,7 +1,7 @@
-"""How important each parameter of a study is, by PED-ANOVA (Watanabe et al., 2023).
+"""Parameter importances by PED-ANOVA (Watanabe et al., 2023).
 
-The numbers are those of Optuna's `PedAnovaImportanceEvaluator`, which imports scikit-learn and
-torch: these take longer than all the rest of a report in text.
+They equal those of Optuna's `PedAnovaImportanceEvaluator`. That is not used, because importing
+`optuna.importance` imports scikit-learn and takes longer than the rest of a text report.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from trainer.tracking.record import BEST
 Numbers = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
-_TOP = 0.1  # of the trials, which are told from all of them
-_STEPS = 50  # of the grid that a range becomes
-_LEAST_SIGMA = 0.5 / 1.64  # 90 % of a kernel are then within one step
-_TINY = 1e-12  # keeps a density above 0
-_SPREAD = 10.0  # a highest value so many times the lowest is one of a log scale
+_TOP = 0.1  # share of the trials that count as good
+_STEPS = 50  # grid points per range
+_LEAST_SIGMA = 0.5 / 1.64  # 90 % of a kernel lie within one step
+_TINY = 1e-12  # keeps densities positive
+_SPREAD = 10.0  # ratio of the highest to the lowest value from which on a scale is logarithmic
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])
 
@@ -34,16 +34,16 @@ _erf = np.vectorize(math.erf, otypes=[np.float64])
 def importances(
     frames: StudyFrames, complete: pd.DataFrame, names: Sequence[str]
 ) -> dict[str, float]:
-    """How much of the difference between good and other trials each parameter explains.
+    """Importance of each parameter for being among the best tenth of the trials.
 
     Args:
-        frames: the study, whose trials show how far each parameter goes.
-        complete: those of the ranked trials that are complete. Most of a schedule has not acted on
-            a trial of few epochs, so with such ones it would seem not to matter.
+        frames: the study; all its trials define the range of each parameter.
+        complete: the complete ones of the ranked trials. Trials of few epochs would make a schedule
+            look unimportant, since it has hardly acted on them.
         names: columns of the trials that are parameters.
 
     Returns:
-        Shares, which add up to 1, most first; none where trials are too few.
+        Shares that add up to 1, largest first; empty for fewer than `LEAST_COMPLETE` trials.
     """
     if len(complete) < LEAST_COMPLETE:
         return {}
@@ -60,17 +60,17 @@ def importances(
 
 
 def is_log(low: float, high: float) -> bool:
-    """Whether values between these bounds are taken for ones of a log scale."""
+    """Whether a range is treated as logarithmic."""
     return low > 0 and high / low >= _SPREAD
 
 
 def _explained(every: pd.Series, column: pd.Series, good: pd.Series[bool]) -> float:
-    """Pearson's divergence of the good trials' density from all trials', where they have a value.
+    """Pearson divergence between the densities of the good and of all complete trials.
 
     Args:
-        every: the values of all trials.
-        column: those of the complete ones.
-        good: which of the complete ones are.
+        every: the parameter's values in all trials, which define its range.
+        column: its values in the complete trials.
+        good: mask of the good ones among the complete trials.
     """
     known = column.dropna()
     best = known[good[known.index]]
@@ -82,7 +82,7 @@ def _explained(every: pd.Series, column: pd.Series, good: pd.Series[bool]) -> fl
 
 
 def _density(every: pd.Series, values: pd.Series) -> Numbers:
-    """The Parzen estimate of how these values lie on a grid of all that there may be."""
+    """Parzen estimate of the density of the values on a grid over the parameter's range."""
     if pd.api.types.is_bool_dtype(every) or not pd.api.types.is_numeric_dtype(every):
         choices = sorted(set(map(str, every)))
         steps = len(choices)
@@ -96,13 +96,13 @@ def _density(every: pd.Series, values: pd.Series) -> Numbers:
         steps, seen = len(counts), np.flatnonzero(counts)
         kernels = _normal(seen, _bandwidth(seen, counts[seen]), steps)
         prior = _normal(np.array([(steps - 1) / 2]), steps, steps)
-    weights = np.append(counts[seen], 1)  # of the prior
+    weights = np.append(counts[seen], 1)  # 1 is the weight of the prior
     density: Numbers = weights @ np.vstack([kernels, prior]) / weights.sum() + _TINY
     return density
 
 
 def _counts(every: pd.Series, values: pd.Series) -> Counts:
-    """How many of the values lie at each step from the lowest of all to the highest."""
+    """Number of values at each grid point."""
     low, high, numbers = float(every.min()), float(every.max()), values.to_numpy(float)
     steps = _STEPS
     if pd.api.types.is_integer_dtype(every):
@@ -114,7 +114,7 @@ def _counts(every: pd.Series, values: pd.Series) -> Counts:
 
 
 def _bandwidth(seen: Counts, counts: Counts) -> float:
-    """By Scott's rule, for steps that were seen so many times."""
+    """Bandwidth by Scott's rule for grid points with these counts."""
     total, until = counts.sum(), counts.cumsum()
     deviation = math.sqrt(np.cov(seen, fweights=counts, ddof=min(1, total - 1)))
     first = seen[np.searchsorted(until, total // 4)]
@@ -124,7 +124,7 @@ def _bandwidth(seen: Counts, counts: Counts) -> float:
 
 
 def _normal(means: NDArray[Any], sigma: float, steps: int) -> Numbers:
-    """The normal distributions of these means, each over the steps, to which it is cut."""
+    """Normal distributions with these means, truncated to the grid; one row per mean."""
     edges = (np.arange(steps + 1) - 0.5 - means[:, None]) / sigma
     below = _erf(edges / math.sqrt(2))
     shares: Numbers = np.diff(below) / (below[:, -1:] - below[:, :1])

@@ -1,4 +1,4 @@
-"""How the best value of a study came down, or up, as it went on."""
+"""The best value of a study by epochs and time."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from trainer.tracking.record import DIVERGED, FAILED
 
 
 def best_so_far(frames: StudyFrames) -> pd.DataFrame:
-    """How the best value of the objective came down, or up, as the study went on.
+    """The best value of the objective after each epoch of the study.
 
     Returns:
-        A row an epoch, in the order in which they came: epochs (requested so far), seconds (of
-        training that these take) and best. Trials that diverged or failed cost epochs and count
-        for nothing.
+        One row per epoch in the order of training, from the first value on: epochs (requested so
+        far), seconds (of training that these take), best. Epochs of trials that diverged or failed
+        are counted, but their values are not.
     """
     if frames.curves.empty:
         return pd.DataFrame({"epochs": [], "seconds": [], "best": []})

@@ -1,4 +1,4 @@
-"""How far an axis goes: as far as results can be read, and not to the worst of them."""
+"""Robust axis limits."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ _SPREADS = 10.0
 
 
 def reach(values: pd.Series[float] | npt.NDArray[np.float64], *, maximize: bool) -> float:
-    """The worst of the values that still belongs on one axis with the others.
+    """The worst value that an axis should show; worse values are outliers.
 
-    One loss of 1e8 among losses of about 1 makes a flat line of all others. The limit is ten times
-    as far from the best value as the median is, so that nearly half of the values may be like that;
-    what is no worse than twice the best value is never beyond it.
+    An axis that shows a loss of 1e8 flattens losses of about 1. The limit is ten times as far from
+    the best value as the median is, so that nearly half of the values may be outliers. Values no
+    worse than twice the best one are never outliers.
 
     Args:
-        values: finite ones, at least one.
-        maximize: whether more is better.
+        values: at least one, all finite.
+        maximize: whether larger values are better.
     """
     costs = np.asarray(-values if maximize else values, dtype=np.float64)
     best = costs.min()
