@@ -200,7 +200,7 @@ def test_few_trials_are_too_few_for_any_value():
         *trials, compare="optimizer", repeats=[*seeds_of(2, 1.0), *seeds_of(10, 2.0)]
     )
     comparison, _ = compared(frames)
-    assert comparison.doubts == ("Fewer than 5 trials were made of SGD (2).",)
+    assert comparison.doubts == ("Fewer than 5 trials: SGD (2).",)
     assert comparison.answer.endswith("; more trials may change that.")
 
 
@@ -222,7 +222,7 @@ def test_a_value_whose_expected_best_still_falls_may_become_better(mean, doubted
 def test_a_best_trial_that_came_last_may_not_be_the_best_there_is():
     """Unless the value is behind all the same, or is far ahead."""
     means = {"Adam": 1.0, "AdamW": 1.001, "SGD": 2.0}
-    last = "The best trial of AdamW is its last, so more may still better it."
+    last = "The best trial of AdamW is its last, so more trials may improve it."
     for names, tied in ((list(means), True), (["Adam", "SGD", "AdamW"], False)):
         trials, repeats = [], []
         for at, (name, mean) in enumerate(zip(names, means.values(), strict=True)):
@@ -235,7 +235,7 @@ def test_a_best_trial_that_came_last_may_not_be_the_best_there_is():
         assert values["is_last"].to_dict() == {it: it == "AdamW" for it in means}
         assert (last in comparison.doubts) == tied
     assert compared(frames_of(*trials_of("Adam", [1.0]), compare="optimizer"))[0].doubts == (
-        "Fewer than 5 trials were made of Adam (1).",
+        "Fewer than 5 trials: Adam (1).",
     )
 
 

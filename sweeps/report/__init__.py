@@ -1,1 +1,1 @@
-"""What a study found: read back from MLflow, compared, and shown to people and programs."""
+"""Reports: a study is read from MLflow, compared, and rendered."""

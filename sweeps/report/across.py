@@ -1,4 +1,4 @@
-"""Several studies beside each other: what each reached, and what it took to get there."""
+"""Comparison of several studies: their best values, and the epochs and time to reach them."""
 
 from __future__ import annotations
 
@@ -16,28 +16,29 @@ from trainer.metrics import OBJECTIVES
 
 
 def across(studies: Sequence[StudyFrames]) -> pd.DataFrame:
-    """A row a study.
+    """One row per study.
 
     Columns, in this order:
         study, objective: str.
-        asked, trials, complete, pruned, suspended, running, interrupted, diverged, failed: how
-            many; int64.
+        asked: target number of trials; int64.
+        trials, complete, pruned, suspended, running, interrupted, diverged, failed: number of
+            trials, of all and by state; int64.
         winner: number of the best trial; Int64. best: its value; float64.
-        epochs, trained_epochs, reused_epochs: asked of the trainer over all trials; trained; had
-            been trained for another trial or study; int64.
-        seconds: from the first start to the last end, without long pauses; float64.
-        target: the best value that all of the studies reached; float64.
-        epochs_to_target, seconds_to_target: epochs requested until the study reached it, and of
-            training that these take; Int64 and float64. Reused epochs count as others: which of
-            two studies trained them is chance.
+        epochs, trained_epochs, reused_epochs: number of requested epochs, and of these trained and
+            reused; int64.
+        seconds: time from the first start to the last end, without long pauses; float64.
+        target: the best value that all studies reached; float64.
+        epochs_to_target, seconds_to_target: epochs requested until the study reached the target,
+            and their training time; Int64 and float64. Reused epochs count like trained ones, since
+            which of two studies trained them depends on their order.
 
     Raises:
-        SweepError: they are not judged by the same metric.
+        SweepError: the studies have different objectives.
     """
     objectives = {it.objective for it in studies}
     if len(objectives) > 1:
         raise SweepError(
-            f"Studies must be judged by the same metric to be compared, but got "
+            f"Compared studies must have the same objective, but got "
             f"{', '.join(sorted(objectives))}."
         )
     more = OBJECTIVES[studies[0].objective]

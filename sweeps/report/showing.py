@@ -1,4 +1,4 @@
-"""How facts are shown to people: the console, and every format of a number."""
+"""The console, and formats of numbers."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import Any
 
 from rich.console import Console
 
-_WIDE = 1000  # columns, where no terminal has fewer: lines stay whole for grep
+_WIDE = 1000  # columns if stdout is not a terminal, so that lines stay whole for grep
 
 
 def open_console(*, colours: bool | None = None) -> Console:
-    """A console that prints names as they are, and wraps lines in a terminal only.
+    """A console that wraps lines only in a terminal, and prints names like ":x:" unchanged.
 
     Args:
-        colours: whether to print colours; None: in a terminal.
+        colours: whether to print colours; None: only in a terminal.
     """
     width = None if sys.stdout.isatty() else _WIDE
     return Console(force_terminal=colours, width=width, emoji=False)
 
 
 def counted(number: int, noun: str = "epoch") -> str:
-    """A number of epochs, or of something else, in words."""
+    """A number with its noun, such as "2 epochs"."""
     return f"1 {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def duration(seconds: float) -> str:
-    """Seconds, minutes, or hours and minutes."""
+    """A duration in seconds, minutes, or hours and minutes."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 90 * 60:
@@ -36,7 +36,7 @@ def duration(seconds: float) -> str:
 
 
 def short(value: Any) -> str:
-    """Six digits, more where those would turn nearly 1 into 1; "" for what is missing."""
+    """Six significant digits, more if the value would be rounded to 1; "" for missing values."""
     import pandas as pd
 
     if value is None or pd.isna(value):
@@ -48,17 +48,17 @@ def short(value: Any) -> str:
 
 
 def rounded(value: float, digits: int = 4) -> str:
-    """So many digits: a mean or a bound of an interval; "" for what is missing."""
+    """A mean or a bound of an interval, with few significant digits; "" for NaN."""
     return "" if math.isnan(value) else f"{value:.{digits}g}"
 
 
 def size(value: float) -> str:
-    """Two digits, or all before the point: how much something differs."""
+    """A difference with two significant digits, or as a whole number."""
     return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def share(part: int, whole: int) -> str:
-    """How many of how many, and that in percent; only nothing is 0 % and only all is 100 %."""
+    """A share as "1 of 30 (3 %)"; never rounded to 0 % or 100 %."""
     if not whole:
         return "0 of 0"
     percent = 100 * part / whole

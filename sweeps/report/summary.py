@@ -1,4 +1,4 @@
-"""What a study comes to: its winner, its best trials, and notes on them; frames in, values out."""
+"""The summary of a study: winner, best trials, comparisons, notes and advice."""
 
 from __future__ import annotations
 
@@ -24,68 +24,64 @@ from sweeps.report.compare.ranking import (
 )
 from sweeps.report.notes import notes_on
 from sweeps.report.reading.columns import CONFIG_COLUMNS, arguments
-from sweeps.report.reading.command import advised_command, next_command, train_command
+from sweeps.report.reading.command import advised_command, next_command
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.space import SEARCHED
 from sweeps.space.described import is_function
 from trainer.metrics import EPOCH_SECONDS, OBJECTIVES, VAL_ACCURACY
 from trainer.tracking.record import BEST, BEST_EPOCH, COMPLETE, DIVERGED, PRUNED, SUSPENDED
 
-__all__ = ["Summary", "summarize", "train_command"]
-
 TOP = 10
-"""How many of the best trials a summary shows."""
+"""Number of best trials in a summary."""
 
 PAUSE_SECONDS = 300.0
-"""In so long a time in which nothing is trained a study was not at work."""
+"""Longer gaps without training are not counted as time of the study."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Summary:
-    """What a study comes to.
+    """The results of a study.
 
     Attributes:
-        study: its name.
-        objective: the metric its trials are judged by, each at its best epoch.
-        second: what else they are judged by; "": nothing.
-        maximize: whether more of the objective is better.
-        asked: how many trials were asked for.
-        trials: how many there are, whatever became of them.
-        counts: how many of them by state, most first.
-        winner: None until a trial has a result.
-        ranked: how many have a best value that is a finite number, and did not diverge or fail.
-        results: how many different results those are: trials that share their best epoch have one.
-        top: the `TOP` best of these, by their first trials, best first; a row has the trial, its
-            state, best value, its epoch with the validation accuracy after it, epochs trained and
-            asked for, and what `Winner.params` names.
-        confirmed: how the trials compare that were trained again from other seeds, best first; see
-            `sweeps.report.compare.confirmed.compare`. No rows where none were.
-        comparison: how the values of the parameter compare that the study compares; None without.
-        front: with two objectives, the ranked trials that no other beats in both, best first; rows
-            as those of `top`, with the second objective after the first. Without a second: no rows.
-        by_optimizer: a row an optimizer, best first: n (its trials), how many of them are complete,
-            pruned, and so on (see `STATES`); the best value of all its ranked trials, with
-            the epochs that this trial trained and was asked for; median and spread (from the first
-            quartile to the third) of the complete ones; missing where none is complete, as values
-            of trials that were not trained further say little of those that were.
-        epochs: how many were asked of the trainer, over all trials.
-        trained_epochs: how many of those were trained.
-        reused_epochs: how many of those had been trained for another trial or study.
-        retrained_epochs: how many were trained once more, as their states were removed.
-        spared_epochs: how many more there would be, were each trial trained to its end.
-        reused_seconds: of training, that the reused ones first took.
-        spared_seconds: of training, that those would have taken, each as long as its trial's others
-            took on average.
-        seconds: from the first start to the last end, confirmation included, without pauses of
-            more than `PAUSE_SECONDS`; None before that.
-        is_open: whether it has yet to begin or to end a trial.
-        view: the command or address that shows the study in a browser.
-        notes: sentences to read before the winner is believed.
-        importances: of each parameter among the complete trials, 0 to 1, most first; see
-            `sweeps.report.compare.importance`.
+        study: name of the study.
+        objective: metric by which trials are judged, at their best epoch.
+        second: second objective; "": none.
+        maximize: whether larger values of the objective are better.
+        asked: target number of trials.
+        trials: number of trials in any state.
+        counts: number of trials by state, largest first.
+        winner: the best trial; None until a trial has a result.
+        ranked: number of trials with a finite best value that did not diverge or fail.
+        results: number of distinct results among these; trials may share their best epoch.
+        top: the `TOP` best distinct results, best first. One row per trial: trial, state, best
+            value, validation accuracy after the best epoch, best epoch, epochs, asked_epochs, and
+            the searched parameters.
+        confirmed: comparison of the repeated trials, best first; no rows without repeats. See
+            `sweeps.report.compare.confirmed.compare`.
+        comparison: comparison of the values of a parameter, if the study compares one.
+        front: with two objectives the Pareto front of the ranked trials, best first; rows as in
+            `top`, with the second objective after the first. Else no rows.
+        by_optimizer: one row per optimizer, best first: n (number of trials), one count per state
+            in `STATES`, the best value of all ranked trials, epochs and asked_epochs of that trial,
+            median and spread (interquartile range) of the complete trials' values.
+        epochs: number of epochs requested over all trials.
+        trained_epochs: number of these that were trained for the trial itself.
+        reused_epochs: number of these that had been trained for another trial or study.
+        retrained_epochs: number of epochs trained again because their states had been evicted.
+        spared_epochs: number of epochs that stopped trials would need to be complete.
+        reused_seconds: training time of the reused epochs.
+        spared_seconds: estimated training time of the spared epochs, from the average of each
+            trial's own epochs.
+        seconds: time from the first start to the last end, confirmation included, without pauses of
+            more than `PAUSE_SECONDS`; None before the first trial.
+        is_open: whether trials have yet to start or to end.
+        view: command or address that shows the study in a browser.
+        notes: sentences with reasons for caution.
+        importances: importance of each parameter among the complete trials, 0 to 1, largest first;
+            see `sweeps.report.compare.importance`.
         advice: what to try next.
-        follow: the command that writes a space with all that is advised, and says how to search it
-            with the settings of the study; "": no change is advised, or the space is no file.
+        follow: command that writes the advised search space to a file, and prints the command that
+            searches it; "": no change is advised, or the space is not a file.
     """
 
     study: str
@@ -179,7 +175,7 @@ def summarize(frames: StudyFrames) -> Summary:
 
 
 def searched_columns(trials: pd.DataFrame) -> list[str]:
-    """Columns of what a sweep searches, and of fields and arguments that differ."""
+    """Columns of the default parameters, and of all others that differ between trials."""
     searched = [name for name in SEARCHED if trials.empty or trials[name].notna().any()]
     others = [name for name in CONFIG_COLUMNS.values() if name in trials]
     others += arguments(trials.columns)
@@ -193,14 +189,14 @@ def _follow(frames: StudyFrames, advice: Sequence[Advice]) -> str:
 
 
 def _spared(frames: StudyFrames) -> pd.Series[int]:
-    """Epochs that a trial is not trained further for, by trial, of those that could have more."""
+    """Number of remaining epochs of each stopped trial, by trial."""
     states = (PRUNED, SUSPENDED, DIVERGED)
     stopped = frames.trials[frames.trials["state"].isin(states)].set_index("trial")
     return stopped["asked_epochs"] - stopped["epochs"].astype("int64")
 
 
 def _seconds(frames: StudyFrames) -> float | None:
-    """The time of work: starts and ends of runs, and epochs with their length, without pauses."""
+    """Time from the first start to the last end of runs and epochs, without pauses."""
     own = frames.curves[~frames.curves["reused"]]
     runs = pd.concat([frames.trials, frames.repeats])[["started_at", "seconds"]]
     starts, ends = runs["started_at"], runs["started_at"] + _timedelta(runs["seconds"])

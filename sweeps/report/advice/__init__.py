@@ -1,1 +1,1 @@
-"""What to try next: all that is advised on a study, each thing with its evidence."""
+"""Advice on the next sweep, with its evidence."""

@@ -1,4 +1,4 @@
-"""All that is advised on a study: changes of its space, then flags and commands."""
+"""All advice on a study: changes of its space, then flags and commands."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def advise(
     confirmed: pd.DataFrame,
     importances: Mapping[str, float],
 ) -> tuple[Advice, ...]:
-    """What to try next; a change of the space is made to the space that has the earlier ones.
+    """What to try next. Each change applies to the space with the earlier changes.
 
-    Nothing while the winner may be trained further, as what it shows may change.
+    There is no advice while the winner may be trained further, since its findings may change.
 
     Args:
         frames: the study.
-        ranked: what `sweeps.report.compare.ranking.rank` made of it.
-        winner: of it.
-        confirmed: what `sweeps.report.compare.confirmed.compare` made of its repeats.
-        importances: of parameters, 0 to 1; see `sweeps.report.compare.importance.importances`.
+        ranked: the result of `sweeps.report.compare.ranking.rank`.
+        winner: the best trial.
+        confirmed: the result of `sweeps.report.compare.confirmed.compare`.
+        importances: the result of `sweeps.report.compare.importance.importances`.
     """
     found: list[Advice] = []
     if winner.state in OPEN:
@@ -55,14 +55,14 @@ def advise(
 def _epochs(
     frames: StudyFrames, ranked: pd.DataFrame, results: pd.DataFrame, winner: Winner
 ) -> Iterator[Advice]:
-    """Whether there were too few epochs, or more than were of use."""
+    """Advice to train more or fewer epochs."""
     won = ranked[ranked["trial"] == winner.trial].iloc[0]
     if winner.epoch == won["epochs"] == won["asked_epochs"]:
         yield Advice(
             seen=f"The winner's best epoch, {winner.epoch}, is its last.",
             evidence=(winner.trial,),
             flags={"--epochs": str(2 * winner.epoch)}
-            # of a function no names are known by which points of another study could be read
+            # a function declares no parameters, so that points of another study cannot be enqueued
             | ({} if is_function(frames.space) else {"--enqueue": f"study:{frames.name}:top=5"}),
         )
         return
@@ -70,7 +70,7 @@ def _epochs(
     last = int(top[BEST_EPOCH].max()) if len(top) else 0
     if len(top) == TOP and 2 * last <= won["asked_epochs"]:
         yield Advice(
-            seen=f"None of the {TOP} best complete results got better after epoch {last} of "
+            seen=f"None of the {TOP} best complete results improved after epoch {last} of "
             f"{won['asked_epochs']}.",
             evidence=evidence_of(top),
             flags={"--epochs": str(last + max(1, last // 4))},
@@ -80,9 +80,9 @@ def _epochs(
 def _unconfirmed(
     frames: StudyFrames, ranked: pd.DataFrame, winner: Winner, confirmed: pd.DataFrame
 ) -> Iterator[Advice]:
-    """Whether a trial that came later is better than the winner, which other seeds confirmed."""
+    """Advice to confirm a trial that is better than the confirmed winner."""
     name, first, trials = BEST + frames.objective, ranked.iloc[0], set(confirmed["trial"])
-    is_better = first[name] != winner.value  # as it is the first; others may share its best epoch
+    is_better = first[name] != winner.value  # equal values may be one shared epoch
     if is_better and winner.trial in trials and first["trial"] not in trials:
         yield Advice(
             seen=f"Trial {first['trial']} has a better {name}, {short(first[name])}, than the "

@@ -1,4 +1,4 @@
-"""Advice on the search space: ranges to widen or to cut, and what need not be searched any more."""
+"""Advice on the search space: ranges to widen or cut, and parameters to fix."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from sweeps.space.described import (
 from trainer.tracking.record import COMPLETE, DIVERGED
 
 TOP = 10
-"""How many of the best results are evidence."""
+"""Number of best results that count as evidence."""
 
-_FAIR = 0.5  # of an optimizer's number of complete results, which others must have, too
-_DIVERGED = 0.1  # a share of an optimizer's trials from which on its rates are too high
-_MATTERS = 0.01  # a parameter that explains less of the differences does not
-_ENOUGH_TRIALS = 20  # complete ones, to say so
-_ENOUGH_VALUES = 3  # of the parameter
+_FAIR = 0.5  # complete results of the other optimizers, relative to the best one's, that suffice
+_DIVERGED = 0.1  # share of diverged trials from which on an optimizer's rates are too high
+_MATTERS = 0.01  # importance below which a parameter may be fixed
+_ENOUGH_TRIALS = 20  # complete trials that this takes
+_ENOUGH_VALUES = 3  # values of the parameter that this takes
 _OWN: Mapping[str, tuple[str, list[Any]]] = {
     "SGD": ("momentum", [0.0, 0.5, 0.9]),
     "Adam": ("betas", [[0.9, 0.999], [0.9, 0.99]]),
@@ -37,13 +37,13 @@ _OWN: Mapping[str, tuple[str, list[Any]]] = {
     "RMSprop": ("alpha", [0.9, 0.99]),
     "Adagrad": ("lr_decay", [0.0, 0.001, 0.01]),
 }
-"""What is worth searching of an optimizer once the others are out."""
+"""Argument worth searching once only this optimizer is left, and its values."""
 
 
 def at_the_ends(
     space: Described, frames: StudyFrames, winner: Winner, idle: Mapping[str, float]
 ) -> Iterator[Advice]:
-    """Of each number that matters and whose best value is as low or as high as the space goes."""
+    """Advice to widen the range of each parameter whose best value is at its end."""
     optimizer = str(winner.params.get("optimizer"))
     lost = frames.trials[frames.trials["state"] == DIVERGED]
     highest = lost.loc[lost["optimizer"] == optimizer, "lr"].max()
@@ -55,9 +55,9 @@ def at_the_ends(
         if len(numbers) < 2 or value not in (numbers[0], numbers[-1]):
             continue
         down = value == numbers[0]
-        if name == "step_size" and not down:  # the epochs are as far as it can go
+        if name == "step_size" and not down:  # its upper bound is the number of epochs
             continue
-        if name == "lr":  # what is seen of one optimizer is true of that one only
+        if name == "lr":  # each optimizer has its own range
             where = where or _own_table(choices_of(space, "optimizer"), optimizer)
             if highest >= value and not down:
                 continue
@@ -65,16 +65,16 @@ def at_the_ends(
         if proposed is not None and _can_depend(space, name, where):
             end = "lowest" if down else "highest"
             yield Advice(
-                seen=f"The winner's {name}, {value:g}, is the {end} that the space has.",
+                seen=f"The winner's {name}, {value:g}, is the {end} of the space.",
                 evidence=(winner.trial,),
                 changes=(Change(name, proposed, where),),
             )
 
 
 def optimizers(space: Described, frames: StudyFrames, results: pd.DataFrame) -> Iterator[Advice]:
-    """Whether all of the best are of one optimizer, though the others had as good a chance.
+    """Advice to search only the optimizer that has all of the best results.
 
-    Where they had not, only a comparison can tell which is better.
+    If the others had too few complete results for that, the advice is to compare optimizers.
     """
     top = results.head(TOP)
     name = str(top["optimizer"].iloc[0])
@@ -87,8 +87,8 @@ def optimizers(space: Described, frames: StudyFrames, results: pd.DataFrame) -> 
         if not frames.compare:
             ended = ", ".join(f"{complete.get(it, 0)} of {it}" for it in choices)
             yield Advice(
-                seen=f"{name} has the best result, but that does not make it the best optimizer, "
-                f"as not all had as good a chance; distinct results trained to their end: {ended}.",
+                seen=f"{name} has the best result, but the optimizers had unequal budgets; "
+                f"distinct complete results: {ended}.",
                 evidence=evidence_of(top),
                 flags={"--compare": "optimizer"} if _can_compare(frames) else {},
             )
@@ -100,24 +100,24 @@ def optimizers(space: Described, frames: StudyFrames, results: pd.DataFrame) -> 
     own = () if is_searched or not argument else (Change(argument, values),)
     counts = ", ".join(f"{count} of {it}" for it, count in complete.items())
     yield Advice(
-        seen=f"All of the {TOP} best results are of {name}; trained to their end: {counts}.",
+        seen=f"All of the {TOP} best results are of {name}; complete results: {counts}.",
         evidence=evidence_of(top),
         changes=(Change("optimizer", name), *own),
     )
 
 
 def _can_compare(frames: StudyFrames) -> bool:
-    """Whether a sweep with the settings of the study can have --compare."""
+    """Whether the study's settings allow --compare."""
     settled = frames.settings.get("sampler") in SETTLED
     return not (frames.second or settled or is_function(frames.space))
 
 
 def diverging(space: Described, frames: StudyFrames, results: pd.DataFrame) -> Iterator[Advice]:
-    """Of each optimizer that diverged at least twice, and in a tenth of all its trials.
+    """Advice to cut the learning rates of each optimizer that often diverged.
 
-    The border is the lowest rate that diverged above all rates of its results, save the worse half
-    of those that were trained to the end: what is good, or not known to be bad, stays, and so do
-    rates below the border that were not tried.
+    That is at least twice, and in a tenth of its trials. The border is the lowest diverged rate
+    above all rates of its results, not counting the worse half of the complete ones. Good results
+    and rates below the border that were not tried are kept.
     """
     choices = choices_of(space, "optimizer") or [*frames.trials["optimizer"].unique()]
     for name, rows in frames.trials.groupby("optimizer"):
@@ -147,10 +147,10 @@ def diverging(space: Described, frames: StudyFrames, results: pd.DataFrame) -> I
 def idle(
     winner: Winner, importances: Mapping[str, float], ranked: pd.DataFrame
 ) -> dict[str, float]:
-    """The numbers that hardly matter, with their importance.
+    """Numeric parameters of low importance, with their importance.
 
-    Only those of which several values were trained to the end, none in most of the trials. No rate
-    of several optimizers is among them, as each has its own best one.
+    Several of their values must have complete trials, none of them most of the trials. lr is only
+    included for a single optimizer, since each optimizer has its own best one.
     """
     complete = ranked[ranked["state"] == COMPLETE]
     several = complete["optimizer"].nunique() > 1
@@ -169,25 +169,24 @@ def idle(
 def fixed(
     space: Described, winner: Winner, idle: Mapping[str, float], ranked: pd.DataFrame
 ) -> Iterator[Advice]:
-    """To search no more what hardly matters."""
+    """Advice to fix parameters of low importance."""
     complete = ranked[ranked["state"] == COMPLETE]
     for name, share in idle.items():
         where, _ = entry_of(space, name, winner.params)
         yield Advice(
-            seen=f"{name} hardly matters, so that it need not be searched: it explains {share:.1%} "
-            f"of what tells the best tenth of {len(complete)} complete trials from the others "
-            "(PED-ANOVA).",
+            seen=f"{name} hardly matters and need not be searched: its importance for the best "
+            f"tenth of {len(complete)} complete trials is {share:.1%} (PED-ANOVA).",
             evidence=evidence_of(complete),
             changes=(Change(name, winner.params[name], where),),
         )
 
 
 def _own_table(choices: Sequence[Any], optimizer: str) -> tuple[str, str] | None:
-    """The condition of what is true of one optimizer; None where there is no other."""
+    """The condition of an entry for one optimizer; None if there is only one."""
     return ("optimizer", optimizer) if len(choices) > 1 else None
 
 
 def _can_depend(space: Described, name: str, where: tuple[str, str] | None) -> bool:
-    """Whether an entry of this condition would hold: a name may depend on one other only."""
+    """Whether the parameter may have this condition: it can depend on one parent only."""
     parent = parent_of(space, name)
     return parent is None or (where is not None and where[0] == parent)

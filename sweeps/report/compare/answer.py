@@ -78,15 +78,15 @@ def doubts(values: pd.DataFrame, objective: str) -> Iterable[str]:
 
 def _of_trials(values: pd.DataFrame, objective: str) -> Iterable[str]:
     """Sentences on the values whose rank more trials may change."""
-    made = values["n"]
-    few = values[made < FEW_TRIALS]
+    counts = values["n"]
+    few = values[counts < FEW_TRIALS]
     if len(few):
-        counts = (f"{value} ({n})" for value, n in zip(few["value"], made[few.index], strict=True))
-        yield f"Fewer than {FEW_TRIALS} trials were made of {_listed([*counts])}."
+        names = [f"{value} ({n})" for value, n in zip(few["value"], few["n"], strict=True)]
+        yield f"Fewer than {FEW_TRIALS} trials: {_listed(names)}."
     noise = _noise(values)
     settled = values["verdict"].iloc[0] == BEST_VERDICT and (values["verdict"][1:] == WORSE).all()
     for at, row in enumerate(values.to_dict("records")):
-        if made[at] < FEW_TRIALS or (settled and at == 0):
+        if counts[at] < FEW_TRIALS or (settled and at == 0):
             continue  # a value that is clearly best stays best if it improves
         is_behind = row["verdict"] == WORSE and not row["lost"]
         lag = min(abs(row["difference_low"]), abs(row["difference_high"])) if is_behind else 0.0
@@ -94,10 +94,10 @@ def _of_trials(values: pd.DataFrame, objective: str) -> Iterable[str]:
             word = "rose" if OBJECTIVES[objective] else "fell"
             yield (
                 f"The expected best of {row['value']} {word} by {rounded(row['gain'])} over the "
-                f"second half of its {made[at]} trials, so more may still better it."
+                f"second half of its {counts[at]} trials, so more trials may improve it."
             )
         elif row["is_last"] and not is_behind:
-            yield f"The best trial of {row['value']} is its last, so more may still better it."
+            yield f"The best trial of {row['value']} is its last, so more trials may improve it."
 
 
 def _noise(values: pd.DataFrame) -> float:

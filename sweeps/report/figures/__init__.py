@@ -1,1 +1,1 @@
-"""The figures of a study, ours and those of Optuna's own."""
+"""Figures of a study."""

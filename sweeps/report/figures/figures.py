@@ -1,4 +1,4 @@
-"""Figures of a study: curves, decays, the two objectives, and what more trials can bring."""
+"""Figures of a study: curves, schedules, two objectives, expected best."""
 
 from __future__ import annotations
 
@@ -25,36 +25,36 @@ UNITS = {
     VAL_ACCURACY: "validation accuracy (share, 0 to 1)",
     SECONDS: "seconds of training",
 }
-"""Titles of axes."""
+"""Axis titles."""
 
 LINES = 120
-"""Curves that are drawn each by itself; of more trials the rest becomes a band."""
+"""Maximum number of single lines; the other trials become a band."""
 
 GOOD_TO_BAD = [[0, "#d7301f"], [0.25, "#d98c1f"], [0.6, "#3b9ab2"], [1, "#7f8ea3"]]
-"""Colours from the best value to the worst, each of which can be seen on white and on black."""
+"""Colour scale from the best value to the worst, visible on white and on black."""
 
 BELOW = {"orientation": "h", "y": -0.3}
-"""A legend that takes no width, of which a telephone has little."""
+"""Layout of a legend below the figure, which takes no width on a phone."""
 
 _FADED = 0.35
-_CLEAR = 10  # of the best
+_CLEAR = 10  # number of best trials that are not faded
 _BAND = 0.15  # opacity
-_LEAST_POINTS = 4  # fewer show no pattern
+_LEAST_POINTS = 4  # of a scatter plot
 
 
 def colours(values: Iterable[str]) -> dict[str, str]:
-    """A colour for each optimizer, or other value, the same in all figures."""
+    """One colour per value, the same in all figures."""
     palette = qualitative.D3
-    # what users bring is shown by its last name in some figures, and has the same place there
+    # some figures shorten references to user code to their last name; the order must be the same
     order = sorted(set(values), key=lambda it: (it.rpartition(":")[2], it))
     return {it: palette[at % len(palette)] for at, it in enumerate(order)}
 
 
 def curves(frames: StudyFrames, ranked: pd.DataFrame, metric: str) -> go.Figure:
-    """A line a trial over its epochs; all but the best and the complete ones fade.
+    """A metric over epochs, one line per trial; only the best and the complete trials are opaque.
 
-    Diverged ones may leave the scale. Of more than `LINES` trials those of the best are drawn, and
-    of all the middle eight tenths.
+    If there are more than `LINES` trials, the best have lines, and a band shows the middle 80 % of
+    all. Diverged trials do not affect the scale.
     """
     trials = frames.trials.set_index("trial")
     shown = list(ranked["trial"].head(LINES))
@@ -94,12 +94,10 @@ def curves(frames: StudyFrames, ranked: pd.DataFrame, metric: str) -> go.Figure:
 
 
 def decays(frames: StudyFrames, ranked: pd.DataFrame) -> go.Figure | None:
-    """The best that trials reached by step_size and gamma, once these had acted on them.
-
-    That is after the first decay, or at the end of a trial that has none.
+    """Best results by step_size and gamma, of trials that had a decay or are complete.
 
     Returns:
-        None where these were not searched, or too few combinations came so far.
+        None if fewer than `_LEAST_POINTS` combinations have such a trial.
     """
     acted = (ranked["epochs"] > ranked["step_size"]) | (ranked["state"] == COMPLETE)
     decayed = ranked[acted.fillna(False)].dropna(subset=["step_size", "gamma"])
@@ -137,10 +135,10 @@ def decays(frames: StudyFrames, ranked: pd.DataFrame) -> go.Figure | None:
 
 
 def both_objectives(frames: StudyFrames, both: pd.DataFrame, front: pd.DataFrame) -> go.Figure:
-    """Each trial by its two values, and those that no other beats in both."""
+    """All trials by both objectives, and the Pareto front."""
     first, second = BEST + frames.objective, second_column(frames.second)
     figure = go.Figure()
-    for rows, name, size in ((both, "all", 7), (front, "beaten by no other", 12)):
+    for rows, name, size in ((both, "all", 7), (front, "Pareto front", 12)):
         figure.add_scatter(
             x=rows[second].tolist(),
             y=rows[first].tolist(),
@@ -159,7 +157,7 @@ def both_objectives(frames: StudyFrames, both: pd.DataFrame, front: pd.DataFrame
 
 
 def expected(frames: StudyFrames, comparison: Comparison) -> go.Figure:
-    """The best value that so many trials can be expected to reach, a line and a band a value."""
+    """The expected best by number of trials, one line and band per value."""
     figure, curves = go.Figure(), comparison.expected.groupby("value")
     palette = colours(comparison.values["value"])
     for value, rows in curves:
@@ -194,7 +192,7 @@ def expected(frames: StudyFrames, comparison: Comparison) -> go.Figure:
 
 
 def _add_band(figure: go.Figure, values: Any) -> None:
-    """Between the first and the last tenth of the trials that have each epoch."""
+    """Add a band between the 10 % and 90 % quantiles of each epoch."""
     low, high = values.quantile(0.1), values.quantile(0.9)
     epochs = [*low.index, *reversed(low.index)]
     figure.add_scatter(
@@ -209,13 +207,13 @@ def _add_band(figure: go.Figure, values: Any) -> None:
 
 
 def scale(figure: go.Figure, metric: str, worst: pd.Series[float], best: float) -> None:
-    """Title the upright axis, and end it where losses can still be read.
+    """Set title and range of the y axis; the range leaves out outliers (see `reach`).
 
     Args:
-        figure: to be changed.
-        metric: what it shows; an accuracy is bounded anyway.
-        worst: the worst value of each line or point, none of a trial that diverged.
-        best: the best value of all.
+        figure: figure to change.
+        metric: metric on the y axis; an accuracy keeps the automatic range.
+        worst: worst value of each line or point, without diverged trials.
+        best: best value of all.
     """
     figure.update_layout(yaxis_title=UNITS[metric])
     if OBJECTIVES[metric] or worst.empty:
@@ -226,7 +224,7 @@ def scale(figure: go.Figure, metric: str, worst: pd.Series[float], best: float) 
 
 
 def label(trial: int, row: pd.Series) -> str:
-    """A trial, for people."""
+    """Number, state and default parameters of a trial."""
     words: Sequence[str] = [
         f"{name}={row[name]:g}" if isinstance(row[name], (int, float)) else f"{name}={row[name]}"
         for name in ("lr", "step_size", "gamma")

@@ -1,1 +1,1 @@
-"""A study read back from MLflow, as frames: a row a trial, an epoch, or a repeat."""
+"""A study read from MLflow as DataFrames of trials, epochs and repeats."""

@@ -1,4 +1,4 @@
-"""Frames of MLflow's runs: each trial becomes a row, and so does each epoch and each repeat."""
+"""Frames of trials, epochs and repeats from MLflow's runs."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ from trainer.tracking.names import (
 )
 from trainer.tracking.record import BEST, RUNNING, SUSPENDED
 
-_LARGEST = sys.float_info.max  # what MLflow keeps of an infinity
+_LARGEST = sys.float_info.max  # which MLflow stores instead of an infinity
 
 
 def trial_of(run: Run) -> int:
-    """The number of the trial that a run shows."""
+    """The number of a run's trial."""
     return int(run.tags[TRIAL_TAG])
 
 
@@ -47,10 +47,10 @@ def read_curves(runs: Sequence[Run], points: NDArray[Any]) -> pd.DataFrame:
     """The curves of these runs; see `sweeps.report.reading.frames.load_curves`.
 
     Args:
-        runs: of trials.
-        points: all values of their epochs, N of `sweeps.report.reading.runs.POINT`.
+        runs: runs of trials.
+        points: all metrics of their epochs, as `sweeps.report.reading.runs.POINT`s.
     """
-    # an epoch that was trained again has two values; the later one counts
+    # a retrained epoch has two values, of which the later one is used
     points = points[np.argsort(points["timestamp"], kind="stable")]
     trials = np.array([trial_of(run) for run in runs], dtype=np.int64)
     epochs = trials[points["run"]] << 32 | points["epoch"]
@@ -87,7 +87,7 @@ def read_trials(runs: Sequence[Run], curves: pd.DataFrame) -> pd.DataFrame:
     ]
     frame = pd.DataFrame(rows, columns=list(TRIAL_COLUMNS)).set_index("trial")
     by_trial = curves.groupby("trial")
-    last = by_trial.tail(1).set_index("trial")  # last() would pass over NaN
+    last = by_trial.tail(1).set_index("trial")  # last() would skip NaN
     frame[[*FINAL_METRICS]] = last[[*FINAL_METRICS]]
     frame["epochs"] = by_trial.size().reindex(frame.index, fill_value=0)
     frame["reused_epochs"] = by_trial["reused"].sum().reindex(frame.index, fill_value=0)
@@ -117,11 +117,11 @@ def read_repeats(runs: Sequence[Run], objective: str) -> pd.DataFrame:
 
 
 def _params(params: Sequence[Mapping[str, str]]) -> pd.DataFrame:
-    """A column for each parameter: the searched ones, the rest of the config, then arguments."""
+    """One column per parameter: default searched ones, other fields of the config, arguments."""
     texts = pd.DataFrame(params, dtype="object")
     names = dict.fromkeys((*SEARCHED, "epochs", *CONFIG_COLUMNS, *sorted(map(str, texts))))
     texts = texts.reindex(columns=list(names))
-    # "None" is a value of an argument, but of a field it says that there is none
+    # "None" is a possible value of an argument, but means a missing value for a field
     texts[[*CONFIG_COLUMNS]] = texts[[*CONFIG_COLUMNS]].replace(["None", ""], math.nan)
     frame = pd.DataFrame({name: _parsed(texts[name]) for name in texts})
     types = {"optimizer": "str", "lr": "float64", "gamma": "float64"}
@@ -131,7 +131,7 @@ def _params(params: Sequence[Mapping[str, str]]) -> pd.DataFrame:
 
 
 def _parsed(texts: pd.Series[Any]) -> pd.Series[Any]:
-    """The texts as what all of them are: bools, whole numbers, numbers, or just texts."""
+    """The texts as bool, int or float if all of them are, else as str."""
     given = texts.dropna()
     whole = len(given) == len(texts)
     if given.empty:
