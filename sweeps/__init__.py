@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from sweeps.engine.library import SweepResult, sweep
     from sweeps.errors import SweepError
     from sweeps.report.reading.frames import load_curves, load_trials
-    from sweeps.settings.config import Places, SweepConfig
+    from sweeps.settings.config import SweepConfig
+    from sweeps.settings.execution import Places
     from trainer.settings.config import TrainConfig
 
 __all__ = [
@@ -24,7 +25,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Places": "sweeps.settings.config",
+    "Places": "sweeps.settings.execution",
     "SweepConfig": "sweeps.settings.config",
     "SweepError": "sweeps.errors",
     "SweepResult": "sweeps.engine.library",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from sweeps.settings.config import ConfirmConfig, Places
+from sweeps.settings.execution import ConfirmConfig, Places
 from trainer.settings import flags
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)

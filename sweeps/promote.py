@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sweeps.settings.config import ConfirmConfig, Places
+from sweeps.settings.execution import ConfirmConfig, Places
 from trainer.settings import flags
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)

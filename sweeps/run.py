@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from sweeps.settings.config import ConfirmConfig, Places, SweepConfig
+from sweeps.settings.config import SweepConfig
+from sweeps.settings.execution import ConfirmConfig, Places
 from sweeps.space import SEARCHED
 from trainer.errors import ConfigError
 from trainer.settings import flags

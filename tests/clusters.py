@@ -14,7 +14,7 @@ from ray.cluster_utils import Cluster
 
 import trainer
 from sweeps.engine.executors.ray import RayExecutor, join
-from sweeps.settings.config import Execution
+from sweeps.settings.execution import Execution
 from trainer.settings.config import TrainConfig
 
 WAIT = 60

@@ -133,7 +133,7 @@ def frames_of(
         compare=compare,
         asked=len(trials) if asked is None else asked,
         run_id="parent",
-        space=space or {},
+        settings={"space": space} if space else {},
         view="mlflow ui",
         repeats=repeats_of(*repeats),
         trials=pd.DataFrame(rows, columns=columns).astype(TRIAL_COLUMNS),

@@ -122,7 +122,7 @@ def test_ranges_of_one_optimizer_are_its_own():
     """What stands under [when.optimizer.NAME] goes before the rest."""
     space = SPACE | {"when": {"optimizer": {"SGD": {"lr": {"grid": [0.02, 0.05, 0.1, 0.2, 0.5]}}}}}
     ((seen, change),) = advised(steady(1.0, lr=0.02, gamma=0.5), space=space)
-    assert seen == "The winner's lr, 0.02, is the lowest that the space has."
+    assert seen == "The winner's lr, 0.02, is the lowest of the space."
     assert change == SGD + 'lr = { low = 0.002, high = 0.5, grid = "1-2-5" }'
 
 
@@ -250,7 +250,7 @@ def test_one_optimizer_among_the_best_is_searched_further():
     assert advised(*best) == []
     ((seen, change),) = advised(*best, *others)
     assert seen == (
-        "All of the 10 best results are of AdamW; trained to their end: 10 of AdamW, 5 of SGD."
+        "All of the 10 best results are of AdamW; complete results: 10 of AdamW, 5 of SGD."
     )
     assert change == 'optimizer = "AdamW"\nweight_decay = [0.0, 0.01, 0.1]'
 
@@ -278,8 +278,8 @@ def test_where_optimizers_had_no_fair_chance_a_comparison_is_advised():
     found = [it for it in advised(*trials) if "--compare" in it[1]]
     assert found == [
         (
-            "AdamW has the best result, but that does not make it the best optimizer, as not all "
-            "had as good a chance; distinct results trained to their end: 1 of AdamW, 0 of SGD.",
+            "AdamW has the best result, but the optimizers had unequal budgets; distinct complete "
+            "results: 1 of AdamW, 0 of SGD.",
             "--compare optimizer",
         )
     ]

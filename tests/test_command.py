@@ -6,7 +6,7 @@ import pytest
 import typer
 
 from sweeps.report.reading.columns import CONFIG_COLUMNS
-from sweeps.report.summary import train_command
+from sweeps.report.reading.command import train_command
 from trainer.__main__ import app
 from trainer.settings import flags
 from trainer.settings.config import TrainConfig

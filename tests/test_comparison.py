@@ -6,9 +6,8 @@ import pandas as pd
 import pytest
 from studies import frames_of
 
-from sweeps.report.compare.answer import BEST_VALUE, NOT_CONFIRMED, TIED, WORSE
 from sweeps.report.compare.comparison import value_names
-from sweeps.report.compare.confirmed import interval
+from sweeps.report.compare.confirmed import BEST_VERDICT, TIED, TOO_FEW, WORSE, interval
 from sweeps.report.compare.expected import expected_best
 from sweeps.report.render import to_json
 from sweeps.report.summary import summarize
@@ -69,7 +68,7 @@ def test_the_trials_of_each_value_are_counted_by_their_ends():
     )
     assert counts == {"SGD": [5, 1, 1, 1, 1, 0], "Adam": [1, 0, 0, 0, 0, 1], "RMSprop": [0] * 6}
     assert values["trial"].isna().tolist() == [False, True, True]
-    assert (values["verdict"] == NOT_CONFIRMED).all()
+    assert (values["verdict"] == TOO_FEW).all()
 
 
 def test_each_value_is_judged_by_its_best_configuration_over_the_same_seeds():
@@ -85,7 +84,7 @@ def test_each_value_is_judged_by_its_best_configuration_over_the_same_seeds():
     assert values.loc["SGD", ["low", "high"]].tolist() == pytest.approx(expected)
     ends = values.loc["SGD", ["difference_low", "difference_high"]]
     assert ends.tolist() == pytest.approx([0.2, 0.2])
-    assert values["verdict"].tolist() == [BEST_VALUE, WORSE, WORSE]
+    assert values["verdict"].tolist() == [BEST_VERDICT, WORSE, WORSE]
 
 
 def test_the_answer_is_one_sentence():
@@ -97,7 +96,7 @@ def test_the_answer_is_one_sentence():
     )
     assert comparison.doubts == ()
     comparison, values = compared(study({"Adam": 1.0, "AdamW": 1.001, "SGD": 2.0}, noise=0.05))
-    assert values["verdict"].tolist() == [BEST_VALUE, TIED, WORSE]
+    assert values["verdict"].tolist() == [BEST_VERDICT, TIED, WORSE]
     assert "seeds); AdamW ties with it; SGD is worse by 1" in comparison.answer
 
 
@@ -119,7 +118,7 @@ def test_of_an_accuracy_more_is_better():
 def test_where_all_tie_the_budget_was_too_small():
     """None is said to be best."""
     comparison, values = compared(study({"Adam": 1.0, "SGD": 1.001, "RMSprop": 1.002}, noise=0.1))
-    assert values["verdict"].tolist() == [BEST_VALUE, TIED, TIED]
+    assert values["verdict"].tolist() == [BEST_VERDICT, TIED, TIED]
     assert comparison.answer.startswith(
         "The budget was too small to tell which optimizer is best: Adam has the lowest mean "
         "val_loss, 1 (95 %: "
@@ -131,7 +130,7 @@ def test_where_all_tie_the_budget_was_too_small():
 def test_fewer_than_five_seeds_confirm_nothing(seeds):
     """However clear it looks."""
     comparison, values = compared(study({"Adam": 1.0, "SGD": 2.0}, seeds=seeds))
-    assert (values["verdict"] == NOT_CONFIRMED).all()
+    assert (values["verdict"] == TOO_FEW).all()
     had = f"it was trained from {seeds}" if seeds else "none was trained"
     assert comparison.answer == (
         "Which optimizer is best is not confirmed: Adam has the lowest val_loss of a single seed, "
@@ -149,10 +148,10 @@ def test_a_value_of_too_few_seeds_is_not_compared_with_those_that_have_enough():
         compare="optimizer",
         repeats=repeats,
     )
-    assert compared(frames)[1]["verdict"].to_dict() == {"Adam": BEST_VALUE, "SGD": WORSE}
+    assert compared(frames)[1]["verdict"].to_dict() == {"Adam": BEST_VERDICT, "SGD": WORSE}
     comparison, values = compared(few)
     assert values["later"].isna().all()
-    assert values["verdict"].to_dict() == {"SGD": BEST_VALUE, "Adam": NOT_CONFIRMED}
+    assert values["verdict"].to_dict() == {"SGD": BEST_VERDICT, "Adam": TOO_FEW}
     assert comparison.answer.endswith("; Adam was not confirmed.")
 
 
@@ -161,7 +160,7 @@ def test_what_diverges_from_some_seed_is_worse_than_what_never_does():
     trials = [*trials_of("Adam", SETTLED), *trials_of("SGD", SETTLED)]
     repeats = [*seeds_of(2, 1.0, 6), *seeds_of(12, 0.9), (12, 105, math.nan)]
     comparison, values = compared(frames_of(*trials, compare="optimizer", repeats=repeats))
-    assert values["verdict"].to_dict() == {"Adam": BEST_VALUE, "SGD": WORSE}
+    assert values["verdict"].to_dict() == {"Adam": BEST_VERDICT, "SGD": WORSE}
     assert comparison.answer.endswith("; SGD is worse, having diverged or failed from some.")
     assert comparison.doubts[0] == (
         "The best configuration of SGD, trial 12, diverged or failed from 1 of 6 other seeds."
@@ -201,7 +200,7 @@ def test_few_trials_are_too_few_for_any_value():
         *trials, compare="optimizer", repeats=[*seeds_of(2, 1.0), *seeds_of(10, 2.0)]
     )
     comparison, _ = compared(frames)
-    assert comparison.doubts == ("Fewer than 5 trials were made of SGD (2).",)
+    assert comparison.doubts == ("Fewer than 5 trials: SGD (2).",)
     assert comparison.answer.endswith("; more trials may change that.")
 
 
@@ -223,7 +222,7 @@ def test_a_value_whose_expected_best_still_falls_may_become_better(mean, doubted
 def test_a_best_trial_that_came_last_may_not_be_the_best_there_is():
     """Unless the value is behind all the same, or is far ahead."""
     means = {"Adam": 1.0, "AdamW": 1.001, "SGD": 2.0}
-    last = "The best trial of AdamW is its last, so more may still better it."
+    last = "The best trial of AdamW is its last, so more trials may improve it."
     for names, tied in ((list(means), True), (["Adam", "SGD", "AdamW"], False)):
         trials, repeats = [], []
         for at, (name, mean) in enumerate(zip(names, means.values(), strict=True)):
@@ -236,7 +235,7 @@ def test_a_best_trial_that_came_last_may_not_be_the_best_there_is():
         assert values["is_last"].to_dict() == {it: it == "AdamW" for it in means}
         assert (last in comparison.doubts) == tied
     assert compared(frames_of(*trials_of("Adam", [1.0]), compare="optimizer"))[0].doubts == (
-        "Fewer than 5 trials were made of Adam (1).",
+        "Fewer than 5 trials: Adam (1).",
     )
 
 
@@ -302,7 +301,7 @@ def test_json_has_the_comparison():
     frames = study({"Adam": 1.0, "SGD": 2.0})
     read = json.loads(to_json([frames]))["summary"]["comparison"]
     assert read["parameter"] == "optimizer"
-    assert [row["verdict"] for row in read["values"]] == [BEST_VALUE, WORSE]
+    assert [row["verdict"] for row in read["values"]] == [BEST_VERDICT, WORSE]
     assert read["values"][0]["params"] == {"lr": 0.01, "step_size": 5, "gamma": 0.1}
     assert len(read["expected"]) == 20
     assert read["answer"].startswith("Adam is best")

@@ -72,7 +72,7 @@ def test_the_winner_is_the_best_one_confirmed():
     trials = [("complete", [1.0, 2.0], {}), ("complete", [1.1, 2.0], {"lr": 0.1})]
     twice = frames_of(*trials, repeats=[(0, 1, 2.0), (0, 2, 2.0), (1, 1, 1.0), (1, 2, 1.0)])
     assert summarize(twice).winner.trial == 0
-    assert "too few to compare by" in confirmed_line(summarize(twice))
+    assert "too few seeds to compare" in confirmed_line(summarize(twice))
     often = [(trial, seed, 2.0 - trial) for trial in (0, 1) for seed in range(5)]
     summary = summarize(frames_of(*trials, repeats=often))
     assert summary.winner.trial == 1

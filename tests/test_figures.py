@@ -11,11 +11,11 @@ from studies import frames_of
 from sweeps.report.compare.comparison import value_names
 from sweeps.report.compare.ranking import rank
 from sweeps.report.figures import figures
-from sweeps.report.figures.as_study import as_study
-from sweeps.report.figures.plots import plots
+from sweeps.report.figures.parameters import parallel
+from sweeps.report.figures.progress import progress
 from sweeps.report.figures.rates import rates
 from sweeps.report.reading.frames import StudyFrames
-from sweeps.report.summary import searched_columns, summarize
+from sweeps.report.summary import summarize
 
 Trial = tuple[str, list[float], dict[str, Any]]
 
@@ -37,14 +37,13 @@ def rates_of(frames: StudyFrames, parameter: str = "optimizer") -> Any:
 def drawn(frames: StudyFrames) -> list[Any]:
     """All figures whose upright axis is the objective's."""
     ranked = rank(frames)
-    study = as_study(frames, ranked, searched_columns(frames.trials))
     comparison = summarize(frames).comparison
     assert comparison is not None
     return [
         figures.curves(frames, ranked, "val_loss"),
         figures.expected(frames, comparison),
         rates_of(frames),
-        plots(study, "val_loss")[0],
+        progress([frames], "epochs"),
     ]
 
 
@@ -67,8 +66,29 @@ def test_a_loss_far_from_all_others_does_not_set_the_scale_either() -> None:
         assert figure.layout.yaxis.range[1] < 2.5
     marks = [it for it in rates_of(frames).data if it.marker.symbol == "triangle-up"]
     assert [it.x for it in marks if it.yaxis == "y2"] == [(0.3,)]
-    parallel = plots(as_study(frames, rank(frames), ["lr"]), "val_loss")[1]
-    assert parallel.layout.title.text == "Parallel coordinates of the 4 best trials"
+    figure = parallel(frames, rank(frames), ["lr"])
+    assert figure.layout.title.text == "Parallel coordinates of the 4 best trials"
+
+
+def test_parallel_coordinates_have_every_trial_and_every_kind_of_parameter() -> None:
+    """Heights are 0 to 1 by value, logarithmic for lr; a missing value is below all others."""
+    frames = frames_of(
+        ("complete", [1.0], {"lr": 0.001, "optimizer": "mine:Own", "momentum": 0.9}),
+        ("complete", [2.0], {"lr": 0.1, "optimizer": "Adam", "momentum": None}),
+        ("complete", [3.0], {"lr": 0.01, "optimizer": "SGD", "momentum": 0.5}),
+    )
+    figure = parallel(frames, rank(frames), ["lr", "optimizer", "momentum", "gamma"])
+    lines = [dict(zip(line.x, line.y, strict=True)) for line in reversed(figure.data)]
+    assert [line["best_val_loss"] for line in lines] == [0, 0.5, 1]
+    assert [line["lr"] for line in lines] == pytest.approx([0, 1, 0.5])
+    assert [line["optimizer"] for line in lines] == [0.5, 0, 1]
+    assert lines[0]["momentum"] == 1
+    assert lines[2]["momentum"] == 0
+    assert lines[1]["momentum"] < 0
+    assert "gamma" not in lines[0]  # the same in all trials
+    texts = {(it.x, it.text) for it in figure.layout.annotations}
+    assert {(1, "0.001"), (2, "Own"), (3, "none")} <= texts
+    assert parallel(frames, rank(frames), ["gamma"]) is None
 
 
 @pytest.mark.parametrize("objective", ["val_loss", "val_accuracy"])

@@ -7,12 +7,19 @@ import warnings
 from typing import Any
 
 import optuna
+import pandas as pd
 import pytest
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import create_trial
 from studies import frames_of
 
 from sweeps.report.compare.importance import importances
 from sweeps.report.compare.ranking import rank
-from sweeps.report.figures.as_study import as_study
 from trainer.tracking.record import COMPLETE
 
 DRAWS: dict[str, Any] = {
@@ -24,6 +31,21 @@ DRAWS: dict[str, Any] = {
     "shuffle": lambda draw: draw.random() < 0.5,
     "weight_decay": lambda draw: 0.5,
 }
+
+
+def distribution(values: pd.Series[Any]) -> BaseDistribution:
+    """The distribution that a column's values may have been drawn from."""
+    if values.dtype == bool or not pd.api.types.is_numeric_dtype(values):
+        return CategoricalDistribution(sorted(set(map(str, values))))
+    low, high = values.min(), values.max()
+    if (values % 1 == 0).all():
+        return IntDistribution(int(low), int(high))
+    return FloatDistribution(float(low), float(high), log=bool(high >= 10 * low > 0))
+
+
+def value_of(value: Any) -> Any:
+    """The value as Optuna takes it."""
+    return str(value) if isinstance(value, bool) else value
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -40,7 +62,14 @@ def test_importances_are_those_that_optuna_finds(seed: int, objective: str) -> N
     frames = frames_of(*trials, objective=objective)
     ranked = rank(frames)
     complete = ranked[ranked["state"] == COMPLETE]
-    study = as_study(frames, complete, [*DRAWS])
+    study = optuna.create_study(direction="maximize" if "accuracy" in objective else "minimize")
+    spaces = {name: distribution(frames.trials[name].dropna()) for name in DRAWS}
+    for row in complete.to_dict("records"):
+        params = {name: value_of(row[name]) for name in DRAWS if not pd.isna(row[name])}
+        given = {name: spaces[name] for name in params}
+        study.add_trial(
+            create_trial(params=params, distributions=given, value=row[f"best_{objective}"])
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of values that few trials have
         theirs = optuna.importance.get_param_importances(study)

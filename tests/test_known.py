@@ -15,7 +15,8 @@ from sweeps.engine.session import run_sweep
 from sweeps.errors import UnknownStudy
 from sweeps.report.compare.ranking import rank
 from sweeps.report.reading.frames import load_study
-from sweeps.settings.config import Places, SweepConfig
+from sweeps.settings.config import SweepConfig
+from sweeps.settings.execution import Places
 from sweeps.study.opening import open_study
 from trainer.errors import ConfigError
 from trainer.settings.config import TrainConfig

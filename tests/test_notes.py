@@ -14,7 +14,7 @@ def test_notes_say_what_makes_the_winner_doubtful():
         frames_of(*trials, ("failed", [], {}), ("diverged", [9.0], {"lr": 0.5}), asked=6)
     )
     notes = "\n".join(summary.notes)
-    assert "Of 6 trials requested, 5 were begun." in notes
+    assert "Started trials: 5 of 6 (83 %)." in notes
     assert "Failed trials: 1 of 5 (20 %)" in notes
     assert "Diverged trials: 1 of 5 (20 %), at lr 0.5." in notes
     assert "lowest" not in notes
@@ -28,17 +28,17 @@ def test_trials_that_were_not_trained_to_their_end_are_explained():
     trials += [("complete", [3.0, 2.0, 1.5, 1.4], {})] * 2
     frames = replace(frames_of(*trials), settings={"pruner": "FrugalPruner"})
     assert summarize(frames).notes == (
-        "Pruned trials: 2 of 4 (50 %); less was expected of their next epochs than of other "
+        "Pruned trials: 2 of 4 (50 %); their expected improvement was smaller than that of other "
         "trials.",
-        "The winner's best epoch is the last of the 3 that it trained, so the other 1 may still "
-        "better it: train it to its end.",
+        "The winner's best epoch is the last of its 3 epochs, so the remaining 1 may improve it: "
+        "train it to its end.",
     )
     assert len(summarize(replace(frames, settings={"pruner": "MedianPruner"})).notes) == 1
     running = frames_of(("suspended", [1.0], {}), *trials)
     assert summarize(running).notes == (
-        "Suspended trials: 1 of 5 (20 %); each goes on if its next epochs are expected to gain "
-        "most.",
-        "The best trial may still be trained further, so nothing is advised yet.",
+        "Suspended trials: 1 of 5 (20 %); the one with the largest expected improvement is "
+        "resumed next.",
+        "The best trial may still be trained further, so there is no advice yet.",
     )
 
 
@@ -47,19 +47,19 @@ def test_what_more_trials_bring_is_what_the_last_of_these_brought():
     flat = [("complete", [1.0], {})] * 24
     (note,) = summarize(frames_of(*flat)).notes
     assert note == (
-        "The best val_loss did not improve in the last 6 of 24 trials; from 24 more expect little "
-        "improvement."
+        "The best val_loss did not improve in the last 6 of 24 trials; expect little improvement "
+        "from 24 more."
     )
     better = frames_of(*flat[:-1], ("complete", [0.98], {}))
     (note,) = summarize(better).notes
     assert note == (
-        "The best val_loss improved by 2 % in the last 6 of 24 trials; from 24 more expect about "
-        "as much."
+        "The best val_loss improved by 2 % in the last 6 of 24 trials; expect about as much "
+        "from 24 more."
     )
     seeds = [(1, 1.0), (2, 1.1), (3, 1.0)]
     rows = [(trial, seed, trial * value) for trial in (1, 2) for seed, value in seeds]
     (note, *_) = summarize(replace(better, repeats=repeats_of(*rows))).notes
-    assert "improved by 2 % in the last 6 of 24 trials, less than one configuration varies" in note
+    assert "in the last 6 of 24 trials, less than the variation between seeds" in note
 
 
 def test_nothing_is_said_of_more_trials_while_these_are_few_or_open():

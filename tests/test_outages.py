@@ -13,7 +13,8 @@ from servers import Proxy, mlflow_server
 
 from sweeps.engine.delivery import Delivery
 from sweeps.engine.workspace import open_workspace
-from sweeps.settings.config import Places, SweepConfig
+from sweeps.settings.config import SweepConfig
+from sweeps.settings.execution import Places
 from trainer.errors import TrackingError
 from trainer.settings.config import TrainConfig
 from trainer.stages.store import StageStore

@@ -151,9 +151,9 @@ def test_too_few_complete_trials_for_importances_are_told() -> None:
     """In a line, where the figure would be; nothing of it once there are enough."""
     trials = [("complete", [3.0, 1.0 + n / 9], {"lr": 0.1 + n}) for n in range(10)]
     few = to_page(frames_of(*trials[:1], ("suspended", [3.0, 0.5], {})))
-    assert "that takes 10 complete trials, and there is 1." in few
+    assert "importance of parameters needs 10 complete trials, but there is 1." in few
     assert "<h2>Best so far</h2>" in few
-    assert "complete trials, and there" not in to_page(frames_of(*trials))
+    assert "complete trials, but there" not in to_page(frames_of(*trials))
 
 
 def test_the_table_of_all_trials_has_the_best_of_suspended_ones() -> None:

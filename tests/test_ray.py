@@ -26,7 +26,8 @@ from sweeps.engine.executors.ray import RayExecutor, executor_for, join
 from sweeps.engine.executors.ray_worker import _limited, check_node
 from sweeps.errors import SweepError
 from sweeps.report.reading.frames import load_study
-from sweeps.settings.config import Execution, SweepConfig
+from sweeps.settings.config import SweepConfig
+from sweeps.settings.execution import Execution
 from trainer.data import prepare
 from trainer.errors import DataError, PlatformMismatch, StoreError
 from trainer.settings.config import TrainConfig

@@ -17,7 +17,7 @@ from sweeps.engine.repeats import confirm
 from sweeps.errors import SweepError, UnknownStudy
 from sweeps.report.compare.ranking import rank
 from sweeps.report.reading.frames import StudyFrames, load_study
-from sweeps.settings.config import ConfirmConfig
+from sweeps.settings.execution import ConfirmConfig
 from sweeps.study.journal import journal_storage
 from trainer.errors import ConfigError
 from trainer.metrics import VAL_LOSS, best

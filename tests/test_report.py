@@ -100,7 +100,7 @@ def test_json_holds_the_summary_and_both_frames(report, frames):
 
     read = json.loads(report("--study", "full", "--format", "json"), parse_constant=refuse)
     assert list(read) == ["format", "study", "objective", "summary", "trials", "curves"]
-    assert (read["format"], read["study"], read["objective"]) == (2, "full", "val_loss")
+    assert (read["format"], read["study"], read["objective"]) == (3, "full", "val_loss")
     assert read["summary"]["winner"]["value"] == summarize(frames).winner.value
     for name in ("trials", "curves"):
         frame = getattr(frames, name)
@@ -116,7 +116,7 @@ def test_the_table_shows_winner_ranking_counts_and_next_commands(report, uri):
     assert "winner: trial 0 (complete), val_loss 0.333333" in text
     assert "trials: 4 of 4 requested: 1 complete, 1 pruned, 1 diverged, 1 failed" in text
     assert "epochs: 5 requested, 2 trained; reused 3 of 5 (60 %)" in text
-    assert "saved: 37 epochs (18 s of training) not trained further, 3 (2 s) reused" in text
+    assert "saved: 37 epochs (18 s of training) by stopping trials early, 3 (2 s) by reuse" in text
     assert "Best 2 of 2 ranked trials, by val_loss" in text
     assert "momentum=0.9" in text
     for optimizer in ("SGD", "Adam", "Adadelta"):
@@ -133,7 +133,7 @@ def test_a_study_without_trials_can_be_shown(report, format):
     """What can be said of it is said."""
     text = report("--study", "empty", "--format", format)
     if format != "csv":
-        assert "No trial has a result yet, so none is ranked." in " ".join(text.split())
+        assert "No trial has a result yet." in " ".join(text.split())
 
 
 def test_the_end_of_a_sweep_shows_the_study_and_keeps_its_page(report, uri, tmp_path):
@@ -150,7 +150,7 @@ def test_the_end_of_a_sweep_shows_the_study_and_keeps_its_page(report, uri, tmp_
 def test_a_page_that_cannot_be_kept_is_said(uri, frames):
     """The sweep is done all the same."""
     lost = replace(frames, run_id="none")
-    assert publish(lost, uri).startswith("The page could not be put into MLflow: ")
+    assert publish(lost, uri).startswith("The report's page could not be logged to MLflow: ")
 
 
 @pytest.mark.parametrize("kind", ["trials", "curves", "summary"])
@@ -263,7 +263,7 @@ def test_each_flag_has_help_and_help_is_light():
     for flag, words in {
         "--study": "Name of the study",
         "--format": "a summary",
-        "--frame": "a row a trial",
+        "--frame": "one row per trial",
         "--out": "Write to FILE",
         "--tracking-uri": "MLflow's tracking URI",
     }.items():

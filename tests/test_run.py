@@ -18,7 +18,7 @@ from servers import answer, free_port
 from sweeps.confirm import main as confirm
 from sweeps.report.reading.frames import load_study
 from sweeps.run import main
-from sweeps.settings.config import ConfirmConfig
+from sweeps.settings.execution import ConfirmConfig
 from trainer.stages.killpoints import KILL_POINTS, VARIABLE
 from trainer.tracking.connection import connect, search_runs
 

@@ -16,7 +16,8 @@ import sweeps.report.__main__
 import sweeps.run
 import sweeps.space.__main__
 import trainer.__main__
-from sweeps.settings.config import ConfirmConfig, SweepConfig
+from sweeps.settings.config import SweepConfig
+from sweeps.settings.execution import ConfirmConfig
 from trainer.errors import ConfigError
 from trainer.settings import flags
 from trainer.settings.config import TrainConfig

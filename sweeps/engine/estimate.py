@@ -13,7 +13,8 @@ from sweeps.report.showing import duration
 from sweeps.search.allocation.grants import AllocatingPruner
 from sweeps.search.pruning import make_pruner
 from sweeps.settings.check import check_objectives
-from sweeps.settings.config import Places, SweepConfig
+from sweeps.settings.config import SweepConfig
+from sweeps.settings.execution import Places
 from sweeps.study.kinds import Kinds
 from trainer.data import Data
 from trainer.errors import ConfigError

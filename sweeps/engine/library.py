@@ -23,7 +23,8 @@ from sweeps.report.publish import publish
 from sweeps.report.reading.frames import load_study
 from sweeps.report.showing import open_console
 from sweeps.report.summary import summarize
-from sweeps.settings.config import Places, SweepConfig
+from sweeps.settings.config import SweepConfig
+from sweeps.settings.execution import Places
 from trainer.settings.paths import Paths
 
 

@@ -24,7 +24,8 @@ from sweeps.errors import SweepError
 from sweeps.report.compare.ranking import rank
 from sweeps.report.reading.frames import StudyFrames, load_study
 from sweeps.search.allocation.grants import BEGIN, Grant
-from sweeps.settings.config import ConfirmConfig, Places, SweepConfig
+from sweeps.settings.config import SweepConfig
+from sweeps.settings.execution import ConfirmConfig, Places
 from sweeps.study.opening import ASIDE, LEAST_WIDTH, find_study
 from sweeps.study.trial import LiveTrial
 from sweeps.study.window import Granted

@@ -17,7 +17,8 @@ from sweeps.engine.purity import is_pure
 from sweeps.engine.workspace import Workspace, open_workspace, ready
 from sweeps.errors import SweepError
 from sweeps.report.showing import counted
-from sweeps.settings.config import Places, SweepConfig
+from sweeps.settings.config import SweepConfig
+from sweeps.settings.execution import Places
 from sweeps.study.opening import OpenStudy, open_study
 from sweeps.study.trial import REASON, outcome_of
 from sweeps.study.trials import Trials

@@ -14,7 +14,8 @@ from types import ModuleType
 from sweeps.engine.delivery import Delivery
 from sweeps.engine.executors import Executor, InlineExecutor, LocalExecutor
 from sweeps.settings.check import check_objectives, check_sweep
-from sweeps.settings.config import Execution, Places, SweepConfig
+from sweeps.settings.config import SweepConfig
+from sweeps.settings.execution import Execution, Places
 from trainer.data import Data, prepare
 from trainer.errors import ConfigError
 from trainer.settings.config import TrainConfig

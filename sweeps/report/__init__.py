@@ -1,1 +1,1 @@
-"""Reports: a study is read back from MLflow, its trials are compared, and the result is shown."""
+"""Reports: a study is read from MLflow, compared, and rendered."""

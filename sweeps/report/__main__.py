@@ -25,7 +25,7 @@ def report(
     study: Annotated[
         list[str] | None,
         typer.Option(
-            help="Name of the study; given more than once, studies are compared.",
+            help="Name of the study; several are compared.",
             show_default="the newest",
             metavar="NAME",
         ),
@@ -40,7 +40,7 @@ def report(
     frame: Annotated[
         Literal["trials", "curves", "summary"] | None,
         typer.Option(
-            help="For csv and parquet: a row a trial; a row a trial and epoch; a row a study.",
+            help="For csv and parquet: one row per trial; per trial and epoch; per study.",
             show_default="trials",
         ),
     ] = None,
@@ -60,20 +60,20 @@ def report(
     ] = None,
     places: Annotated[Places, flags.Flags(Places, only=["tracking_uri"])],
 ) -> int:
-    """Show the results of a study, finished or not."""
+    """Show the results of a study, also while it runs."""
     tracking_uri = places.tracking_uri
     if next_file is not None:
         if len(study or ()) > 1 or format != "table" or frame is not None or out is not None:
             raise SweepError(
-                "--next must go without --format, --frame, --out and a second --study."
+                "--next must be used without --format, --frame, --out and a second --study."
             )
         return _write_next(next_file, study[0] if study else None, tracking_uri)
     if frame is not None and format not in ("csv", "parquet"):
         raise SweepError(
-            f"--frame must go with --format csv or parquet, but got --format {format}."
+            f"--frame must be used with --format csv or parquet, but got --format {format}."
         )
     if format == "parquet" and out is None and sys.stdout.isatty():
-        raise SweepError("--format parquet must go into a file: give -o FILE.")
+        raise SweepError("--format parquet must be written to a file: use -o FILE.")
 
     from sweeps.report.formats import formatted
     from sweeps.report.reading.frames import load_study
@@ -92,27 +92,27 @@ def report(
 
 
 def _write_next(path: Path, study: str | None, tracking_uri: str | None) -> int:
-    """Write the proposed search space, and print what it changes and the command to search it."""
+    """Write the advised search space; print its changes and the command that searches it."""
     if path.suffix != ".toml":
-        raise SweepError(f"--next must be a PATH.toml, as --space takes it, but got {str(path)!r}.")
+        raise SweepError(f"--next must be a PATH.toml, but got {str(path)!r}.")
 
     from sweeps.report.next_space import next_space
     from sweeps.report.reading.frames import load_study
 
-    made = next_space(load_study(study, tracking_uri), path)
-    write(path, made.text.encode())
-    for item in made.applied:
+    proposal = next_space(load_study(study, tracking_uri), path)
+    write(path, proposal.text.encode())
+    for item in proposal.applied:
         print(f"changed: {item.seen}")
-    for item, reason in made.refused:
-        print(f"not changed: {item.seen} But then {reason}")
-    if not made.applied:
-        print("Nothing is advised that would change it.")
-    print(f"Search it:\n  {made.command}")
+    for item, reason in proposal.refused:
+        print(f"not changed: {item.seen} The change is invalid: {reason}")
+    if not proposal.applied:
+        print("No change of the space is advised.")
+    print(f"Search it:\n  {proposal.command}")
     return 0
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write the file atomically, and print its path.
+    """Write the file atomically, and print its size.
 
     Raises:
         SweepError: the file cannot be written.
@@ -130,12 +130,12 @@ def _print(content: bytes) -> None:
     try:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
-    except BrokenPipeError:  # `head` closed the pipe; Python would flush again
+    except BrokenPipeError:  # `head` has exited, say; Python would flush again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit status."""
+    """Run the command; its exit status."""
     return flags.run(app, argv)
 
 

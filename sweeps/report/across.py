@@ -1,4 +1,4 @@
-"""Comparison of several studies: the best value of each, and its cost in epochs and time."""
+"""Comparison of several studies: their best values, and the epochs and time to reach them."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ def across(studies: Sequence[StudyFrames]) -> pd.DataFrame:
 
     Columns, in this order:
         study, objective: str.
-        asked, trials, complete, pruned, suspended, running, interrupted, diverged, failed: numbers
-            of trials requested, in all, and by state; int64.
+        asked: target number of trials; int64.
+        trials, complete, pruned, suspended, running, interrupted, diverged, failed: number of
+            trials, of all and by state; int64.
         winner: number of the best trial; Int64. best: its value; float64.
-        epochs, trained_epochs, reused_epochs: requested over all trials; trained for this study;
-            first trained for another trial or study; int64.
-        seconds: from the first start to the last end, without long pauses; float64.
-        target: the best value that every one of the studies reached; float64.
+        epochs, trained_epochs, reused_epochs: number of requested epochs, and of these trained and
+            reused; int64.
+        seconds: time from the first start to the last end, without long pauses; float64.
+        target: the best value that all studies reached; float64.
         epochs_to_target, seconds_to_target: epochs requested until the study reached the target,
-            and the training time of these; Int64 and float64. Reused epochs count in full: which of
-            two studies trained them is chance.
+            and their training time; Int64 and float64. Reused epochs count like trained ones, since
+            which of two studies trained them depends on their order.
 
     Raises:
         SweepError: the studies have different objectives.
@@ -37,7 +38,7 @@ def across(studies: Sequence[StudyFrames]) -> pd.DataFrame:
     objectives = {it.objective for it in studies}
     if len(objectives) > 1:
         raise SweepError(
-            f"Studies must be judged by the same metric to be compared, but got "
+            f"Compared studies must have the same objective, but got "
             f"{', '.join(sorted(objectives))}."
         )
     more = OBJECTIVES[studies[0].objective]

@@ -1,4 +1,4 @@
-"""A report in each of its formats, as bytes."""
+"""Reports as bytes in any format."""
 
 from __future__ import annotations
 
@@ -13,9 +13,6 @@ from sweeps.report.render import markdown, markdown_across, render_across, rende
 from sweeps.report.showing import open_console
 from sweeps.report.summary import summarize
 
-FORMATS = ("table", "markdown", "html", "csv", "parquet", "json")
-FRAMES = ("trials", "curves", "summary")
-
 
 def formatted(
     studies: Sequence[StudyFrames], format: str, frame: str = "trials", *, colours: bool = False
@@ -23,10 +20,10 @@ def formatted(
     """The report of one study, or the comparison of several.
 
     Args:
-        studies: one or more.
-        format: a key of `FORMATS`.
-        frame: a key of `FRAMES`; for csv and parquet.
-        colours: whether to colour a table, for a terminal.
+        studies: at least one.
+        format: "table", "markdown", "html", "csv", "parquet" or "json".
+        frame: for csv and parquet: "trials", "curves" or "summary".
+        colours: whether a table has terminal colours.
 
     Raises:
         SweepError: the studies cannot be compared.
@@ -39,7 +36,7 @@ def formatted(
 
 
 def chosen(studies: Sequence[StudyFrames], frame: str) -> pd.DataFrame:
-    """The named frame; for several studies, with a first column `study`."""
+    """The frame of that name; for several studies with the study as first column."""
     if frame == "summary":
         return across(studies)
     frames = [it.curves if frame == "curves" else it.trials for it in studies]

@@ -1,4 +1,4 @@
-"""The proposed search space: the study's own with all advice applied, as a file."""
+"""The next search space: a study's space with all advised changes, as a TOML file."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _TOP = re.compile(r"study:.+:top=(\d+)")
 
 @dataclass(frozen=True, kw_only=True)
 class NextSpace:
-    """A proposed search space, and the command to search it.
+    """The file of a search space, and the command that searches it.
 
     Attributes:
         text: content of the file.
-        applied: the advice that was applied.
-        refused: advice that was not applied, as the resulting space is invalid; with the reason.
-        command: searches the space with the settings of the study.
+        applied: the advice that it follows.
+        refused: advice that would make the space invalid, with the reason.
+        command: command that searches it with the settings of the study.
     """
 
     text: str
@@ -46,20 +46,20 @@ class NextSpace:
 
 
 def next_space(frames: StudyFrames, path: Path) -> NextSpace:
-    """The space to search after a study.
+    """Apply the advice on a study to its search space.
 
     Args:
         frames: the study.
-        path: where the file will be written.
+        path: path of the new file, for its command and messages.
 
     Raises:
-        SweepError: the study's space is not a file, or is unknown.
-        ConfigError: its space is no longer valid, for example as the code it names is missing.
+        SweepError: the study's space is a Python function, or is not in MLflow.
+        ConfigError: the study's space is no longer valid, because code that it names is missing.
     """
     if is_function(frames.space):
         raise SweepError(
-            f"Study {frames.name} searches {frames.space['function']}, a Python function: there is "
-            "no file to write; change the function as the report advises."
+            f"The space of study {frames.name} must be a file, but is the Python function "
+            f"{frames.space['function']}; change the function as the report advises."
         )
     if not frames.space:
         raise SweepError(f"The space of study {frames.name} must be in MLflow, but is not.")
@@ -83,7 +83,7 @@ def next_space(frames: StudyFrames, path: Path) -> NextSpace:
         space, base = now, then
         flags |= item.flags
         applied.append(item)
-    if not _has(opened, base, frames, flags.get("--enqueue", "")):
+    if not _contains(opened, base, frames, flags.get("--enqueue", "")):
         del flags["--enqueue"]
     command = sweep_command(frames, base, str(path), flags)
     head = _head(frames, applied, command)
@@ -96,7 +96,7 @@ def next_space(frames: StudyFrames, path: Path) -> NextSpace:
 
 
 def _with_epochs(space: Described, epochs: int) -> dict[str, Any]:
-    """The space with bounds of schedule parameters that follow the number of epochs."""
+    """The space with "epochs" as upper bound of the schedule's parameters that end there."""
 
     def entry_of(name: str, entry: Any) -> Any:
         is_range = isinstance(entry, Mapping) and {"low", "high"} <= entry.keys()
@@ -104,16 +104,16 @@ def _with_epochs(space: Described, epochs: int) -> dict[str, Any]:
             return {**entry, "high": EPOCHS} if isinstance(entry["low"], int) else entry
         return entry
 
-    made = {name: entry_of(name, it) for name, it in space.items() if name != "when"}
+    described = {name: entry_of(name, it) for name, it in space.items() if name != "when"}
     if "when" in space:
-        made["when"] = {
-            governor: {
+        described["when"] = {
+            parent: {
                 value: {name: entry_of(name, it) for name, it in table.items()}
                 for value, table in cases.items()
             }
-            for governor, cases in space["when"].items()
+            for parent, cases in space["when"].items()
         }
-    return made
+    return described
 
 
 def _opened(space: Described, base: TrainConfig, path: Path) -> DeclaredSpace:
@@ -122,8 +122,8 @@ def _opened(space: Described, base: TrainConfig, path: Path) -> DeclaredSpace:
     return opened
 
 
-def _has(space: DeclaredSpace, base: TrainConfig, frames: StudyFrames, known: str) -> bool:
-    """Whether the space contains the study's best trials, which are to be tried first."""
+def _contains(space: DeclaredSpace, base: TrainConfig, frames: StudyFrames, known: str) -> bool:
+    """Whether the best trials of the study, which are to be enqueued, are points of the space."""
     top = _TOP.fullmatch(known)
     rows = rank(frames).head(int(top[1])) if top else pd.DataFrame()
     for _, row in rows.iterrows():
@@ -137,10 +137,10 @@ def _has(space: DeclaredSpace, base: TrainConfig, frames: StudyFrames, known: st
 
 
 def _head(frames: StudyFrames, applied: Sequence[Advice], command: str) -> str:
-    """A comment at the top of the file: its origin and the command to search it."""
-    changes = [f"  {item.seen}" for item in applied] or ["  nothing is to be changed"]
+    """A comment on the origin of the file, and the command that searches it."""
+    changes = [f"  {item.seen}" for item in applied] or ["  no change"]
     lines = [
-        f"The space of study {frames.name}, with what its {len(frames.trials)} trials advise:",
+        f"The space of study {frames.name}, changed as its {len(frames.trials)} trials advise:",
         *changes,
         "Search it:",
         f"  {command}",

@@ -1,4 +1,4 @@
-"""The report as one self-contained HTML page."""
+"""The report as a self-contained HTML page with figures."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ import plotly.offline
 from sweeps.report.compare.comparison import value_names
 from sweeps.report.compare.ranking import rank, with_second
 from sweeps.report.figures import figures
-from sweeps.report.figures.as_study import as_study
-from sweeps.report.figures.plots import importance_bars, plots
+from sweeps.report.figures.parameters import importance_bars, parallel
 from sweeps.report.figures.progress import progress
 from sweeps.report.figures.rates import rates
 from sweeps.report.figures.timeline import timeline
@@ -26,7 +25,6 @@ from sweeps.report.showing import short
 from sweeps.report.summary import Summary, searched_columns, summarize
 from sweeps.report.wording import (
     beside,
-    comparison_lines,
     comparison_tables,
     confirmed_line,
     headlines,
@@ -38,11 +36,11 @@ from trainer.metrics import RUNNING_LOSS, VAL_ACCURACY
 from trainer.tracking.record import BEST, BEST_EPOCH, COMPLETE
 
 _HEIGHT = 420
-_TITLE = 40  # characters per line, the width of a phone
+_TITLE = 40  # characters per line, which fit on a phone
 
 
 def to_page(frames: StudyFrames) -> str:
-    """The page of a study, finished or not."""
+    """The page of a study in any state."""
     summary = summarize(frames)
     return _page(
         title=f"Study {frames.name}",
@@ -50,8 +48,8 @@ def to_page(frames: StudyFrames) -> str:
         winner=summary.winner,
         lead="Best so far" if summary.is_open else "Winner",
         won=[winner_line(summary), confirmed_line(summary)],
-        compared=list(comparison_lines(summary.comparison)) if summary.comparison else [],
-        compared_tables=list(comparison_tables(summary)),
+        comparison=summary.comparison,
+        comparison_tables=list(comparison_tables(summary)),
         notes=summary.notes,
         advice=summary.advice,
         follow=summary.follow,
@@ -66,32 +64,20 @@ def across_page(studies: Sequence[StudyFrames]) -> str:
     """The page that compares several studies.
 
     Raises:
-        SweepError: the studies cannot be compared.
+        SweepError: they cannot be compared.
     """
     return _page(
         title=f"{len(studies)} studies",
-        facts=[],
-        winner=None,
-        lead="",
-        won=[],
-        compared=[],
-        compared_tables=[],
-        notes=[],
-        advice=[],
-        follow="",
-        tables=[("Beside each other", beside(studies))],
+        tables=[("Comparison", beside(studies))],
         figures=(progress(studies, by) for by in ("epochs", "seconds")),
-        hint="",
-        trials=None,
     )
 
 
-def _page(figures: Iterable[go.Figure], tables: Iterable[Any], **content: Any) -> str:
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+def _page(figures: Iterable[go.Figure], **content: Any) -> str:
+    environment = jinja2.Environment(autoescape=True)
     return environment.from_string(_text("page.html")).render(
         **content,
         figures=[_html(figure, at) for at, figure in enumerate(figures)],
-        tables=list(tables),
         plotly=plotly.offline.get_plotlyjs(),
         style=_text("page.css"),
         script=_text("page.js"),
@@ -99,7 +85,7 @@ def _page(figures: Iterable[go.Figure], tables: Iterable[Any], **content: Any) -
 
 
 def _figures(frames: StudyFrames, summary: Summary) -> Iterator[go.Figure]:
-    """The figures, in reading order."""
+    """The figures in reading order."""
     ranked = rank(frames)
     if summary.comparison is not None and len(ranked):
         yield figures.expected(frames, summary.comparison)
@@ -113,8 +99,10 @@ def _figures(frames: StudyFrames, summary: Summary) -> Iterator[go.Figure]:
         yield figure
     if frames.second and len(ranked):
         yield figures.both_objectives(frames, with_second(frames, ranked), summary.front)
-    study = as_study(frames, ranked, searched_columns(frames.trials))
-    yield from plots(study, frames.objective)
+    if len(ranked):
+        yield progress([frames], "epochs")
+        if (figure := parallel(frames, ranked, searched_columns(frames.trials))) is not None:
+            yield figure
     if summary.importances:
         complete = int((ranked["state"] == COMPLETE).sum())
         yield importance_bars(summary.importances, frames.objective, complete)
@@ -150,17 +138,14 @@ def _html(figure: go.Figure, at: int) -> str:
 
 
 def _trials(frames: StudyFrames) -> dict[str, Any]:
-    """One row of cells per trial: the text shown, and the full value used for sorting."""
+    """All trials as rows of cells: the text, and the full value, by which the table is sorted."""
     names = ["trial", "state", BEST + frames.objective, "best_epoch", VAL_ACCURACY]
     names += ["epochs", "reused_epochs"]
     names += [*searched_columns(frames.trials), "seconds"]
     trials, ranked = frames.trials.set_index("trial", drop=False), rank(frames).set_index("trial")
-    for name in (BEST + frames.objective, BEST_EPOCH):  # of suspended trials, too
-        trials[name] = ranked[name].combine_first(trials[name])
-    at_best = frames.curves.merge(trials[["trial", BEST_EPOCH]].reset_index(drop=True), on="trial")
-    at_best = at_best[at_best["epoch"] == at_best[BEST_EPOCH]].set_index("trial")
-    trials[VAL_ACCURACY] = at_best[VAL_ACCURACY]
-    if trials[VAL_ACCURACY].isna().all():  # of a regression
+    best = [BEST + frames.objective, BEST_EPOCH, VAL_ACCURACY]
+    trials[best] = ranked[best].astype({BEST_EPOCH: "Int64"}).reindex(trials.index)
+    if trials[VAL_ACCURACY].isna().all():  # regression
         names.remove(VAL_ACCURACY)
     rows = [
         [(short(value), "" if pd.isna(value) else value) for value in row]

@@ -1,4 +1,4 @@
-"""The report page as an artifact of the study's run, shown in MLflow."""
+"""The report's page as an artifact of the study's run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trainer.tracking.names import PAGE_FILE
 
 
 def conclude(study: str | None, tracking_uri: str | None, console: Console) -> None:
-    """Print the results of a study and log its page to MLflow; raises as `load_study`."""
+    """Print the report of a study, and log its page to MLflow; for errors see `load_study`."""
     frames = load_study(study, tracking_uri)
     render_table(summarize(frames), console)
     line = publish(frames, tracking_uri or Paths.here().tracking_uri)
@@ -25,9 +25,9 @@ def conclude(study: str | None, tracking_uri: str | None, console: Console) -> N
 
 
 def publish(frames: StudyFrames, tracking_uri: str) -> str:
-    """Log the page, replacing an earlier one; returns a line for the user.
+    """Log the page, replacing an earlier one, and return a message.
 
-    A failure is reported in that line: the sweep itself is finished.
+    Errors are only reported in the message, since the sweep itself is finished.
     """
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -36,8 +36,8 @@ def publish(frames: StudyFrames, tracking_uri: str) -> str:
             connect(tracking_uri).log_artifact(frames.run_id, str(page))
     except Exception as error:  # MLflow's, a database's, a network's, a full disk's
         reason = str(error).strip().partition("\n")[0]
-        return f"The page could not be put into MLflow: {type(error).__name__}: {reason}"
+        return f"The report's page could not be logged to MLflow: {type(error).__name__}: {reason}"
     return (
-        "A page with figures is in MLflow, at the study's run; as a file:\n"
+        "A page with figures is an artifact of the study's run in MLflow; to write it to a file:\n"
         f"  python -m sweeps.report --study {frames.name} --format html -o {PAGE_FILE}"
     )

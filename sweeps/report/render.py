@@ -1,4 +1,4 @@
-"""A study's summary as a terminal table, as Markdown, and as JSON."""
+"""A study's summary as tables for the terminal, as Markdown, and as JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from sweeps.report.summary import Summary, summarize
 from sweeps.report.wording import (
     ACCURACY,
     beside,
-    comparison_lines,
     comparison_tables,
     confirmed_line,
     headlines,
@@ -33,14 +32,14 @@ from sweeps.report.wording import (
     winner_line,
 )
 
-JSON_FORMAT = 2
-"""Raised with any change that a reader of the JSON would trip over."""
+JSON_FORMAT = 3
+"""Incremented with each incompatible change."""
 
 
 def render_table(summary: Summary, console: Console) -> None:
-    """Print the summary: tables fit 80 columns, and commands are not wrapped, to be copied.
+    """Print the summary, which fits into 80 columns; commands are never wrapped.
 
-    If the console is not a terminal, plain text is printed.
+    A console that is not a terminal gets plain text.
     """
 
     def say(text: str = "", style: str = "", whole: bool = False) -> None:
@@ -55,11 +54,10 @@ def render_table(summary: Summary, console: Console) -> None:
         if line := confirmed_line(summary):
             say(line)
     if summary.comparison is not None:
-        title, answer, *doubts = comparison_lines(summary.comparison)
         say()
-        say(title, "bold")
-        say(answer, "bold green")
-        for doubt in doubts:
+        say(f"Comparison of {summary.comparison.parameter}", "bold")
+        say(summary.comparison.answer, "bold green")
+        for doubt in summary.comparison.doubts:
             say(f"note: {doubt}", "yellow")
     words = {"state", "optimizer", "settings", "verdict"}
     words |= {summary.comparison.parameter} if summary.comparison else set()
@@ -67,7 +65,7 @@ def render_table(summary: Summary, console: Console) -> None:
         say()
         say(title, "bold")
         table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
-        shown = frame.drop(columns=ACCURACY, errors="ignore")  # which do not fit 80 columns
+        shown = frame.drop(columns=ACCURACY, errors="ignore")  # does not fit into 80 columns
         for header in shown.columns:
             side: Literal["left", "right"] = "left" if header in words else "right"
             table.add_column(header, justify=side, overflow="fold")
@@ -121,8 +119,8 @@ def markdown(summary: Summary) -> str:
         parts += ["## Winner", f"{winner_line(summary)}: {settings_line(summary.winner.params)}"]
         parts += [line] if (line := confirmed_line(summary)) else []
     if summary.comparison is not None:
-        title, answer, *doubts = comparison_lines(summary.comparison)
-        parts += [f"## {title}", answer]
+        doubts = summary.comparison.doubts
+        parts += [f"## Comparison of {summary.comparison.parameter}", summary.comparison.answer]
         parts += ["\n".join(f"- {doubt}" for doubt in doubts)] if doubts else []
         for title, frame in comparison_tables(summary):
             parts += [f"### {title}", _markdown_table(frame)]
@@ -146,7 +144,7 @@ def markdown_across(studies: Sequence[StudyFrames]) -> str:
     """The comparison of several studies as Markdown, one column per study.
 
     Raises:
-        SweepError: the studies cannot be compared.
+        SweepError: they cannot be compared.
     """
     return f"# {len(studies)} studies\n\n{_markdown_table(beside(studies))}\n"
 
@@ -158,9 +156,9 @@ def _markdown_table(texts: pd.DataFrame) -> str:
 
 
 def to_json(studies: Sequence[StudyFrames]) -> str:
-    """Summary and both frames of a study as JSON, with null for numbers that are not finite.
+    """Summary and both frames of a study as JSON; NaN and infinities are null.
 
-    For several studies: their comparison, and a list of their reports.
+    For several studies: their comparison, and a list of the studies.
 
     Raises:
         SweepError: the studies cannot be compared.

@@ -1,4 +1,4 @@
-"""Output for people: the console, and all number formats."""
+"""The console, and formats of numbers."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 
 from rich.console import Console
 
-_WIDE = 1000  # columns if the output is no terminal, so that lines stay whole for grep
+_WIDE = 1000  # columns if stdout is not a terminal, so that lines stay whole for grep
 
 
 def open_console(*, colours: bool | None = None) -> Console:
-    """A console that prints names literally, and wraps lines in a terminal only.
+    """A console that wraps lines only in a terminal, and prints names like ":x:" unchanged.
 
     Args:
-        colours: whether to print colours; None: if the output is a terminal.
+        colours: whether to print colours; None: only in a terminal.
     """
     width = None if sys.stdout.isatty() else _WIDE
     return Console(force_terminal=colours, width=width, emoji=False)
 
 
 def counted(number: int, noun: str = "epoch") -> str:
-    """A number of epochs, or of something else, with its noun in the right form."""
+    """A number with its noun, such as "2 epochs"."""
     return f"1 {noun}" if number == 1 else f"{number} {noun}s"
 
 
@@ -36,7 +36,7 @@ def duration(seconds: float) -> str:
 
 
 def short(value: Any) -> str:
-    """Six digits, more if those would round a value near 1 to 1; "" for a missing value."""
+    """Six significant digits, more if the value would be rounded to 1; "" for missing values."""
     import pandas as pd
 
     if value is None or pd.isna(value):
@@ -48,17 +48,17 @@ def short(value: Any) -> str:
 
 
 def rounded(value: float, digits: int = 4) -> str:
-    """A mean or a bound of an interval with this many digits; "" for a missing value."""
+    """A mean or a bound of an interval, with few significant digits; "" for NaN."""
     return "" if math.isnan(value) else f"{value:.{digits}g}"
 
 
 def size(value: float) -> str:
-    """The size of a difference: two significant digits, or all digits before the point."""
+    """A difference with two significant digits, or as a whole number."""
     return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def share(part: int, whole: int) -> str:
-    """ "N of M (P %)"; only none is shown as 0 %, and only all as 100 %."""
+    """A share as "1 of 30 (3 %)"; never rounded to 0 % or 100 %."""
     if not whole:
         return "0 of 0"
     percent = 100 * part / whole

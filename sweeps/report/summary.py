@@ -1,4 +1,4 @@
-"""`Summary`: winner, best trials, statistics and warnings of a study, as values."""
+"""The summary of a study: winner, best trials, comparisons, notes and advice."""
 
 from __future__ import annotations
 
@@ -24,20 +24,18 @@ from sweeps.report.compare.ranking import (
 )
 from sweeps.report.notes import notes_on
 from sweeps.report.reading.columns import CONFIG_COLUMNS, arguments
-from sweeps.report.reading.command import advised_command, next_command, train_command
+from sweeps.report.reading.command import advised_command, next_command
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.space import SEARCHED
 from sweeps.space.described import is_function
 from trainer.metrics import EPOCH_SECONDS, OBJECTIVES, VAL_ACCURACY
 from trainer.tracking.record import BEST, BEST_EPOCH, COMPLETE, DIVERGED, PRUNED, SUSPENDED
 
-__all__ = ["Summary", "summarize", "train_command"]
-
 TOP = 10
-"""How many of the best trials a summary shows."""
+"""Number of best trials in a summary."""
 
 PAUSE_SECONDS = 300.0
-"""In so long a time in which nothing is trained a study was not at work."""
+"""Longer gaps without training are not counted as time of the study."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,47 +43,45 @@ class Summary:
     """The results of a study.
 
     Attributes:
-        study: its name.
-        objective: the metric that trials are judged by, each at its best epoch.
-        second: the second objective; "": none.
-        maximize: whether higher values of the objective are better.
+        study: name of the study.
+        objective: metric by which trials are judged, at their best epoch.
+        second: second objective; "": none.
+        maximize: whether larger values of the objective are better.
         asked: target number of trials.
-        trials: number of trials, in any state.
-        counts: number of trials by state, most frequent first.
-        winner: None until a trial has a result.
-        ranked: number of trials with a finite best value that neither diverged nor failed.
-        results: number of distinct results of these: trials that share their best epoch have one.
-        top: the `TOP` best distinct results, best first, one trial each: its number, state, best
-            value, epoch of that value, validation accuracy at that epoch, epochs trained and
-            requested, and the columns named by `Winner.params`.
-        confirmed: comparison of the trials that were repeated with other seeds, best first; see
-            `sweeps.report.compare.confirmed.compare`. Empty if none were.
-        comparison: of the values of the parameter given by --compare; None without it.
-        front: with two objectives, the Pareto front of the ranked trials, sorted by the first; the
-            columns of `top`, with the second objective after the first. Empty with one objective.
-        by_optimizer: one row per optimizer, best first: n (its trials), the number in each state
-            (see `STATES`); the best value of its ranked trials, with the epochs that this trial
-            trained and was requested to train; median and spread (first to third quartile) of its
-            complete trials, missing if none is complete, as values of trials that stopped early are
-            not comparable.
-        epochs: number of epochs requested from the trainer, over all trials.
-        trained_epochs: of these, the trained ones.
-        reused_epochs: of these, those first trained for another trial or study.
+        trials: number of trials in any state.
+        counts: number of trials by state, largest first.
+        winner: the best trial; None until a trial has a result.
+        ranked: number of trials with a finite best value that did not diverge or fail.
+        results: number of distinct results among these; trials may share their best epoch.
+        top: the `TOP` best distinct results, best first. One row per trial: trial, state, best
+            value, validation accuracy after the best epoch, best epoch, epochs, asked_epochs, and
+            the searched parameters.
+        confirmed: comparison of the repeated trials, best first; no rows without repeats. See
+            `sweeps.report.compare.confirmed.compare`.
+        comparison: comparison of the values of a parameter, if the study compares one.
+        front: with two objectives the Pareto front of the ranked trials, best first; rows as in
+            `top`, with the second objective after the first. Else no rows.
+        by_optimizer: one row per optimizer, best first: n (number of trials), one count per state
+            in `STATES`, the best value of all ranked trials, epochs and asked_epochs of that trial,
+            median and spread (interquartile range) of the complete trials' values.
+        epochs: number of epochs requested over all trials.
+        trained_epochs: number of these that were trained for the trial itself.
+        reused_epochs: number of these that had been trained for another trial or study.
         retrained_epochs: number of epochs trained again because their states had been evicted.
-        spared_epochs: number of further epochs if every trial were trained to its end.
-        reused_seconds: training time of the reused epochs when they were first trained.
-        spared_seconds: training time of the spared epochs, at the mean epoch duration of each
-            trial.
-        seconds: from the first start to the last end, confirmation included, without pauses of
-            more than `PAUSE_SECONDS`; None before any trial ended.
-        is_open: whether a trial is still to begin or to end.
-        view: the command or address that shows the study in a browser.
-        notes: warnings, to read before relying on the winner.
-        importances: of each parameter among the complete trials, 0 to 1, highest first; see
-            `sweeps.report.compare.importance`.
+        spared_epochs: number of epochs that stopped trials would need to be complete.
+        reused_seconds: training time of the reused epochs.
+        spared_seconds: estimated training time of the spared epochs, from the average of each
+            trial's own epochs.
+        seconds: time from the first start to the last end, confirmation included, without pauses of
+            more than `PAUSE_SECONDS`; None before the first trial.
+        is_open: whether trials have yet to start or to end.
+        view: command or address that shows the study in a browser.
+        notes: sentences with reasons for caution.
+        importances: importance of each parameter among the complete trials, 0 to 1, largest first;
+            see `sweeps.report.compare.importance`.
         advice: what to try next.
-        follow: the command that writes a space with all advice applied, and prints how to search
-            it; "": no change of the space is advised, or the space is not a file.
+        follow: command that writes the advised search space to a file, and prints the command that
+            searches it; "": no change is advised, or the space is not a file.
     """
 
     study: str
@@ -120,7 +116,7 @@ class Summary:
 
 
 def summarize(frames: StudyFrames) -> Summary:
-    """Summarize a study, finished or not."""
+    """Sum up a study, whatever state it is in."""
     trials, curves = frames.trials, frames.curves
     ranked, searched = rank(frames), searched_columns(trials)
     results = distinct(frames, ranked)
@@ -179,7 +175,7 @@ def summarize(frames: StudyFrames) -> Summary:
 
 
 def searched_columns(trials: pd.DataFrame) -> list[str]:
-    """Columns of searched parameters, and of fields and arguments that differ."""
+    """Columns of the default parameters, and of all others that differ between trials."""
     searched = [name for name in SEARCHED if trials.empty or trials[name].notna().any()]
     others = [name for name in CONFIG_COLUMNS.values() if name in trials]
     others += arguments(trials.columns)
@@ -193,14 +189,14 @@ def _follow(frames: StudyFrames, advice: Sequence[Advice]) -> str:
 
 
 def _spared(frames: StudyFrames) -> pd.Series[int]:
-    """Per trial that ended early, the number of epochs it was not trained."""
+    """Number of remaining epochs of each stopped trial, by trial."""
     states = (PRUNED, SUSPENDED, DIVERGED)
     stopped = frames.trials[frames.trials["state"].isin(states)].set_index("trial")
     return stopped["asked_epochs"] - stopped["epochs"].astype("int64")
 
 
 def _seconds(frames: StudyFrames) -> float | None:
-    """Time of work: from starts and ends of runs and epochs, without pauses."""
+    """Time from the first start to the last end of runs and epochs, without pauses."""
     own = frames.curves[~frames.curves["reused"]]
     runs = pd.concat([frames.trials, frames.repeats])[["started_at", "seconds"]]
     starts, ends = runs["started_at"], runs["started_at"] + _timedelta(runs["seconds"])

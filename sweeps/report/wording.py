@@ -1,4 +1,4 @@
-"""The summary in words: lines and tables of text, for all formats that people read."""
+"""The sentences and text tables of a report, shared by the terminal, Markdown and HTML."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 
 from sweeps.report.across import across
-from sweeps.report.compare.comparison import Comparison
 from sweeps.report.compare.confirmed import LEAST_SEEDS, TIED
 from sweeps.report.compare.ranking import LEAST_COMPLETE, STATES
 from sweeps.report.reading.frames import StudyFrames
@@ -21,11 +20,11 @@ from trainer.settings.references import is_reference
 from trainer.tracking.record import BEST, BEST_EPOCH, COMPLETE
 
 ACCURACY = "accuracy"
-"""The column of a trial's validation accuracy, at the epoch of its best value."""
+"""Column of the validation accuracy at the best epoch."""
 
 
 def headlines(summary: Summary) -> Iterable[str]:
-    """The study, its trials, epochs and time."""
+    """The study, its numbers of trials and epochs, and its time."""
     kind = "highest" if summary.maximize else "lowest"
     yield f"study {summary.study}: the {kind} {summary.objective} of a trial's epochs wins"
     if summary.second:
@@ -38,12 +37,12 @@ def headlines(summary: Summary) -> Iterable[str]:
     if summary.spared_epochs or summary.reused_epochs:
         yield (
             f"saved: {summary.spared_epochs} epochs ({duration(summary.spared_seconds)} of "
-            f"training) not trained further, {summary.reused_epochs} "
-            f"({duration(summary.reused_seconds)}) reused"
+            f"training) by stopping trials early, {summary.reused_epochs} "
+            f"({duration(summary.reused_seconds)}) by reuse"
         )
     if summary.retrained_epochs:
         yield (
-            f"trained again: {summary.retrained_epochs} epochs whose states had been removed "
+            f"trained again: {summary.retrained_epochs} epochs, whose states had been evicted "
             "(a larger --state-budget keeps them)"
         )
     if summary.seconds is not None:
@@ -51,7 +50,7 @@ def headlines(summary: Summary) -> Iterable[str]:
 
 
 def winner_line(summary: Summary) -> str:
-    """The winning trial, or the best so far; "" if no trial has a result."""
+    """The best trial in one line; "" if no trial has a result."""
     won = summary.winner
     if won is None:
         return ""
@@ -69,7 +68,7 @@ def winner_line(summary: Summary) -> str:
 
 
 def confirmed_line(summary: Summary) -> str:
-    """The winner's mean over other seeds, and trials that tie with it; "": not confirmed."""
+    """The best repeated trial, and the trials tied with it; "" without repeats."""
     if summary.confirmed.empty:
         return ""
     best = summary.confirmed.iloc[0]
@@ -81,7 +80,7 @@ def confirmed_line(summary: Summary) -> str:
         which = "trial" if len(tied) == 1 else "trials"
         others = f"{which} {', '.join(map(str, tied))} tied with it"
     elif best["seeds"] < LEAST_SEEDS:
-        others = f"too few to compare by: --repeats {LEAST_SEEDS} or more"
+        others = f"too few seeds to compare trials: --repeats {LEAST_SEEDS} or more"
     return (
         f"confirmed: from {seeds} trial {best['trial']} has a mean {summary.objective} of "
         f"{rounded(best['mean'])}{spread}; {others}"
@@ -89,26 +88,19 @@ def confirmed_line(summary: Summary) -> str:
 
 
 def importance_line(summary: Summary) -> str:
-    """The reason why there are no importances; "" if there are."""
+    """Why there are no importances; "" if there are."""
     complete = summary.counts.get(COMPLETE, 0)
     if complete >= LEAST_COMPLETE or summary.winner is None:
         return ""
     are = "is" if complete == 1 else "are"
     return (
-        "How important each parameter is cannot be told yet: that takes "
-        f"{LEAST_COMPLETE} complete trials, and there {are} {complete}."
+        f"The importance of parameters needs {LEAST_COMPLETE} complete trials, but there {are} "
+        f"{complete}."
     )
 
 
-def comparison_lines(comparison: Comparison) -> Iterable[str]:
-    """Title, answer, and caveats."""
-    yield f"Comparison of {comparison.parameter}"
-    yield comparison.answer
-    yield from comparison.doubts
-
-
 def comparison_tables(summary: Summary) -> Iterable[tuple[str, pd.DataFrame]]:
-    """Titles and tables: the best configuration of each value, and its seed replicates."""
+    """Titles and text tables of a comparison: the best trial of each value, and its repeats."""
     if summary.comparison is None:
         return
     parameter, values = summary.comparison.parameter, summary.comparison.values
@@ -131,15 +123,15 @@ def comparison_tables(summary: Summary) -> Iterable[tuple[str, pd.DataFrame]]:
 
 
 def settings_line(params: Mapping[str, Any]) -> str:
-    """Names and values of a trial's parameters."""
+    """Names and values of parameters in one line."""
     return "  ".join(f"{name}={short(value)}" for name, value in params.items())
 
 
 def tables(summary: Summary) -> Iterable[tuple[str, pd.DataFrame]]:
-    """Titles and tables of text."""
+    """Titles and text tables of a summary."""
     if len(summary.top):
         count = f"{len(summary.top)} of {summary.ranked} ranked trials"
-        if summary.results < summary.ranked:  # some share their best epoch
+        if summary.results < summary.ranked:  # some trials share their best epoch
             count = f"{len(summary.top)} of {summary.results} results of {summary.ranked} trials"
         yield f"Best {count}, by {summary.objective}", _listed(summary, summary.top)
     compared = set() if summary.comparison is None else set(summary.comparison.values["trial"])
@@ -147,7 +139,7 @@ def tables(summary: Summary) -> Iterable[tuple[str, pd.DataFrame]]:
         yield "Trained again from other seeds, by mean", _compared(summary.confirmed)
     if len(summary.front):
         both = f"{summary.objective} and {summary.second}"
-        yield f"Beaten by no other in both {both}", _listed(summary, summary.front)
+        yield f"Pareto front of {both}", _listed(summary, summary.front)
     if len(summary.by_optimizer):
         has_complete = summary.by_optimizer["complete"].any()
         of_complete = "; median, spread (middle half) of complete trials" if has_complete else ""
@@ -155,7 +147,7 @@ def tables(summary: Summary) -> Iterable[tuple[str, pd.DataFrame]]:
 
 
 def _optimizers(summary: Summary) -> pd.DataFrame:
-    """Without states that no trial is in and without empty columns, to fit 80 columns."""
+    """The table by optimizer without empty columns, which keeps it within 80 characters."""
     frame = summary.by_optimizer
     texts = frame.map(_brief).assign(epochs=_epochs(frame)).drop(columns="asked_epochs")
     absent = [name for name in STATES if not frame[name].any()]
@@ -164,13 +156,13 @@ def _optimizers(summary: Summary) -> pd.DataFrame:
 
 
 def _epochs(trials: pd.DataFrame) -> pd.Series[str]:
-    """Epochs trained of epochs requested."""
+    """Trained and requested epochs, as "9/20"."""
     texts = trials["epochs"].map(short) + "/" + trials["asked_epochs"].map(short)
     return texts.where(trials["epochs"].notna(), "")
 
 
 def _listed(summary: Summary, trials: pd.DataFrame) -> pd.DataFrame:
-    """Trials; parameters that not every trial has share one column, to fit 80 columns."""
+    """The trials; all but the usual parameters share a column, which keeps it in 80 characters."""
     texts = trials.drop(columns="asked_epochs").map(_brief)
     if VAL_ACCURACY in trials and trials[VAL_ACCURACY].isna().all():  # of a regression
         texts = texts.drop(columns=VAL_ACCURACY)
@@ -187,7 +179,7 @@ def _listed(summary: Summary, trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def _compared(confirmed: pd.DataFrame) -> pd.DataFrame:
-    """Seed replicates compared with the best trial, each interval as one text."""
+    """The repeated trials compared with the best one."""
     numbers = confirmed[["mean", "std", "difference"]].map(rounded)
     low, high = confirmed["low"].map(rounded), confirmed["high"].map(rounded)
     counts = confirmed[["trial", "seeds", "diverged"]].astype("str")
@@ -206,16 +198,16 @@ def _with_interval(
 
 
 def beside(studies: Sequence[StudyFrames]) -> pd.DataFrame:
-    """Several studies side by side, one column per study.
+    """The table of `across` as texts, one column per study.
 
     Raises:
-        SweepError: the studies cannot be compared.
+        SweepError: they cannot be compared.
     """
     return across(studies).set_index("study").T.reset_index(names="").map(short)
 
 
 def next_commands(summary: Summary) -> Iterable[tuple[str, str]]:
-    """Suggested next steps, each with its command."""
+    """Titles and commands of what a user may do next."""
     yield "See every epoch of it", summary.view
     if summary.follow:
         yield "Write this space to a file, and print the command that searches it", summary.follow
@@ -225,6 +217,6 @@ def next_commands(summary: Summary) -> Iterable[tuple[str, str]]:
 
 
 def _brief(value: Any) -> str:
-    """As `short`; a reference to user code is shown by its last name, to keep columns narrow."""
+    """As `short`; a reference to user code is shortened to its last name, to save width."""
     text = short(value)
     return text.rpartition(":")[2] if is_reference(text) else text

@@ -54,7 +54,7 @@ class StudyView(Study):
     """
 
     def __init__(
-        self, study: Study, transform: Callable[[list[FrozenTrial]], Iterable[FrozenTrial]] = iter
+        self, study: Study, transform: Callable[[list[FrozenTrial]], Iterable[FrozenTrial]]
     ) -> None:
         vars(self).update(vars(study))
         self._transform = transform

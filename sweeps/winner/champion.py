@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Run
 
     from sweeps.report.reading.frames import StudyFrames
-    from sweeps.settings.config import Places
+    from sweeps.settings.execution import Places
     from trainer.runs.served import Served
 
 ALIAS = "champion"

@@ -27,7 +27,8 @@ from ray.exceptions import RayError, RayTaskError, RuntimeEnvSetupError, TaskCan
 from sweeps.engine.executors.local import WorkerLost, settle
 from sweeps.engine.executors.ray_worker import Unfit, Worker, check_node, describe, run_task
 from sweeps.errors import SweepError
-from sweeps.settings.config import Execution, SweepConfig
+from sweeps.settings.config import SweepConfig
+from sweeps.settings.execution import Execution
 from trainer.data.arrays import say
 from trainer.errors import PlatformMismatch
 from trainer.settings.config import TrainConfig

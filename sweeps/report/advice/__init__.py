@@ -1,1 +1,1 @@
-"""Advice on what to try next, each with its evidence."""
+"""Advice on the next sweep, with its evidence."""

@@ -1,4 +1,4 @@
-"""`Advice`: one thing to try next, its evidence, and the change it proposes."""
+"""`Advice`: a suggestion for the next sweep, with its evidence."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from sweeps.space.described import Change, lines_of
 
 @dataclass(frozen=True, kw_only=True)
 class Advice:
-    """One thing to try next: a change of the space, flags, or a command.
+    """A suggestion: changes of the search space, flags, or a command.
 
     Attributes:
-        seen: the observation, a sentence with its numbers.
-        evidence: numbers of the trials that support it.
-        changes: of the search space.
-        flags: of `python -m sweeps.run`, with their values.
-        command: to run now; for advice with flags, once the study's settings are known, the command
-            of a sweep with both; "": none.
+        seen: a sentence on the finding.
+        evidence: numbers of the trials that show it.
+        changes: changes of the search space.
+        flags: flags of `python -m sweeps.run` and their values.
+        command: command to run next; with flags, `summarize` sets the one that sweeps again with
+            the study's settings and these flags; "": none.
     """
 
     seen: str
@@ -31,7 +31,7 @@ class Advice:
 
     @property
     def lines(self) -> list[str]:
-        """What to type: valid lines of a space file, or the command."""
+        """Lines for the file of a space, and the command."""
         return [*lines_of(self.changes), *([self.command] if self.command else [])]
 
 

@@ -22,16 +22,16 @@ def advise(
     confirmed: pd.DataFrame,
     importances: Mapping[str, float],
 ) -> tuple[Advice, ...]:
-    """What to try next; each change of the space builds on the changes before it.
+    """What to try next. Each change applies to the space with the earlier changes.
 
-    Empty while the winner may still be trained further, as the evidence may change.
+    There is no advice while the winner may be trained further, since its findings may change.
 
     Args:
         frames: the study.
-        ranked: result of `sweeps.report.compare.ranking.rank`.
-        winner: the best of these.
-        confirmed: result of `sweeps.report.compare.confirmed.compare`.
-        importances: of parameters, 0 to 1; see `sweeps.report.compare.importance.importances`.
+        ranked: the result of `sweeps.report.compare.ranking.rank`.
+        winner: the best trial.
+        confirmed: the result of `sweeps.report.compare.confirmed.compare`.
+        importances: the result of `sweeps.report.compare.importance.importances`.
     """
     found: list[Advice] = []
     if winner.state in OPEN:
@@ -55,14 +55,14 @@ def advise(
 def _epochs(
     frames: StudyFrames, ranked: pd.DataFrame, results: pd.DataFrame, winner: Winner
 ) -> Iterator[Advice]:
-    """Advice on the number of epochs, if there were too few or more than useful."""
+    """Advice to train more or fewer epochs."""
     won = ranked[ranked["trial"] == winner.trial].iloc[0]
     if winner.epoch == won["epochs"] == won["asked_epochs"]:
         yield Advice(
             seen=f"The winner's best epoch, {winner.epoch}, is its last.",
             evidence=(winner.trial,),
             flags={"--epochs": str(2 * winner.epoch)}
-            # a space function declares no names, by which points of another study could be read
+            # a function declares no parameters, so that points of another study cannot be enqueued
             | ({} if is_function(frames.space) else {"--enqueue": f"study:{frames.name}:top=5"}),
         )
         return
@@ -70,7 +70,7 @@ def _epochs(
     last = int(top[BEST_EPOCH].max()) if len(top) else 0
     if len(top) == TOP and 2 * last <= won["asked_epochs"]:
         yield Advice(
-            seen=f"None of the {TOP} best complete results got better after epoch {last} of "
+            seen=f"None of the {TOP} best complete results improved after epoch {last} of "
             f"{won['asked_epochs']}.",
             evidence=evidence_of(top),
             flags={"--epochs": str(last + max(1, last // 4))},
@@ -80,9 +80,9 @@ def _epochs(
 def _unconfirmed(
     frames: StudyFrames, ranked: pd.DataFrame, winner: Winner, confirmed: pd.DataFrame
 ) -> Iterator[Advice]:
-    """Advice to confirm a later trial that is better than the confirmed winner."""
+    """Advice to confirm a trial that is better than the confirmed winner."""
     name, first, trials = BEST + frames.objective, ranked.iloc[0], set(confirmed["trial"])
-    is_better = first[name] != winner.value  # the first of those that may share its best epoch
+    is_better = first[name] != winner.value  # equal values may be one shared epoch
     if is_better and winner.trial in trials and first["trial"] not in trials:
         yield Advice(
             seen=f"Trial {first['trial']} has a better {name}, {short(first[name])}, than the "

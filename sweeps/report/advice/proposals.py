@@ -1,4 +1,4 @@
-"""Proposed values of a parameter: beyond one end of its range, or below a border."""
+"""Proposed values of parameters: a wider range, or one below a limit."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from sweeps.space.ranges import GRID, parse_range
 from sweeps.space.values import exact
 from trainer.settings.fields import is_number
 
-_FURTHER = 10  # factor by which a logarithmic range is extended
+_FACTOR = 10  # by which a logarithmic range grows
 _LOWEST = {"step_size": 1, "warmup": 0, "momentum": 0, "weight_decay": 0, "dampening": 0}
 _HIGHEST = {"gamma": 1}  # natural bounds
-_BELOW_ONE = ("momentum", "alpha", "rho")  # decay rates of running means, below 1
+_BELOW_ONE = ("momentum", "alpha", "rho")  # decay rates of running means
 
 
 def numbers_of(entry: Any) -> list[float]:
-    """The bounds of a range, or the sorted numbers of a grid or of choices; else none."""
+    """Both ends of a range, or all numbers of a grid or of choices, sorted; else []."""
     if isinstance(entry, Mapping):
         entry = entry.get("grid") or [entry.get("low"), entry.get("high")]
     numbers = entry if isinstance(entry, list) else [entry]
@@ -26,18 +26,18 @@ def numbers_of(entry: Any) -> list[float]:
 
 
 def wider(name: str, entry: Any, *, down: bool) -> Any:
-    """The parameter's description with more values at one end.
+    """Extend the description of a parameter at one end.
 
-    A grid and a logarithmic range are extended by a decade, other ranges by half of their length in
-    whole steps, choices by one value.
+    Grids and logarithmic ranges grow by a decade, other ranges by half of their length in whole
+    steps, choices by one value.
 
     Args:
-        name: of the parameter, which may have natural bounds.
-        entry: its description in a space; two numbers at least.
+        name: name of the parameter, which may have natural bounds.
+        entry: its description in a space, with at least two numbers.
         down: whether to extend the lower end.
 
     Returns:
-        None if the range cannot be extended.
+        None if the parameter is at its natural bound.
     """
     numbers = numbers_of(entry)
     low, high = numbers[0], numbers[-1]
@@ -49,13 +49,13 @@ def wider(name: str, entry: Any, *, down: bool) -> Any:
             return None
         return [further, *entry] if down else [*entry, further]
     if "grid" in entry or entry.get("log"):
-        low, high = (low, _times(high, _FURTHER)) if not down else (_divided(low, _FURTHER), high)
+        low, high = (low, _times(high, _FACTOR)) if not down else (_divided(low, _FACTOR), high)
         return _grid(low, high) if "grid" in entry else {**entry, "low": low, "high": high}
     return _stretched(name, entry, down=down)
 
 
 def below(entry: Any, border: float) -> Any:
-    """The description without the values from `border` on; None if no value remains."""
+    """The description with only the values below `border`; None if there are none."""
     numbers = numbers_of(entry)
     if not numbers or numbers[0] >= border:
         return None
@@ -69,16 +69,16 @@ def below(entry: Any, border: float) -> Any:
         steps = math.ceil((exact(border) - exact(numbers[0])) / exact(step)) - 1
         high = exact(numbers[0]) + steps * exact(step)
         return {**entry, "high": int(high) if isinstance(numbers[-1], int) else float(high)}
-    return {**entry, "high": border}  # a continuous range never draws exactly its bound
+    return {**entry, "high": border}  # a continuous range never draws its end
 
 
 def rates_below(border: float, low: float | None = None) -> Any:
-    """Learning rates below a border, from `low` on, or from two decades below it.
+    """A 1-2-5 grid of learning rates below a border, from `low` or from two decades below it.
 
-    They are on the 1-2-5 grid, so that trials share epochs.
+    On this grid trials can reuse each other's epochs.
     """
-    low = _divided(border, _FURTHER**2) if low is None else low
-    grid = [it for it in _grid(low / _FURTHER, border)["grid"] if it < border]
+    low = _divided(border, _FACTOR**2) if low is None else low
+    grid = [it for it in _grid(low / _FACTOR, border)["grid"] if it < border]
     lowest = max(it for it in grid if it <= low)
     return {"grid": [it for it in grid if it >= lowest]}
 
@@ -92,12 +92,12 @@ def _times(value: float, factor: int) -> float:
 
 
 def _divided(value: float, factor: int) -> float:
-    """Decimal division; an integer stays an integer above 0."""
+    """Exact division; an int stays an int of at least 1."""
     return max(1, value // factor) if isinstance(value, int) else float(exact(value) / factor)
 
 
 def _next(name: str, numbers: list[float], *, down: bool) -> float | None:
-    """The next number in the ratio of the last two; towards 1 if that is the natural bound."""
+    """The next number of the geometric sequence; if 1 is a bound, of that of the distances to 1."""
     if down:
         first, second = numbers[0], numbers[1]
         further = exact(first) * exact(first) / exact(second) if first > 0 else Decimal(0)
@@ -117,19 +117,19 @@ def _next(name: str, numbers: list[float], *, down: bool) -> float | None:
 
 
 def _stretched(name: str, entry: Mapping[str, Any], *, down: bool) -> Any:
-    """The range extended by half, within its steps and natural bounds."""
+    """A range extended by half of its length, within its steps and natural bounds."""
     whole = all(isinstance(entry[end], int) for end in ("low", "high"))
     low, high = exact(entry["low"]), exact(entry["high"])
-    least = low / _FURTHER if low > 0 else Decimal(_LOWEST.get(name, "-Infinity"))
+    least = low / _FACTOR if low > 0 else Decimal(_LOWEST.get(name, "-Infinity"))
     most = Decimal(_HIGHEST.get(name, "Infinity"))
     if name in _BELOW_ONE:
-        most = 1 - (1 - high) / _FURTHER
+        most = 1 - (1 - high) / _FACTOR
     room = low - least if down else most - high
     by = min((high - low) / 2, room)
     step = exact(entry.get("step") or (1 if whole else 0))
     if step and (by >= step or whole):
         by = by // step * step
-    elif step:  # not a whole step remains
+    elif step:  # no whole step fits
         entry = {end: entry[end] for end in ("low", "high")}
     if not by:
         return None

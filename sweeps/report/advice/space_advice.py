@@ -1,4 +1,4 @@
-"""Advice on the search space: ranges to widen or narrow, and parameters to fix."""
+"""Advice on the search space: ranges to widen or cut, and parameters to fix."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from sweeps.space.described import (
 from trainer.tracking.record import COMPLETE, DIVERGED
 
 TOP = 10
-"""How many of the best results are evidence."""
+"""Number of best results that count as evidence."""
 
-_FAIR = 0.5  # of an optimizer's number of complete trials that the others need, too
-_DIVERGED = 0.1  # share of an optimizer's trials
-_MATTERS = 0.01  # below this importance a parameter does not matter
-_ENOUGH_TRIALS = 20  # complete trials needed
-_ENOUGH_VALUES = 3  # of the parameter
+_FAIR = 0.5  # complete results of the other optimizers, relative to the best one's, that suffice
+_DIVERGED = 0.1  # share of diverged trials from which on an optimizer's rates are too high
+_MATTERS = 0.01  # importance below which a parameter may be fixed
+_ENOUGH_TRIALS = 20  # complete trials that this takes
+_ENOUGH_VALUES = 3  # values of the parameter that this takes
 _OWN: Mapping[str, tuple[str, list[Any]]] = {
     "SGD": ("momentum", [0.0, 0.5, 0.9]),
     "Adam": ("betas", [[0.9, 0.999], [0.9, 0.99]]),
@@ -37,13 +37,13 @@ _OWN: Mapping[str, tuple[str, list[Any]]] = {
     "RMSprop": ("alpha", [0.9, 0.99]),
     "Adagrad": ("lr_decay", [0.0, 0.001, 0.01]),
 }
-"""What is worth searching of an optimizer once the others are out."""
+"""Argument worth searching once only this optimizer is left, and its values."""
 
 
 def at_the_ends(
     space: Described, frames: StudyFrames, winner: Winner, idle: Mapping[str, float]
 ) -> Iterator[Advice]:
-    """Widen the range of each important number whose best value is at an end of it."""
+    """Advice to widen the range of each parameter whose best value is at its end."""
     optimizer = str(winner.params.get("optimizer"))
     lost = frames.trials[frames.trials["state"] == DIVERGED]
     highest = lost.loc[lost["optimizer"] == optimizer, "lr"].max()
@@ -57,7 +57,7 @@ def at_the_ends(
         down = value == numbers[0]
         if name == "step_size" and not down:  # its upper bound is the number of epochs
             continue
-        if name == "lr":  # evidence from one optimizer holds for it alone
+        if name == "lr":  # each optimizer has its own range
             where = where or _own_table(choices_of(space, "optimizer"), optimizer)
             if highest >= value and not down:
                 continue
@@ -65,16 +65,16 @@ def at_the_ends(
         if proposed is not None and _can_depend(space, name, where):
             end = "lowest" if down else "highest"
             yield Advice(
-                seen=f"The winner's {name}, {value:g}, is the {end} that the space has.",
+                seen=f"The winner's {name}, {value:g}, is the {end} of the space.",
                 evidence=(winner.trial,),
                 changes=(Change(name, proposed, where),),
             )
 
 
 def optimizers(space: Described, frames: StudyFrames, results: pd.DataFrame) -> Iterator[Advice]:
-    """Fix the optimizer if all of the best trials have the same one.
+    """Advice to search only the optimizer that has all of the best results.
 
-    Only if the others had an equal chance; otherwise a comparison is needed.
+    If the others had too few complete results for that, the advice is to compare optimizers.
     """
     top = results.head(TOP)
     name = str(top["optimizer"].iloc[0])
@@ -87,8 +87,8 @@ def optimizers(space: Described, frames: StudyFrames, results: pd.DataFrame) -> 
         if not frames.compare:
             ended = ", ".join(f"{complete.get(it, 0)} of {it}" for it in choices)
             yield Advice(
-                seen=f"{name} has the best result, but that does not make it the best optimizer, "
-                f"as not all had as good a chance; distinct results trained to their end: {ended}.",
+                seen=f"{name} has the best result, but the optimizers had unequal budgets; "
+                f"distinct complete results: {ended}.",
                 evidence=evidence_of(top),
                 flags={"--compare": "optimizer"} if _can_compare(frames) else {},
             )
@@ -100,32 +100,31 @@ def optimizers(space: Described, frames: StudyFrames, results: pd.DataFrame) -> 
     own = () if is_searched or not argument else (Change(argument, values),)
     counts = ", ".join(f"{count} of {it}" for it, count in complete.items())
     yield Advice(
-        seen=f"All of the {TOP} best results are of {name}; trained to their end: {counts}.",
+        seen=f"All of the {TOP} best results are of {name}; complete results: {counts}.",
         evidence=evidence_of(top),
         changes=(Change("optimizer", name), *own),
     )
 
 
 def _can_compare(frames: StudyFrames) -> bool:
-    """Whether a sweep with the settings of the study can use --compare."""
+    """Whether the study's settings allow --compare."""
     settled = frames.settings.get("sampler") in SETTLED
     return not (frames.second or settled or is_function(frames.space))
 
 
 def diverging(space: Described, frames: StudyFrames, results: pd.DataFrame) -> Iterator[Advice]:
-    """Narrow the rates of each optimizer of which a tenth of the trials diverged, at least two.
+    """Advice to cut the learning rates of each optimizer that often diverged.
 
-    The border is the lowest rate that diverged above all rates with results, except the worse half
-    of
-    the complete trials: rates that are good, not known to be bad, or untried and below the border
-    are kept.
+    That is at least twice, and in a tenth of its trials. The border is the lowest diverged rate
+    above all rates of its results, not counting the worse half of the complete ones. Good results
+    and rates below the border that were not tried are kept.
     """
     choices = choices_of(space, "optimizer") or [*frames.trials["optimizer"].unique()]
     for name, rows in frames.trials.groupby("optimizer"):
         optimizer, ranked = str(name), results[results["optimizer"] == name]
         complete = ranked[ranked["state"] == COMPLETE]
         worse = complete.tail(len(complete) // 2)
-        good = ranked.drop(index=worse.index)["lr"].max()  # missing if none is ranked
+        good = ranked.drop(index=worse.index)["lr"].max()  # missing where none is ranked
         lost = rows[(rows["state"] == DIVERGED) & ~(rows["lr"] <= good)]
         if len(lost) < 2 or len(lost) < _DIVERGED * len(rows) or optimizer not in choices:
             continue
@@ -148,11 +147,10 @@ def diverging(space: Described, frames: StudyFrames, results: pd.DataFrame) -> I
 def idle(
     winner: Winner, importances: Mapping[str, float], ranked: pd.DataFrame
 ) -> dict[str, float]:
-    """The numbers of low importance, with their importance.
+    """Numeric parameters of low importance, with their importance.
 
-    Only those with several values among the complete trials that are not missing in most trials.
-    Learning rates of several optimizers are never among them, as each optimizer has its own best
-    one.
+    Several of their values must have complete trials, none of them most of the trials. lr is only
+    included for a single optimizer, since each optimizer has its own best one.
     """
     complete = ranked[ranked["state"] == COMPLETE]
     several = complete["optimizer"].nunique() > 1
@@ -171,25 +169,24 @@ def idle(
 def fixed(
     space: Described, winner: Winner, idle: Mapping[str, float], ranked: pd.DataFrame
 ) -> Iterator[Advice]:
-    """Fix the parameters of low importance."""
+    """Advice to fix parameters of low importance."""
     complete = ranked[ranked["state"] == COMPLETE]
     for name, share in idle.items():
         where, _ = entry_of(space, name, winner.params)
         yield Advice(
-            seen=f"{name} hardly matters, so that it need not be searched: it explains {share:.1%} "
-            f"of what tells the best tenth of {len(complete)} complete trials from the others "
-            "(PED-ANOVA).",
+            seen=f"{name} hardly matters and need not be searched: its importance for the best "
+            f"tenth of {len(complete)} complete trials is {share:.1%} (PED-ANOVA).",
             evidence=evidence_of(complete),
             changes=(Change(name, winner.params[name], where),),
         )
 
 
 def _own_table(choices: Sequence[Any], optimizer: str) -> tuple[str, str] | None:
-    """The condition for advice on one optimizer; None if there is no other."""
+    """The condition of an entry for one optimizer; None if there is only one."""
     return ("optimizer", optimizer) if len(choices) > 1 else None
 
 
 def _can_depend(space: Described, name: str, where: tuple[str, str] | None) -> bool:
-    """Whether an entry may have this condition: a parameter may depend on one other only."""
+    """Whether the parameter may have this condition: it can depend on one parent only."""
     parent = parent_of(space, name)
     return parent is None or (where is not None and where[0] == parent)

@@ -1,1 +1,1 @@
-"""Comparison of a study's trials: the ranking, and how certain it is."""
+"""Comparisons of the trials of a study: ranking, repeats, importances, a parameter's values."""

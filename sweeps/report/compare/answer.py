@@ -1,4 +1,4 @@
-"""The result of comparing a parameter's values, as one sentence and its caveats."""
+"""The answer of a comparison: one sentence, and caveats."""
 
 from __future__ import annotations
 
@@ -7,33 +7,29 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from sweeps.report.compare.confirmed import LEAST_SEEDS
+from sweeps.report.compare.confirmed import BEST_VERDICT, LEAST_SEEDS, TIED, TOO_FEW, WORSE
 from sweeps.report.showing import rounded, size
 from trainer.metrics import OBJECTIVES
 
-BEST_VALUE, TIED, WORSE, NOT_CONFIRMED = "best", "tied", "worse", "not confirmed"
-"""Verdicts on a value: its best configuration has the best mean over enough other seeds; cannot be
-told from that one by them; is worse by them; has no value from enough seeds."""
-
 FEW_TRIALS = 5
-"""Of fewer trials nothing can be said on what a value may reach."""
+"""Fewer trials do not show what a value can reach."""
 
-_ALIKE = 0.01  # relative difference below which values tie, if the noise between seeds is unknown
+_ALIKE = 0.01  # relative difference that counts as noise if no repeats measure the noise
 
 
 def sentence(values: pd.DataFrame, objective: str, parameter: str) -> str:
-    """Which value is best, or why this is undecided.
+    """Say which value is best, or why the results do not show it.
 
     Args:
         values: see `sweeps.report.compare.comparison.Comparison`.
-        objective: the metric trials are judged by.
-        parameter: whose values are compared.
+        objective: name of the metric.
+        parameter: name of the compared parameter.
     """
     if values["trial"].isna().all():
         return f"No trial has a result yet, so no {parameter} can be said to be best."
     first, others = values.iloc[0], values.iloc[1:]
     kind = "highest" if OBJECTIVES[objective] else "lowest"
-    if first["verdict"] != BEST_VALUE:
+    if first["verdict"] != BEST_VERDICT:
         had = "none was trained" if not first["seeds"] else f"it was trained from {first['seeds']}"
         return (
             f"Which {parameter} is best is not confirmed: {first['value']} has the {kind} "
@@ -51,21 +47,21 @@ def sentence(values: pd.DataFrame, objective: str, parameter: str) -> str:
     if len(tied) == len(others):
         return (
             f"The budget was too small to tell which {parameter} is best: {first['value']} has the "
-            f"{kind} mean {objective}, {mean}, but {_ties(tied)} with it{tail}."
+            f"{kind} mean {objective}, {mean}, but {_tie_clause(tied)} with it{tail}."
         )
     clauses = [f"{first['value']} is best: {objective} {mean}"]
-    clauses += [f"{_ties(tied)} with it"] if tied else []
+    clauses += [f"{_tie_clause(tied)} with it"] if tied else []
     clauses += _worse(first, others[others["verdict"] == WORSE], objective)
-    unknown = others[others["verdict"] == NOT_CONFIRMED]
+    unknown = others[others["verdict"] == TOO_FEW]
     without = unknown.loc[unknown["trial"].isna(), "value"].tolist()
     found = unknown.loc[unknown["trial"].notna(), "value"].tolist()
-    clauses += [f"{_all(found)} {_be(found, 'was', 'were')} not confirmed"] if found else []
-    clauses += [f"no trial of {_all(without)} has a result"] if without else []
+    clauses += [f"{_listed(found)} {_verb(found, 'was', 'were')} not confirmed"] if found else []
+    clauses += [f"no trial of {_listed(without)} has a result"] if without else []
     return "; ".join(clauses) + f"{tail}."
 
 
 def doubts(values: pd.DataFrame, objective: str) -> Iterable[str]:
-    """Caveats: what more trials or seeds may change; arguments as for `sentence`."""
+    """Sentences on what more trials or seeds may change; for the arguments see `sentence`."""
     for row in values.to_dict("records"):
         if row["lost"]:
             yield (
@@ -81,31 +77,31 @@ def doubts(values: pd.DataFrame, objective: str) -> Iterable[str]:
 
 
 def _of_trials(values: pd.DataFrame, objective: str) -> Iterable[str]:
-    """Values whose rank may change with more trials."""
-    made = values["n"]
-    few = values[made < FEW_TRIALS]
+    """Sentences on the values whose rank more trials may change."""
+    counts = values["n"]
+    few = values[counts < FEW_TRIALS]
     if len(few):
-        counts = (f"{value} ({n})" for value, n in zip(few["value"], made[few.index], strict=True))
-        yield f"Fewer than {FEW_TRIALS} trials were made of {_all([*counts])}."
+        names = [f"{value} ({n})" for value, n in zip(few["value"], few["n"], strict=True)]
+        yield f"Fewer than {FEW_TRIALS} trials: {_listed(names)}."
     noise = _noise(values)
-    settled = values["verdict"].iloc[0] == BEST_VALUE and (values["verdict"][1:] == WORSE).all()
+    settled = values["verdict"].iloc[0] == BEST_VERDICT and (values["verdict"][1:] == WORSE).all()
     for at, row in enumerate(values.to_dict("records")):
-        if made[at] < FEW_TRIALS or (settled and at == 0):
-            continue  # a clear winner stays the winner if it improves further
+        if counts[at] < FEW_TRIALS or (settled and at == 0):
+            continue  # a value that is clearly best stays best if it improves
         is_behind = row["verdict"] == WORSE and not row["lost"]
         lag = min(abs(row["difference_low"]), abs(row["difference_high"])) if is_behind else 0.0
         if row["gain"] > max(noise, lag):
             word = "rose" if OBJECTIVES[objective] else "fell"
             yield (
                 f"The expected best of {row['value']} {word} by {rounded(row['gain'])} over the "
-                f"second half of its {made[at]} trials, so more may still better it."
+                f"second half of its {counts[at]} trials, so more trials may improve it."
             )
         elif row["is_last"] and not is_behind:
-            yield f"The best trial of {row['value']} is its last, so more may still better it."
+            yield f"The best trial of {row['value']} is its last, so more trials may improve it."
 
 
 def _noise(values: pd.DataFrame) -> float:
-    """Standard deviation over seeds, if there are seed replicates."""
+    """Standard deviation between seeds; without repeats a small share of the best value."""
     known = values.loc[values["seeds"] >= LEAST_SEEDS, "std"]
     if len(known):
         return float(np.sqrt((known**2).mean()))
@@ -113,7 +109,7 @@ def _noise(values: pd.DataFrame) -> float:
 
 
 def _worse(best: pd.Series, worse: pd.DataFrame, objective: str) -> list[str]:
-    """The values that are worse, with the differences, as clauses of a sentence."""
+    """Clauses that say which values are worse, and by how much."""
     lost, clear = worse[worse["lost"] > 0], worse[worse["lost"] == 0]
     clauses = []
     if len(clear):
@@ -122,24 +118,23 @@ def _worse(best: pd.Series, worse: pd.DataFrame, objective: str) -> list[str]:
         ends = dict.fromkeys(size(it) for it in (sizes.min(), sizes.max()))
         names = clear["value"].tolist()
         by = " to ".join(ends) + (" %" if is_share else "")
-        clauses.append(f"{_all(names)} {_be(names, 'is', 'are')} worse by {by}")
+        clauses.append(f"{_listed(names)} {_verb(names, 'is', 'are')} worse by {by}")
     if len(lost):
         names = lost["value"].tolist()
-        clauses.append(
-            f"{_all(names)} {_be(names, 'is', 'are')} worse, having diverged or failed from some"
-        )
+        verb = _verb(names, "is", "are")
+        clauses.append(f"{_listed(names)} {verb} worse, having diverged or failed from some")
     return clauses
 
 
-def _ties(names: list[str]) -> str:
-    return f"{_all(names)} {_be(names, 'ties', 'tie')}"
+def _tie_clause(names: list[str]) -> str:
+    return f"{_listed(names)} {_verb(names, 'ties', 'tie')}"
 
 
-def _be(names: list[str], one: str, several: str) -> str:
+def _verb(names: list[str], one: str, several: str) -> str:
     return one if len(names) == 1 else several
 
 
-def _all(names: list[str]) -> str:
-    """The names, joined in words."""
+def _listed(names: list[str]) -> str:
+    """Join the names as an English list."""
     *others, last = names
     return f"{', '.join(others)} and {last}" if others else last

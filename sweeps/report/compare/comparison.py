@@ -1,8 +1,8 @@
-"""Comparison of one parameter's values, each searched separately with as many trials.
+"""Comparison of the values of one parameter, each searched with the same number of trials.
 
-The compared parameter is the "scientific" one of the tuning playbook
-(https://github.com/google-research/tuning_playbook), the others are its "nuisance" parameters: each
-value is judged by the best trial found for it.
+The compared parameter is the "scientific" hyperparameter of the tuning playbook
+(https://github.com/google-research/tuning_playbook), the others are the "nuisance" ones: each value
+is judged by its best trial over these.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sweeps.report.compare import answer, confirmed
-from sweeps.report.compare.answer import BEST_VALUE, NOT_CONFIRMED, TIED, WORSE
-from sweeps.report.compare.confirmed import LEAST_SEEDS, compare, interval
+from sweeps.report.compare import answer
+from sweeps.report.compare.confirmed import LEAST_SEEDS, TOO_FEW, WORSE, compare, interval
 from sweeps.report.compare.expected import expected_best, expected_curve
-from sweeps.report.compare.ranking import STATES
+from sweeps.report.compare.ranking import count_states
 from sweeps.report.compare.scale import reach
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.space.values import shown
@@ -27,39 +26,32 @@ from trainer.metrics import OBJECTIVES
 from trainer.settings.references import is_reference
 from trainer.tracking.record import BEST, DIVERGED, FAILED, RUNNING
 
-_VERDICTS = {
-    confirmed.BEST_VERDICT: BEST_VALUE,
-    confirmed.TIED: TIED,
-    confirmed.WORSE: WORSE,
-    confirmed.TOO_FEW: NOT_CONFIRMED,
-}
 _EXPECTED = ["value", "trials", "expected", "low", "high"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Comparison:
-    """How the values of one parameter compare.
+    """Comparison of the values of one parameter.
 
     Attributes:
         parameter: a column of the trials.
-        values: one row per value, best first: value (as displayed), n (its trials), complete,
-            pruned and so on (number in each of `sweeps.report.compare.ranking.STATES`);
-            of its best configuration: trial (number of its best confirmed trial, else of its best
-            ranked one; Int64), best (objective in the search), epochs and asked_epochs (trained and
-            requested; Int64), params (searched parameters);
-            of its seed replicates: seeds (number with a value), lost (number that diverged or
-            failed), mean, low and high (95 % interval of the mean), difference (to the best
-            configuration of all, over the seeds of both), difference_low and difference_high (its
-            95 % interval), verdict (see `sweeps.report.compare.answer`); is_last (whether the best
-            trial is the last one that ended or is suspended), gain (improvement of the expected
-            best from half of the trials to all), later (a better trial that was not confirmed;
-            Int64).
-        expected: the expected best of the first trials of each value, where trials that diverged or
-            failed count as the worst value on the study's scale; one row per value and number of
-            trials: value, trials, expected, low, high (see
-            `sweeps.report.compare.expected.expected_curve`).
-        answer: one sentence: which value is best, or why this is undecided.
-        doubts: caveats on what more trials or seeds may change.
+        values: one row per value, best first. Columns: value (as text), n (number of trials), one
+            count per state in `sweeps.report.compare.ranking.STATES`.
+            Of the best trial, which is the best confirmed one, else the best ranked one: trial
+            (number; Int64), best (value of the objective), epochs and asked_epochs (trained and
+            requested; Int64), params (searched parameters).
+            Over the repeats of that trial: seeds (number of values), lost (number of repeats that
+            diverged or failed), mean, std, low and high (95 % interval of the mean), difference
+            (from the best value's trial, over the seeds of both), difference_low and
+            difference_high (95 % interval), verdict (see `sweeps.report.compare.confirmed`).
+            Also: is_last (whether the best trial is the last one that is not running), gain
+            (improvement of the expected best over the second half of the trials), later (a better
+            trial without repeats; Int64).
+        expected: the expected best by number of trials; a trial that diverged or failed counts as
+            the worst value of the study's scale. One row per value and number of trials: value,
+            trials, expected, low, high (see `sweeps.report.compare.expected.expected_curve`).
+        answer: one sentence: which value is best, or why the results do not show it.
+        doubts: sentences on what more trials or seeds may change.
     """
 
     parameter: str
@@ -72,15 +64,15 @@ class Comparison:
 def compare_values(
     frames: StudyFrames, ranked: pd.DataFrame, searched: Sequence[str]
 ) -> Comparison | None:
-    """The comparison of the values of the parameter given by --compare.
+    """Compare the values of the study's compared parameter.
 
     Args:
         frames: the study.
-        ranked: result of `sweeps.report.compare.ranking.rank`.
-        searched: columns of the trials that form a configuration.
+        ranked: its ranked trials, from `sweeps.report.compare.ranking.rank`.
+        searched: columns of the trials that are searched parameters.
 
     Returns:
-        None if the study compares none, or has no trial.
+        None if the study compares no parameter, or has no trials.
     """
     parameter = frames.compare
     if not parameter or parameter not in frames.trials or frames.trials.empty:
@@ -93,7 +85,7 @@ def compare_values(
     counts = ["seeds", "lost"]
     values[counts] = values[counts].fillna(0).astype("int64")
     values["is_last"] = values["is_last"].eq(True)  # missing for a value without a result
-    values["verdict"] = values["verdict"].fillna(NOT_CONFIRMED)
+    values["verdict"] = values["verdict"].fillna(TOO_FEW)
     values = _sorted(values, maximize=OBJECTIVES[frames.objective])
     doubts = tuple(answer.doubts(values, frames.objective))
     return Comparison(
@@ -106,7 +98,7 @@ def compare_values(
 
 
 def value_names(column: pd.Series[Any]) -> pd.Series[str]:
-    """Displayed names of values: of references the last part, if that is unique."""
+    """Texts of the values; a reference to user code is shortened to its name if that is unique."""
     texts = pd.Series([shown(it) for it in column.tolist()], index=column.index, dtype="str")
     known = set(texts)
     short = {it: it.rpartition(":")[2] if is_reference(it) else it for it in known}
@@ -114,20 +106,17 @@ def value_names(column: pd.Series[Any]) -> pd.Series[str]:
 
 
 def _counts(frames: StudyFrames, names: pd.Series[str]) -> pd.DataFrame:
-    """Number of trials of each value by state; includes values without trials."""
+    """Number of trials per value and state, also for values of the space without trials."""
     listed = frames.space.get(frames.compare)
     untried = list(value_names(pd.Series(listed))) if isinstance(listed, list) else []
-    states = pd.crosstab(names, frames.trials.set_index("trial")["state"].reindex(names.index))
-    states = states.reindex([*dict.fromkeys([*states.index, *untried])], fill_value=0)
-    frame = states.reindex(columns=list(STATES), fill_value=0)
-    frame.insert(0, "n", states.sum(axis=1))
-    return frame.rename_axis("value").rename_axis(columns=None)
+    counts = count_states(names, frames.trials.set_index("trial")["state"].reindex(names.index))
+    return counts.reindex([*dict.fromkeys([*counts.index, *untried])], fill_value=0)
 
 
 def _best_trials(
     frames: StudyFrames, ranked: pd.DataFrame, names: pd.Series[str], others: Sequence[str]
 ) -> pd.DataFrame:
-    """The best configuration of each value, by value."""
+    """The best trial of each value, by value."""
     again = compare(frames.repeats, frames.objective)
     ended = frames.trials[frames.trials["state"] != RUNNING]
     last = ended.groupby(ended["trial"].map(names))["trial"].max()
@@ -154,9 +143,9 @@ def _best_trials(
 
 
 def _over_seeds(frames: StudyFrames, trials: pd.Series[int]) -> pd.DataFrame:
-    """The seed replicates of the best configurations, by trial.
+    """Results of the repeats of the best trials, by trial.
 
-    Those with too few seeds are not compared with the others: the best mean of a few may be chance.
+    Trials with too few seeds are not compared: the best mean over few seeds may be luck.
     """
     repeats = frames.repeats[frames.repeats["trial"].isin(trials)]
     frame = compare(repeats, frames.objective).set_index("trial")
@@ -166,13 +155,12 @@ def _over_seeds(frames: StudyFrames, trials: pd.Series[int]) -> pd.DataFrame:
             frame.loc[trial, ["low", "high"]] = interval(values.to_numpy())
     enough = frame.index[frame["seeds"] + frame["lost"] >= LEAST_SEEDS]
     against = compare(repeats[repeats["trial"].isin(enough)], frames.objective).set_index("trial")
-    against["verdict"] = against["verdict"].map(_VERDICTS)
     if len(against):
         best = against.iloc[0]
-        if best["diverged"] == 0:  # diverging with any seed is worse than never diverging
+        if best["diverged"] == 0:  # a trial that diverges for some seed is worse
             against.loc[against["diverged"] > 0, "verdict"] = WORSE
         if best["seeds"] < LEAST_SEEDS:
-            against["verdict"] = NOT_CONFIRMED
+            against["verdict"] = TOO_FEW
     against = against[["difference", "low", "high", "verdict"]]
     return frame.reindex(columns=["seeds", "lost", "mean", "std", "low", "high"]).join(
         against.rename(columns={"low": "difference_low", "high": "difference_high"})
@@ -182,7 +170,7 @@ def _over_seeds(frames: StudyFrames, trials: pd.Series[int]) -> pd.DataFrame:
 def _results(
     frames: StudyFrames, ranked: pd.DataFrame, names: pd.Series[str]
 ) -> dict[str, NDArray[np.float64]]:
-    """Results of the trials of each value, limited to the scale."""
+    """The results of each value's trials, clipped to the scale."""
     if ranked.empty:
         return {}
     maximize = OBJECTIVES[frames.objective]
@@ -198,7 +186,7 @@ def _results(
 
 
 def _gains(results: dict[str, NDArray[np.float64]], objective: str) -> pd.Series[float]:
-    """By value: improvement of the expected best from half of the trials to all."""
+    """Improvement of the expected best over the second half of the trials, by value."""
     more = OBJECTIVES[objective]
     gains = {
         value: abs(float(expected_best(it, len(it), more) - expected_best(it, len(it) // 2, more)))
@@ -217,8 +205,8 @@ def _expected(results: dict[str, NDArray[np.float64]], objective: str) -> pd.Dat
 
 
 def _sorted(values: pd.DataFrame, *, maximize: bool) -> pd.DataFrame:
-    """The confirmed values by their means, then the others by their best trials."""
-    is_confirmed = values["verdict"] != NOT_CONFIRMED
+    """Sort the confirmed values by mean, then the others by best trial."""
+    is_confirmed = values["verdict"] != TOO_FEW
     order = values.assign(
         last=~is_confirmed,
         unstable=is_confirmed & (values["lost"] > 0),

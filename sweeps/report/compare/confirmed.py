@@ -1,4 +1,4 @@
-"""Comparison of trials by their seed replicates, with confidence intervals."""
+"""Comparison of trials by their repeats, which are trained from other seeds."""
 
 from __future__ import annotations
 
@@ -11,27 +11,28 @@ from numpy.typing import NDArray
 from trainer.metrics import OBJECTIVES
 
 LEAST_SEEDS = 5
-"""Of fewer no interval is made: all values of 4 lie on one side of the truth in 1 of 8 cases."""
+"""Fewer values give no interval: all 4 of 4 lie on one side of the true mean in 1 of 8 cases."""
 
-BEST_VERDICT, TIED, WORSE, TOO_FEW = "best", "tied with the best", "worse", "too few seeds to say"
+BEST_VERDICT, TIED, WORSE, TOO_FEW = "best", "tied", "worse", "too few seeds"
+"""Verdicts: it has the best mean; the interval of its difference from that contains 0; the interval
+does not; it has values from fewer than `LEAST_SEEDS` seeds."""
 
 _RESAMPLES = 10_000
 
 
 def compare(repeats: pd.DataFrame, objective: str) -> pd.DataFrame:
-    """Compare the repeated trials with the best of them, over the seeds they have in common.
+    """Compare each repeated trial with the best one, over the seeds of both.
 
     Args:
-        repeats: of a study, without the runs of the search.
-        objective: the metric trials are judged by.
+        repeats: see `StudyFrames.repeats`; the trials' own runs are not among them.
+        objective: name of the metric.
 
     Returns:
-        One row per trial, best first: trial, seeds (number with a value), diverged (number that
-        diverged or failed), mean, std (of one run; missing for one seed), difference (mean
-        difference to the best trial over their common seeds), low and high (its 95 % interval;
-        missing for fewer than `LEAST_SEEDS`), verdict (one of the above).
-        A trial that diverged with any seed is ranked after all that never did, and a trial with too
-        few seeds, because it lost a race, after all with enough.
+        One row per trial, best first: trial, seeds (number of values), diverged (number of repeats
+        that diverged or failed), mean, std (sample standard deviation; missing for one seed),
+        difference (mean difference from the best trial over the same seeds), low and high (95 %
+        interval of the difference; missing for fewer than `LEAST_SEEDS` seeds), verdict.
+        Trials with too few seeds come last, and before them those that diverged for some seed.
     """
     values = repeats.pivot(index="seed", columns="trial", values="value")
     ended = repeats[repeats["state"] != "complete"]
@@ -58,16 +59,16 @@ def compare(repeats: pd.DataFrame, objective: str) -> pd.DataFrame:
 
 
 def seed_noise(repeats: pd.DataFrame) -> float | None:
-    """Noise between seeds: variation of one configuration beyond what is common to all.
+    """Variation between seeds of one configuration, without the effect that all trials share.
 
-    The residual standard deviation of a two-way layout, after removing the mean of each trial and
-    of each seed.
+    This is the residual standard deviation of a two-way layout, after subtracting the mean of each
+    trial and of each seed.
 
     Args:
-        repeats: of a study.
+        repeats: see `StudyFrames.repeats`.
 
     Returns:
-        Relative to the mean value; None unless two trials have values for the same three seeds.
+        A share of the mean value; None unless two trials have values from the same three seeds.
     """
     values = repeats.pivot(index="seed", columns="trial", values="value").dropna().to_numpy()
     seeds, trials = values.shape
@@ -90,12 +91,11 @@ def _against(best: pd.Series[float], other: pd.Series[float]) -> tuple[float, fl
 
 
 def interval(values: NDArray[np.float64]) -> tuple[float, float]:
-    """95 % bootstrap interval of the mean of N values, N >= 2; deterministic.
+    """95 % bootstrap interval of the mean of at least 2 values; deterministic.
 
-    The percentile interval is too narrow for small N, as training allows no other; so the
-    percentiles are those that give the width of Student's interval for normal values (Hesterberg,
-    What
-    Teachers Should Know About the Bootstrap, 2015: the "expanded percentile interval").
+    The percentile interval is too narrow for few values. Its percentiles are therefore expanded, so
+    that for normal values it is as wide as Student's interval (Hesterberg, What Teachers Should
+    Know About the Bootstrap, 2015: the "expanded percentile interval").
     """
     from scipy.stats import norm, t  # slow to import
 

@@ -1,7 +1,7 @@
-"""How important each parameter of a study is, by PED-ANOVA (Watanabe et al., 2023).
+"""Parameter importances by PED-ANOVA (Watanabe et al., 2023).
 
-The numbers are those of Optuna's `PedAnovaImportanceEvaluator`, which imports scikit-learn and
-torch: these take longer than all the rest of a report in text.
+They equal those of Optuna's `PedAnovaImportanceEvaluator`. That is not used, because importing
+`optuna.importance` imports scikit-learn and takes longer than the rest of a text report.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ Numbers = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 _TOP = 0.1  # share of the trials that count as good
-_STEPS = 50  # of the grid over a range
-_LEAST_SIGMA = 0.5 / 1.64  # 90 % of a kernel is then within one step
-_TINY = 1e-12  # keeps densities above 0
-_SPREAD = 10.0  # ratio of bounds above which values are log-scaled
+_STEPS = 50  # grid points per range
+_LEAST_SIGMA = 0.5 / 1.64  # 90 % of a kernel lie within one step
+_TINY = 1e-12  # keeps densities positive
+_SPREAD = 10.0  # ratio of the highest to the lowest value from which on a scale is logarithmic
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])
 
@@ -34,16 +34,16 @@ _erf = np.vectorize(math.erf, otypes=[np.float64])
 def importances(
     frames: StudyFrames, complete: pd.DataFrame, names: Sequence[str]
 ) -> dict[str, float]:
-    """Share of the difference between good and other trials that each parameter explains.
+    """Importance of each parameter for being among the best tenth of the trials.
 
     Args:
-        frames: the study, whose trials give the range of each parameter.
-        complete: the complete ones of the ranked trials. A schedule has hardly acted on a trial of
-            few epochs, so including these would hide its importance.
+        frames: the study; all its trials define the range of each parameter.
+        complete: the complete ones of the ranked trials. Trials of few epochs would make a schedule
+            look unimportant, since it has hardly acted on them.
         names: columns of the trials that are parameters.
 
     Returns:
-        Shares that sum to 1, highest first; empty if there are too few trials.
+        Shares that add up to 1, largest first; empty for fewer than `LEAST_COMPLETE` trials.
     """
     if len(complete) < LEAST_COMPLETE:
         return {}
@@ -60,16 +60,16 @@ def importances(
 
 
 def is_log(low: float, high: float) -> bool:
-    """Whether values between these bounds are treated as log-scaled."""
+    """Whether a range is treated as logarithmic."""
     return low > 0 and high / low >= _SPREAD
 
 
 def _explained(every: pd.Series, column: pd.Series, good: pd.Series[bool]) -> float:
-    """Pearson divergence of the good trials' density from that of all complete trials.
+    """Pearson divergence between the densities of the good and of all complete trials.
 
     Args:
-        every: the values of all trials.
-        column: the values of the complete trials; missing ones are left out.
+        every: the parameter's values in all trials, which define its range.
+        column: its values in the complete trials.
         good: mask of the good ones among the complete trials.
     """
     known = column.dropna()
@@ -82,7 +82,7 @@ def _explained(every: pd.Series, column: pd.Series, good: pd.Series[bool]) -> fl
 
 
 def _density(every: pd.Series, values: pd.Series) -> Numbers:
-    """Parzen density estimate on a grid over the parameter's range."""
+    """Parzen estimate of the density of the values on a grid over the parameter's range."""
     if pd.api.types.is_bool_dtype(every) or not pd.api.types.is_numeric_dtype(every):
         choices = sorted(set(map(str, every)))
         steps = len(choices)
@@ -96,13 +96,13 @@ def _density(every: pd.Series, values: pd.Series) -> Numbers:
         steps, seen = len(counts), np.flatnonzero(counts)
         kernels = _normal(seen, _bandwidth(seen, counts[seen]), steps)
         prior = _normal(np.array([(steps - 1) / 2]), steps, steps)
-    weights = np.append(counts[seen], 1)  # weight of the prior
+    weights = np.append(counts[seen], 1)  # 1 is the weight of the prior
     density: Numbers = weights @ np.vstack([kernels, prior]) / weights.sum() + _TINY
     return density
 
 
 def _counts(every: pd.Series, values: pd.Series) -> Counts:
-    """Histogram of the values over the steps from the lowest to the highest of all."""
+    """Number of values at each grid point."""
     low, high, numbers = float(every.min()), float(every.max()), values.to_numpy(float)
     steps = _STEPS
     if pd.api.types.is_integer_dtype(every):
@@ -114,7 +114,7 @@ def _counts(every: pd.Series, values: pd.Series) -> Counts:
 
 
 def _bandwidth(seen: Counts, counts: Counts) -> float:
-    """Scott's rule, for steps with these counts."""
+    """Bandwidth by Scott's rule for grid points with these counts."""
     total, until = counts.sum(), counts.cumsum()
     deviation = math.sqrt(np.cov(seen, fweights=counts, ddof=min(1, total - 1)))
     first = seen[np.searchsorted(until, total // 4)]
@@ -124,7 +124,7 @@ def _bandwidth(seen: Counts, counts: Counts) -> float:
 
 
 def _normal(means: NDArray[Any], sigma: float, steps: int) -> Numbers:
-    """Normal distributions of these means over the steps, truncated to them."""
+    """Normal distributions with these means, truncated to the grid; one row per mean."""
     edges = (np.arange(steps + 1) - 0.5 - means[:, None]) / sigma
     below = _erf(edges / math.sqrt(2))
     shares: Numbers = np.diff(below) / (below[:, -1:] - below[:, :1])

@@ -1,4 +1,4 @@
-"""The best value so far of a study over epochs and time."""
+"""The best value of a study by epochs and time."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from trainer.tracking.record import DIVERGED, FAILED
 
 
 def best_so_far(frames: StudyFrames) -> pd.DataFrame:
-    """The best value of the objective so far, over epochs and time.
+    """The best value of the objective after each epoch of the study.
 
     Returns:
-        One row per epoch, in the order of training: epochs (requested so far), seconds (their
-        training time) and best. Epochs of trials that diverged or failed count, their values do
-        not.
+        One row per epoch in the order of training, from the first value on: epochs (requested so
+        far), seconds (of training that these take), best. Epochs of trials that diverged or failed
+        are counted, but their values are not.
     """
     if frames.curves.empty:
         return pd.DataFrame({"epochs": [], "seconds": [], "best": []})

@@ -1,4 +1,4 @@
-"""The ranking of a study's trials, the winner, and statistics by optimizer."""
+"""Ranking of a study's trials: the winner, the Pareto front, results by optimizer."""
 
 from __future__ import annotations
 
@@ -31,36 +31,33 @@ OPEN = (SUSPENDED, RUNNING, INTERRUPTED)
 """States of trials that may be trained further."""
 
 RANKED = (COMPLETE, PRUNED, *OPEN)
-"""States of trials that count by what they have reached: where little is expected of
-their last epochs, few are trained to their end."""
+"""States of trials that are ranked by their best epoch so far: the default search trains few trials
+to their end."""
 
 STATES = (*RANKED, DIVERGED, FAILED)
-"""All of them, those with results first."""
+"""All states, those of ranked trials first."""
 
 LEAST_COMPLETE = 10
-"""Complete trials, of fewer of which importances of parameters are not told."""
+"""Number of complete trials that importances need."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Winner:
-    """The best trial.
-
-    The best trial confirmed by enough seeds, if any; else the best ranked one, whether or not it
-    was trained to its end.
+    """The best trial: of trials confirmed from enough seeds if there are any, else of all ranked.
 
     Attributes:
-        trial: its number.
+        trial: number of the trial.
         state: one of `RANKED`.
-        value: the best value of the objective over its epochs.
-        epoch: of that value, from 1.
-        epochs: number of epochs trained.
-        asked_epochs: number of epochs of a complete trial with its settings.
-        val_accuracy: share of validation images classified correctly after that epoch, 0 to 1.
-        test_accuracy: the same for the test images; None if not measured.
-        params: searched parameters by name: optimizer, lr, step_size, gamma, arguments of the
-            optimizer, and everything else that differs between trials.
-        command: trains it again.
-        run_id: MLflow's.
+        value: best value of the objective over its epochs.
+        epoch: the epoch of that value, from 1.
+        epochs: number of trained epochs.
+        asked_epochs: number of epochs of a complete trial.
+        val_accuracy: accuracy on the validation images after that epoch, 0 to 1.
+        test_accuracy: accuracy on the test images; None if it was not measured.
+        params: searched parameters: optimizer, lr, step_size, gamma, arguments of the optimizer,
+            and all others that differ between trials.
+        command: command that trains the trial again.
+        run_id: id of the trial's MLflow run.
     """
 
     trial: int
@@ -77,11 +74,12 @@ class Winner:
 
 
 def rank(frames: StudyFrames) -> pd.DataFrame:
-    """The trials that have a result and neither diverged nor failed, best first, ties by number.
+    """The trials that have a result and did not diverge or fail, best first; ties by number.
 
     Returns:
-        Rows of `frames.trials`; `best_OBJECTIVE` and `best_epoch` are computed from the curves, as
-        not every objective has its best value logged, and `val_accuracy` is that of this epoch.
+        Rows of `frames.trials`. `best_OBJECTIVE` and `best_epoch` are computed from the curves,
+        since MLflow has no best value of some objectives and of open trials; `val_accuracy` is the
+        one after the best epoch.
     """
     name, ascending = BEST + frames.objective, [not OBJECTIVES[frames.objective], True]
     order = frames.curves.sort_values([frames.objective, "epoch"], ascending=ascending)
@@ -97,9 +95,10 @@ def rank(frames: StudyFrames) -> pd.DataFrame:
 
 
 def distinct(frames: StudyFrames, ranked: pd.DataFrame) -> pd.DataFrame:
-    """The ranked trials without duplicates: trials whose best epoch is the same shared epoch.
+    """The ranked trials without duplicate results.
 
-    Of such trials the best ranked one is kept.
+    Trials share all epochs before their learning rates differ. Two trials whose best epoch is one
+    of these have the same result, and only the better ranked one is kept.
     """
     until = frames.curves.merge(ranked[["trial", "optimizer", BEST_EPOCH]], on="trial")
     until = until[until["epoch"] <= until[BEST_EPOCH]]
@@ -110,7 +109,7 @@ def distinct(frames: StudyFrames, ranked: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_second(frames: StudyFrames, ranked: pd.DataFrame) -> pd.DataFrame:
-    """The ranked trials with the second objective's value in `second_column`."""
+    """The ranked trials with the value of the second objective as column `second_column`."""
     name = frames.second
     of_trials = frames.curves.groupby("trial")[EPOCH_SECONDS if name == SECONDS else name]
     if name == SECONDS:
@@ -121,25 +120,25 @@ def with_second(frames: StudyFrames, ranked: pd.DataFrame) -> pd.DataFrame:
 
 
 def pareto_front(trials: pd.DataFrame, objectives: Mapping[str, bool]) -> pd.Series[bool]:
-    """The Pareto front: trials that no other dominates.
+    """Which trials are on the Pareto front.
 
     Args:
-        trials: one row each.
-        objectives: one or two columns, and whether higher is better.
+        trials: one row per trial.
+        objectives: one or two columns of it, and whether larger values are better.
 
     Returns:
-        Bool mask with the index of `trials`; equal trials are all on the front, and trials that
-        lack a value are not.
+        A mask by the index of `trials`. Trials with equal values are all on the front, trials with
+        a missing value are not.
     """
     signs = [1 if more else -1 for more in objectives.values()]
     values = trials[list(objectives)].to_numpy(float) * signs
-    order = np.lexsort((-values[:, -1], -values[:, 0]))  # sorted by the first, then the second
+    order = np.lexsort((-values[:, -1], -values[:, 0]))  # best first by both objectives
     order = order[~np.isnan(values[order]).any(axis=1)]
     first, second = values[order, 0], values[order, -1]
-    starts = np.ones(len(order), bool)  # among ties in the first
+    starts = np.ones(len(order), bool)  # of trials with equal first values
     starts[1:] = first[1:] != first[:-1]
     group, best = np.cumsum(starts) - 1, second[starts]
-    before = np.full(len(best), np.nan)  # best second value of trials better in the first
+    before = np.full(len(best), np.nan)  # best second value of trials with a better first one
     before[1:] = np.maximum.accumulate(best)[:-1]
     front = np.zeros(len(trials), bool)
     front[order] = ((second == best[group]) & ~(best <= before)[group]) if len(order) else False
@@ -147,10 +146,10 @@ def pareto_front(trials: pd.DataFrame, objectives: Mapping[str, bool]) -> pd.Ser
 
 
 def find_front(frames: StudyFrames, ranked: pd.DataFrame) -> pd.DataFrame:
-    """The Pareto front of the ranked trials, sorted by the first objective.
+    """The ranked trials on the Pareto front, best by the first objective first.
 
     Returns:
-        Rows of `ranked` with the second objective in `second_column`; empty for one objective.
+        Rows of `with_second`; none for a study with one objective.
     """
     if not frames.second:
         return ranked.head(0)
@@ -161,23 +160,20 @@ def find_front(frames: StudyFrames, ranked: pd.DataFrame) -> pd.DataFrame:
 
 
 def second_column(name: str) -> str:
-    """Name of the column of the second objective."""
+    """Name of the column of a second objective."""
     return SECONDS if name == SECONDS else BEST + name
 
 
 def find_winner(
     frames: StudyFrames, ranked: pd.DataFrame, searched: Sequence[str], confirmed: pd.DataFrame
 ) -> Winner | None:
-    """The best confirmed trial, else the best ranked one.
+    """The best confirmed trial, else the first ranked one; None if no trial is ranked.
 
     Args:
         frames: the study.
-        ranked: result of `rank`.
-        searched: columns of the trials that are its `params`.
-        confirmed: see `sweeps.report.compare.confirmed.compare`.
-
-    Returns:
-        None if no trial is ranked.
+        ranked: the result of `rank`.
+        searched: columns of the trials that are searched parameters.
+        confirmed: the result of `sweeps.report.compare.confirmed.compare`.
     """
     if ranked.empty:
         return None
@@ -201,10 +197,7 @@ def find_winner(
 
 def by_optimizer(frames: StudyFrames, ranked: pd.DataFrame) -> pd.DataFrame:
     """One row per optimizer, best first; see `sweeps.report.summary.Summary.by_optimizer`."""
-    more = OBJECTIVES[frames.objective]
-    states = pd.crosstab(frames.trials["optimizer"], frames.trials["state"])
-    frame = states.reindex(columns=[*STATES], fill_value=0)
-    frame.insert(0, "n", states.sum(axis=1))
+    frame = count_states(frames.trials["optimizer"], frames.trials["state"])
     best = ranked.drop_duplicates("optimizer").set_index("optimizer")
     frame["best"] = best[BEST + frames.objective]
     for name in ("epochs", "asked_epochs"):
@@ -213,6 +206,14 @@ def by_optimizer(frames: StudyFrames, ranked: pd.DataFrame) -> pd.DataFrame:
     values = complete.groupby("optimizer")[BEST + frames.objective]
     frame["median"] = values.median()
     spread = values.quantile(0.75) - values.quantile(0.25)
-    frame["spread"] = spread.where(values.count() > 1)  # undefined for one trial
-    frame = frame.rename_axis(columns=None).reset_index()
-    return frame.sort_values("best", ascending=not more, kind="stable", ignore_index=True)
+    frame["spread"] = spread.where(values.count() > 1)  # missing for one trial
+    return frame.reset_index().sort_values(
+        "best", ascending=not OBJECTIVES[frames.objective], kind="stable", ignore_index=True
+    )
+
+
+def count_states(values: pd.Series[Any], states: pd.Series[str]) -> pd.DataFrame:
+    """Number of trials per value, as n, and per state."""
+    counts = pd.crosstab(values, states).reindex(columns=[*STATES], fill_value=0)
+    counts.insert(0, "n", counts.sum(axis=1))
+    return counts.rename_axis(columns=None)

@@ -1,4 +1,4 @@
-"""The limit of an axis, so that outliers do not hide the other results."""
+"""Robust axis limits."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ _SPREADS = 10.0
 
 
 def reach(values: pd.Series[float] | npt.NDArray[np.float64], *, maximize: bool) -> float:
-    """The worst value that still fits on one axis with the others.
+    """The worst value that an axis should show; worse values are outliers.
 
-    One loss of 1e8 among losses of about 1 makes the others a flat line. The limit is ten times as
-    far from the best value as the median is, so that up to half of the values may be outliers;
-    values no worse than twice the best are never beyond it.
+    An axis that shows a loss of 1e8 flattens losses of about 1. The limit is ten times as far from
+    the best value as the median is, so that nearly half of the values may be outliers. Values no
+    worse than twice the best one are never outliers.
 
     Args:
-        values: finite, at least one.
-        maximize: whether higher is better.
+        values: at least one, all finite.
+        maximize: whether larger values are better.
     """
     costs = np.asarray(-values if maximize else values, dtype=np.float64)
     best = costs.min()

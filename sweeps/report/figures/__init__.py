@@ -1,1 +1,1 @@
-"""The figures of a study: our own, and Optuna's."""
+"""Figures of a study."""

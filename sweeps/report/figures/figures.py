@@ -1,4 +1,4 @@
-"""Figures of a study: learning curves, decays, two objectives, and the expected best."""
+"""Figures of a study: curves, schedules, two objectives, expected best."""
 
 from __future__ import annotations
 
@@ -25,36 +25,36 @@ UNITS = {
     VAL_ACCURACY: "validation accuracy (share, 0 to 1)",
     SECONDS: "seconds of training",
 }
-"""Titles of axes."""
+"""Axis titles."""
 
 LINES = 120
-"""Curves that are drawn each by itself; of more trials the rest becomes a band."""
+"""Maximum number of single lines; the other trials become a band."""
 
 GOOD_TO_BAD = [[0, "#d7301f"], [0.25, "#d98c1f"], [0.6, "#3b9ab2"], [1, "#7f8ea3"]]
-"""Colours from the best value to the worst, each of which can be seen on white and on black."""
+"""Colour scale from the best value to the worst, visible on white and on black."""
 
 BELOW = {"orientation": "h", "y": -0.3}
-"""A legend that takes no width, of which a telephone has little."""
+"""Layout of a legend below the figure, which takes no width on a phone."""
 
 _FADED = 0.35
-_CLEAR = 10  # number of lines
+_CLEAR = 10  # number of best trials that are not faded
 _BAND = 0.15  # opacity
-_LEAST_POINTS = 4  # combinations needed
+_LEAST_POINTS = 4  # of a scatter plot
 
 
 def colours(values: Iterable[str]) -> dict[str, str]:
-    """A colour per optimizer, or other value, the same in all figures."""
+    """One colour per value, the same in all figures."""
     palette = qualitative.D3
-    # a reference is shown by its last part in some figures, with the same colour
+    # some figures shorten references to user code to their last name; the order must be the same
     order = sorted(set(values), key=lambda it: (it.rpartition(":")[2], it))
     return {it: palette[at % len(palette)] for at, it in enumerate(order)}
 
 
 def curves(frames: StudyFrames, ranked: pd.DataFrame, metric: str) -> go.Figure:
-    """A line per trial over its epochs; all but the best and the complete ones are faded.
+    """A metric over epochs, one line per trial; only the best and the complete trials are opaque.
 
-    Diverged trials may leave the axis. Above `LINES` trials only the best are drawn as lines, and
-    the middle eight tenths of all as a band.
+    If there are more than `LINES` trials, the best have lines, and a band shows the middle 80 % of
+    all. Diverged trials do not affect the scale.
     """
     trials = frames.trials.set_index("trial")
     shown = list(ranked["trial"].head(LINES))
@@ -67,7 +67,7 @@ def curves(frames: StudyFrames, ranked: pd.DataFrame, metric: str) -> go.Figure:
     palette, named = colours(trials["optimizer"]), set[str]()
     clear = {*ranked["trial"].head(_CLEAR), *ranked.loc[ranked["state"] == COMPLETE, "trial"]}
     epochs = dict(list(finite[finite["trial"].isin(shown)].groupby("trial")))
-    for trial in [it for it in reversed(shown) if it in epochs]:  # drawn last, on top
+    for trial in [it for it in reversed(shown) if it in epochs]:  # the best on top
         row, rows = trials.loc[trial], epochs[trial]
         optimizer = row["optimizer"]
         named.add(optimizer)
@@ -94,12 +94,10 @@ def curves(frames: StudyFrames, ranked: pd.DataFrame, metric: str) -> go.Figure:
 
 
 def decays(frames: StudyFrames, ranked: pd.DataFrame) -> go.Figure | None:
-    """The best values by step_size and gamma, after these had an effect on the trial.
-
-    That is after the first decay, or at the end of a trial without decay.
+    """Best results by step_size and gamma, of trials that had a decay or are complete.
 
     Returns:
-        None if these were not searched, or there are too few combinations.
+        None if fewer than `_LEAST_POINTS` combinations have such a trial.
     """
     acted = (ranked["epochs"] > ranked["step_size"]) | (ranked["state"] == COMPLETE)
     decayed = ranked[acted.fillna(False)].dropna(subset=["step_size", "gamma"])
@@ -137,10 +135,10 @@ def decays(frames: StudyFrames, ranked: pd.DataFrame) -> go.Figure | None:
 
 
 def both_objectives(frames: StudyFrames, both: pd.DataFrame, front: pd.DataFrame) -> go.Figure:
-    """Each trial by its two values, with the Pareto front."""
+    """All trials by both objectives, and the Pareto front."""
     first, second = BEST + frames.objective, second_column(frames.second)
     figure = go.Figure()
-    for rows, name, size in ((both, "all", 7), (front, "beaten by no other", 12)):
+    for rows, name, size in ((both, "all", 7), (front, "Pareto front", 12)):
         figure.add_scatter(
             x=rows[second].tolist(),
             y=rows[first].tolist(),
@@ -159,7 +157,7 @@ def both_objectives(frames: StudyFrames, both: pd.DataFrame, front: pd.DataFrame
 
 
 def expected(frames: StudyFrames, comparison: Comparison) -> go.Figure:
-    """The expected best by number of trials; a line and a band per value."""
+    """The expected best by number of trials, one line and band per value."""
     figure, curves = go.Figure(), comparison.expected.groupby("value")
     palette = colours(comparison.values["value"])
     for value, rows in curves:
@@ -194,7 +192,7 @@ def expected(frames: StudyFrames, comparison: Comparison) -> go.Figure:
 
 
 def _add_band(figure: go.Figure, values: Any) -> None:
-    """The band between the first and the last decile of the trials that have each epoch."""
+    """Add a band between the 10 % and 90 % quantiles of each epoch."""
     low, high = values.quantile(0.1), values.quantile(0.9)
     epochs = [*low.index, *reversed(low.index)]
     figure.add_scatter(
@@ -209,13 +207,13 @@ def _add_band(figure: go.Figure, values: Any) -> None:
 
 
 def scale(figure: go.Figure, metric: str, worst: pd.Series[float], best: float) -> None:
-    """Set the y axis: its title, and a limit at which losses remain readable.
+    """Set title and range of the y axis; the range leaves out outliers (see `reach`).
 
     Args:
-        figure: changed in place.
-        metric: shown on the axis; an accuracy is bounded anyway.
-        worst: the worst value of each line or point, without diverged trials.
-        best: the best value of all.
+        figure: figure to change.
+        metric: metric on the y axis; an accuracy keeps the automatic range.
+        worst: worst value of each line or point, without diverged trials.
+        best: best value of all.
     """
     figure.update_layout(yaxis_title=UNITS[metric])
     if OBJECTIVES[metric] or worst.empty:
@@ -226,7 +224,7 @@ def scale(figure: go.Figure, metric: str, worst: pd.Series[float], best: float) 
 
 
 def label(trial: int, row: pd.Series) -> str:
-    """A trial's hover text."""
+    """Number, state and default parameters of a trial."""
     words: Sequence[str] = [
         f"{name}={row[name]:g}" if isinstance(row[name], (int, float)) else f"{name}={row[name]}"
         for name in ("lr", "step_size", "gamma")

@@ -1,4 +1,4 @@
-"""The results over the learning rate, and the rates at which trials diverged."""
+"""Figure of results by learning rate."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from sweeps.report.reading.frames import StudyFrames
 from trainer.metrics import OBJECTIVES
 from trainer.tracking.record import BEST, COMPLETE, DIVERGED
 
-_DODGE = 0.04  # decades between values side by side
-_MARGIN = "y2"  # the axis of the strip beyond the scale
+_DODGE = 0.04  # offset between values in decades
+_MARGIN = "y2"  # axis of the strip for trials without a place on the scale
 
 
 def rates(
     frames: StudyFrames, ranked: pd.DataFrame, values: pd.Series[str], parameter: str
 ) -> go.Figure:
-    """The best value of each trial over its learning rate, a colour per value of a parameter.
+    """Result of each trial by learning rate, one colour per value of a parameter.
 
-    Trials that diverged, and outliers, are marked in a strip at the bad end of the axis. Above
-    `LINES` trials, those of one rate are drawn side by side by value.
+    Diverged trials and outliers (see `reach`) are marked in a strip at the bad end of the scale. If
+    there are more than `LINES` trials, the values have an offset on the x axis.
 
     Args:
         frames: the study.
-        ranked: result of `sweeps.report.compare.ranking.rank`.
-        values: displayed value of the parameter by trial number.
-        parameter: its name.
+        ranked: the result of `sweeps.report.compare.ranking.rank`.
+        values: text of the parameter's value by number of the trial.
+        parameter: name of the parameter.
     """
     name, palette = BEST + frames.objective, colours(values)
     more = OBJECTIVES[frames.objective]
@@ -49,7 +49,7 @@ def rates(
             border = lost["lr"].min() * aside
             figure.add_vline(x=border, line={"color": colour, "dash": "dot", "width": 1})
     for symbol, meaning, present in (
-        ("circle-open", "not trained to its end", (ranked["state"] != COMPLETE).any()),
+        ("circle-open", "not complete", (ranked["state"] != COMPLETE).any()),
         ("x", "diverged", len(diverged)),
         ("triangle-up", "beyond the scale", beyond.any()),
     ):
@@ -60,7 +60,7 @@ def rates(
     figure.update_layout(
         title=f"Result by learning rate{of}",
         xaxis={
-            "title": "learning rate (log)<br>dotted: the lowest that diverged",
+            "title": "learning rate (log)<br>dotted: lowest diverged rate",
             "type": "log",
             "exponentformat": "none",
         },
@@ -85,7 +85,7 @@ def _add(
     symbol: str | list[str],
     value: str,
 ) -> None:
-    """Points of one value; only those within the scale have a legend entry."""
+    """Add the points of one value; those on the scale (with y) have a legend entry."""
     figure.add_scatter(
         x=x.tolist(),
         y=[1.0] * len(rows) if y is None else y.tolist(),

@@ -1,1 +1,1 @@
-"""A study read from MLflow into frames: one row per trial, per epoch, and per repeat."""
+"""A study read from MLflow as DataFrames of trials, epochs and repeats."""

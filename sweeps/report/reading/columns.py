@@ -20,10 +20,10 @@ from trainer.tracking.record import BEST, BEST_EPOCH, BEST_METRICS
 CONFIG_COLUMNS = {
     item.name: item.name for item in fields(TrainConfig) if not item.name.endswith("_args")
 } | {"epochs": "asked_epochs"}
-"""In which column of the trials each field of a config stands."""
+"""Column of the trials for each field of `TrainConfig`."""
 
 FINAL_METRICS = (VAL_LOSS, VAL_ACCURACY, RUNNING_LOSS, TRAIN_LOSS)
-"""Of the last epoch."""
+"""Metrics of the last epoch."""
 
 _TIME = "datetime64[us, UTC]"
 
@@ -41,7 +41,7 @@ TRIAL_COLUMNS = {
     "started_at": _TIME,
     "run_id": "str",
 }
-"""Type of each column of the trials that is no parameter; those stand after the state."""
+"""Type of each column of the trials, without parameters, which follow the state."""
 
 CURVE_COLUMNS = {
     "trial": "int64",
@@ -67,6 +67,6 @@ REPEAT_COLUMNS = {
 
 
 def arguments(columns: Iterable[str]) -> list[str]:
-    """The columns of the trials that are optimizer arguments."""
+    """The columns of trials that are arguments of an optimizer, scheduler or model."""
     known = {*TRIAL_COLUMNS, *CONFIG_COLUMNS.values()}
     return [name for name in columns if name not in known and not name.startswith(BEST)]

@@ -1,4 +1,4 @@
-"""Commands with the settings of a study: to train one trial, or to sweep again."""
+"""Commands with the settings of a study: to train a trial again, and for the next sweep."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _ALWAYS = (*SEARCHED, "epochs")
 _FLAGS = Flags(TrainConfig)
 _DEFAULTS = {item.name: item.default for item in fields(TrainConfig)}
 _TYPES = {it: (get_args(kind) or (kind,))[0] for it, kind in get_type_hints(TrainConfig).items()}
-"""Of `int | None` the `int`."""
+"""Type of each field, without None."""
 
 
 def train_command(row: pd.Series[Any]) -> str:
-    """The command that trains the config of one row of the trials.
+    """The command that trains a trial again, from its row of the trials.
 
-    Options with their default value are left out, except searched parameters and `--epochs`.
+    Defaults are omitted, except those of `--epochs` and of the parameters that a sweep searches.
     """
     given = row.dropna()
     words = ["python", "-m", "trainer"]
@@ -35,7 +35,7 @@ def train_command(row: pd.Series[Any]) -> str:
         column, default = CONFIG_COLUMNS[name], _DEFAULTS[name]
         if column not in given:
             continue
-        # pandas turns integers beside missing values into floats
+        # an integer may have become a float in a column with missing values
         value = _TYPES[name](given[column])
         if name in _ALWAYS or value != default:
             words += _FLAGS.words(name, value)
@@ -45,27 +45,27 @@ def train_command(row: pd.Series[Any]) -> str:
 
 
 def base_of(settings: Mapping[str, Any]) -> TrainConfig:
-    """The config shared by all trials of a study, as far as its settings tell."""
+    """The config shared by all trials of a study with these settings."""
     names = _DEFAULTS.keys() - {"unshared"}
     return TrainConfig(**{name: it for name, it in settings.items() if name in names})
 
 
 def constants(base: TrainConfig, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields that differ from their defaults in all trials, but have no flag of a sweep."""
+    """Searchable parameters that are constant in the study, where they differ from the default."""
     values = {name: getattr(base, name) for name in SEARCHED if name in settings}
     return {name: value for name, value in values.items() if value != _DEFAULTS[name]}
 
 
 def next_command(frames: StudyFrames) -> str:
-    """The command that writes the study's space with all advice applied."""
+    """The command that writes the advised space, and prints the command that searches it."""
     words = ["python", "-m", "sweeps.report", "--study", frames.name, "--next", "next.toml"]
     return shlex.join([*words, *_store(frames)])
 
 
 def advised_command(frames: StudyFrames, flags: Mapping[str, str]) -> str:
-    """The command that searches the study's space with these flags; "" if unknown.
+    """The command that searches the space of a study again with these flags; "" if it is unknown.
 
-    A space that came from a file is known by its content only, so it has to be written first.
+    A space from a file must be written first, since only its content is stored with the study.
     """
     from sweeps.space.file import default_space
 
@@ -84,9 +84,9 @@ def sweep_command(
 
     Args:
         frames: the study.
-        base: the config shared by all trials.
-        space: the value of --space; "": the default one.
-        advised: flags and their values; these override the settings.
+        base: config shared by all trials.
+        space: argument of --space; "": the default space.
+        advised: flags and values that override the study's settings.
     """
     words, known = list[str](), Flags(TrainConfig, but=SEARCHED)
     flags: dict[str, str] = {"--space": space} if space else {}
@@ -106,7 +106,7 @@ def sweep_command(
         words += [word for name, it in fixed.items() for word in ("--set", f"{name}={it}")]
     settings, plain = frames.settings, SweepConfig(second=frames.second, compare=frames.compare)
     sampler = settings.get("sampler", plain.sampler)
-    usual = replace(plain, sampler=sampler, pruner="", pruner_args={})  # the sampler's default
+    usual = replace(plain, sampler=sampler, pruner="", pruner_args={})
     chosen = {"objective": plain.objective, "sampler": plain.sampler, "pruner": usual.pruner}
     for name, default in (chosen | {"search_seed": plain.search_seed}).items():
         if settings.get(name, default) != default:

@@ -1,7 +1,7 @@
-"""Reads MLflow's SQLite file directly; the only module that knows its tables.
+"""Direct, read-only access to MLflow's SQLite file; only this module knows its tables.
 
-MLflow's client takes 3.5 ms per run and metric: 6 minutes for 10,000 trials. The file is never
-written to; if its tables are not the known ones, the client is used instead.
+MLflow's client takes 3.5 ms per run and metric: 6 minutes for 10,000 trials. A file with an unknown
+schema is read by the client.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ _TABLES = {
     "metrics": {"key", "value", "timestamp", "run_uuid", "step", "is_nan"},
     "latest_metrics": {"key", "value", "run_uuid", "is_nan"},
 }
-_PATIENCE_SECONDS = 30.0  # seconds to wait for a writer
+_TIMEOUT_SECONDS = 30.0  # to wait for a writer
 
 
 class UnknownTables(Exception):
-    """The tables are not those of MLflow 3, or reading them would write to the file."""
+    """The schema is not that of MLflow 3, or the file cannot be opened read-only."""
 
 
 class Database:
-    """A connection to MLflow's file, on one snapshot.
+    """Queries within one read transaction.
 
     Args:
-        connection: read-only.
+        connection: a read-only connection.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
     def runs(self, experiment_id: str, tag: str, value: str) -> list[Run]:
-        """Every run of the experiment that has the tag, equal to what MLflow's client returns."""
+        """All active runs of the experiment with this tag."""
         self._connection.execute("DROP TABLE IF EXISTS temp.chosen")
         self._connection.execute(
             "CREATE TEMP TABLE chosen AS SELECT runs.run_uuid, status, start_time, end_time "
@@ -68,7 +68,7 @@ class Database:
         ]
 
     def points(self, runs: Sequence[Run]) -> NDArray[Any]:
-        """Every metric value of every epoch of these runs: N of `POINT`."""
+        """All metrics of all epochs of these runs, as `POINT`s."""
         self._fill("wanted", {run.id: at for at, run in enumerate(runs)})
         self._fill("named", PLACES)
         rows = self._connection.execute(
@@ -84,13 +84,13 @@ class Database:
         return points
 
     def _fill(self, table: str, places: Mapping[str, int]) -> None:
-        """A temporary table of names and their positions."""
+        """Fill a temporary table with names and their positions."""
         self._connection.execute(f"DROP TABLE IF EXISTS temp.{table}")
         self._connection.execute(f"CREATE TEMP TABLE {table} (name PRIMARY KEY, at)")
         self._connection.executemany(f"INSERT INTO {table} VALUES (?, ?)", places.items())
 
     def _of_each(self, query: str, count: int) -> list[dict[str, Any]]:
-        """Keys and values of a table for each of the selected runs."""
+        """Keys and values from a query, one dict per chosen run."""
         found: list[dict[str, Any]] = [{} for _ in range(count)]
         for at, key, value in self._connection.execute(query):
             found[at - 1][key] = value
@@ -112,18 +112,18 @@ def open_database(path: Path) -> Iterator[Database]:
     """Open MLflow's file read-only.
 
     Raises:
-        UnknownTables: the file must be read through MLflow's client.
+        UnknownTables: the file must be read by MLflow's client.
     """
     uri = f"file:{quote(str(path.resolve()))}?mode=ro"
     try:
-        connection = sqlite3.connect(uri, uri=True, timeout=_PATIENCE_SECONDS)
+        connection = sqlite3.connect(uri, uri=True, timeout=_TIMEOUT_SECONDS)
     except sqlite3.Error as error:
         raise UnknownTables(str(error)) from error
     try:
         for table, columns in _TABLES.items():
-            there = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
-            if not columns <= there:
-                raise UnknownTables(f"{table} lacks {', '.join(sorted(columns - there))}")
+            found = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
+            if not columns <= found:
+                raise UnknownTables(f"{table} lacks {', '.join(sorted(columns - found))}")
         connection.execute("BEGIN")
         yield Database(connection)
     except sqlite3.Error as error:

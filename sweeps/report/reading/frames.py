@@ -1,4 +1,4 @@
-"""A study as DataFrames read from MLflow: one row per trial, and one per trial and epoch."""
+"""A study as DataFrames, read from MLflow: one row per trial, and one per trial and epoch."""
 
 from __future__ import annotations
 
@@ -38,26 +38,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StudyFrames:
-    """A study as MLflow has it.
+    """One study as read from MLflow.
 
     Attributes:
-        name: of the study.
-        objective: the metric trials are judged by, a name in `trainer.metrics.OBJECTIVES`.
-        second: the second objective, a name in `SECOND_OBJECTIVES`; "": none.
-        compare: the parameter given by --compare, a column of the trials; "": none.
+        name: name of the study.
+        objective: metric by which trials are judged, a name in `trainer.metrics.OBJECTIVES`.
+        second: second objective, a name in `SECOND_OBJECTIVES`; "": none.
+        compare: parameter whose values the study compares, a column of the trials; "": none.
         asked: target number of trials.
-        run_id: MLflow's id of the study's run, the parent of its trials' runs.
-        settings: content of the study's `study.json`: fields of `TrainConfig` shared by all trials,
-            objective, sampler and pruner; {} if there is none.
-        space: the search space in these settings; {} if there is none.
-        view: the command or address that shows the study in a browser.
-        tracking_uri: MLflow's tracking URI, if it was given; "": the default one.
+        run_id: id of the study's MLflow run, the parent of its trials' runs.
+        settings: content of the run's artifact `study.json`: fields of `TrainConfig` that all
+            trials share, objective, sampler, pruner and space; {} if it is missing.
+        view: command or address that shows the study in a browser.
+        tracking_uri: the given tracking URI without its password; "": the default.
         trials: see `load_trials`.
         curves: see `load_curves`.
-        repeats: trials repeated with other seeds, one row each, sorted by trial and seed: trial
-            and seed (int64), state (str), value (best objective over its epochs; float64, missing
-            if it has not ended or diverged), epochs (int64), seconds and started_at (as those of
-            trials), run_id (str).
+        repeats: one row per repeat, a trial trained again from another seed, sorted by trial and
+            seed: trial and seed (int64), state (str), value (best value of the objective; float64,
+            missing if the repeat has not ended or diverged), epochs (int64), seconds and started_at
+            (see `load_trials`), run_id (str).
     """
 
     name: str
@@ -67,82 +66,89 @@ class StudyFrames:
     asked: int
     run_id: str
     settings: Mapping[str, Any] = field(default_factory=dict)
-    space: Mapping[str, Any]
     view: str
     tracking_uri: str = ""
     trials: pd.DataFrame
     curves: pd.DataFrame
     repeats: pd.DataFrame
 
+    @property
+    def space(self) -> Mapping[str, Any]:
+        """The search space in `settings`; {} if it is missing."""
+        space = self.settings.get("space")
+        return space if isinstance(space, Mapping) else {}
+
 
 def load_trials(study: str | None = None, tracking_uri: str | None = None) -> pd.DataFrame:
-    """One row per trial, sorted by number.
+    """One row per trial, sorted by trial.
 
     Columns, in this order:
-        trial: its number, from 0; int64.
+        trial: number of the trial, from 0; int64.
         state: running, suspended, complete, pruned, diverged, failed or interrupted; str.
-        optimizer: class of torch.optim; str.
+        optimizer: name of the class; str.
         lr: initial learning rate; float64.
-        step_size: epochs between two decays of the rate; int64.
+        step_size: epochs between two decays of the learning rate; int64.
         gamma: factor of each decay; float64.
-        asked_epochs: number of epochs of the complete trial; int64.
-        dataset and so on: one column for each other field of `TrainConfig`, under its name.
-        momentum and the like: one column for each optimizer argument that any trial has; arguments
-            of a scheduler and a model are scheduler.NAME and model.NAME.
-        best_val_loss, best_val_accuracy, best_running_loss: lowest, highest, lowest over all
-            epochs; float64; missing, as the next one, until the trial ends and if it diverged or
-            failed.
+        asked_epochs: epochs of the complete trial; int64.
+        dataset, split, limit, image_size, normalize, augment, model, loss, scheduler,
+            scheduler_interval, warmup, warmup_start, clip_grad_norm, batch_size, shuffle, seed,
+            device, threads, deterministic, unshared: see `TrainConfig`.
+        momentum and others: one column per argument of an optimizer; arguments of a scheduler and
+            a model are named scheduler.NAME and model.NAME.
+        best_val_loss, best_val_accuracy, best_running_loss: best value of all epochs; float64;
+            missing, like best_epoch, until the trial ends, and if it diverged or failed.
         best_epoch: the epoch with the best value of the objective, from 1; Int64.
-        val_loss, val_accuracy, running_loss, train_loss: of the last logged epoch; float64.
-        test_loss, test_accuracy: of the best weights on the test images, measured once, when the
-            trial was promoted in a study of split "train"; float64, else missing.
+        val_loss, val_accuracy, running_loss, train_loss: values of the last logged epoch; float64.
+        test_loss, test_accuracy: of the best weights on the test images; float64. Measured when the
+            trial is promoted in a study with split "train", else missing.
         epochs: number of logged epochs; Int64.
-        trained_epochs, reused_epochs: of these, first trained for this trial, and for another run;
+        trained_epochs, reused_epochs: number of these that were first trained for this trial, and
+            for another run; Int64.
+        retrained_epochs: number of epochs trained again because their states had been evicted;
             Int64.
-        retrained_epochs: epochs trained again because their states had been evicted; Int64.
-        seconds: from its start to its end, pauses included; NaN until it ends; float64.
-        started_at: datetime64[us, UTC].
-        run_id: MLflow's; str.
+        seconds: time from start to end, with pauses; float64, NaN until the trial ends.
+        started_at: time of the start; datetime64[us, UTC].
+        run_id: id of the MLflow run; str.
 
-    A parameter column is bool if every trial's text is a bool, else int64, float64 or str; if some
-    trials lack the parameter, bool and int64 become boolean and Int64.
+    A parameter is bool, int64, float64 or str, whichever fits the values of all trials. With
+    missing values bool and int64 become boolean and Int64.
 
     Args:
-        study: its name; None: the newest.
-        tracking_uri: MLflow's; None: MLFLOW_TRACKING_URI, else ./mlflow.db.
+        study: name of the study; None: the newest.
+        tracking_uri: MLflow's tracking URI; None: MLFLOW_TRACKING_URI, else ./mlflow.db.
 
     Raises:
         UnknownStudy: there is no such study, or none at all.
-        SweepError: MLflow's database or server cannot be read.
+        SweepError: MLflow's store cannot be read.
     """
     return load_study(study, tracking_uri).trials
 
 
 def load_curves(study: str | None = None, tracking_uri: str | None = None) -> pd.DataFrame:
-    """One row per trial and epoch, sorted by both; arguments and errors as `load_trials`.
+    """One row per trial and epoch, sorted by both; for arguments and errors see `load_trials`.
 
     Columns, in this order:
-        trial: its number, from 0; int64.
-        epoch: from 1; int64.
+        trial: number of the trial, from 0; int64.
+        epoch: number of the epoch, from 1; int64.
         running_loss, train_loss, val_loss, val_accuracy, lr, epoch_seconds, images_per_second: see
-            `trainer.metrics.EpochResult`; float64, with NaN and infinities as they occurred.
+            `trainer.metrics.EpochResult`; float64, may be NaN or infinite.
         reused: whether the epoch was first trained for another run; bool.
         worker: process id of the worker that trained it; Int64.
-        ended_at: when it was trained; datetime64[us, UTC].
+        ended_at: time of its end; datetime64[us, UTC].
     """
     return load_study(study, tracking_uri).curves
 
 
 def load_study(study: str | None = None, tracking_uri: str | None = None) -> StudyFrames:
-    """All frames of a study; arguments and errors as `load_trials`."""
+    """Load a study; for arguments and errors see `load_trials`."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
     uri = tracking_uri or Paths.here().tracking_uri
     database = Path(uri.partition("///")[2].partition("?")[0]) if uri.startswith("sqlite") else None
-    if database is not None and not database.exists():  # MLflow would create the file
+    if database is not None and not database.exists():  # MLflow would create it
         raise UnknownStudy(
-            f"A study must be in MLflow's store, but there is no {database}; to begin a study: "
+            f"A study must be in MLflow's store, but there is no {database}; to start a study: "
             "python -m sweeps.run"
         )
     try:
@@ -160,28 +166,26 @@ def read_study(
     view: str = "mlflow ui",
     database: Path | None = None,
 ) -> StudyFrames:
-    """Read the study named `study` (None: the newest).
+    """Read a study.
 
     Args:
-        client: MLflow's.
-        study: its name.
-        view: the command or address that shows it in a browser.
-        database: MLflow's SQLite file, if that is what the client reads.
+        client: MLflow's client.
+        study: name of the study; None: the newest.
+        view: command or address that shows it in a browser.
+        database: the SQLite file that the client reads, if it does.
 
     Raises:
         UnknownStudy: there is no such study, or none at all.
     """
     parents = _parents(client)
     if not parents:
-        raise UnknownStudy("There is no study yet; to begin one: python -m sweeps.run")
+        raise UnknownStudy("There is no study yet; to start one: python -m sweeps.run")
     names = [run.data.tags[STUDY_TAG] for run in parents]
     if study is not None and study not in names:
         raise UnknownStudy(unknown("study", study, set(names)))
     parent = parents[0 if study is None else names.index(study)]
     tags = parent.data.tags
     objective = tags[OBJECTIVE_TAG]
-    settings = _settings(client, parent.info.run_id)
-    space = settings.get("space")
     found, curves = _epochs(client, parent.info.experiment_id, tags[GROUP_TAG], database)
     runs = sorted((run for run in found if TRIAL_TAG in run.tags), key=trial_of)
     return StudyFrames(
@@ -191,8 +195,7 @@ def read_study(
         compare=tags.get(COMPARE_TAG, ""),
         asked=int(tags[TRIALS_TAG]),
         run_id=parent.info.run_id,
-        settings=settings,
-        space=space if isinstance(space, dict) else {},
+        settings=_settings(client, parent.info.run_id),
         view=view,
         trials=read_trials(runs, curves),
         curves=curves,
@@ -203,7 +206,7 @@ def read_study(
 def _epochs(
     client: MlflowClient, experiment_id: str, group: str, database: Path | None
 ) -> tuple[list[Run], pd.DataFrame]:
-    """All runs of a study, and the curves of its trials; read from the SQLite file if possible."""
+    """All runs of a study, and the curves of its trials; directly from the file if possible."""
     if database is not None:
         try:
             with open_database(database) as opened:
@@ -218,7 +221,7 @@ def _epochs(
 
 
 def _once(runs: Iterable[Run]) -> list[Run]:
-    """One run per record: after a lost answer of a server there may be two, until the next start
+    """One run per record: a lost response of a server may leave a duplicate until the next start
     of the sweep.
     """
     ordered = sorted(runs, key=lambda run: fullness(run.status, run.metrics))
@@ -226,7 +229,7 @@ def _once(runs: Iterable[Run]) -> list[Run]:
 
 
 def _parents(client: MlflowClient) -> list[Any]:
-    """The runs of the studies themselves, newest first, which is MLflow's order."""
+    """The runs of studies, newest first, which is MLflow's order."""
     experiment = client.get_experiment_by_name(STUDIES_EXPERIMENT)
     if experiment is None:
         return []
@@ -236,7 +239,7 @@ def _parents(client: MlflowClient) -> list[Any]:
 def _settings(client: MlflowClient, run_id: str) -> dict[str, Any]:
     try:
         settings = json.loads(read_file(client, run_id, STUDY_FILE))
-    except TrackingError:  # a report works without it
+    except TrackingError:  # optional for a report
         return {}
     return settings if isinstance(settings, dict) else {}
 

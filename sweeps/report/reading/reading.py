@@ -1,4 +1,4 @@
-"""Builds frames from MLflow's runs: a row per trial, per epoch, and per repeat."""
+"""Frames of trials, epochs and repeats from MLflow's runs."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ from trainer.tracking.names import (
 )
 from trainer.tracking.record import BEST, RUNNING, SUSPENDED
 
-_LARGEST = sys.float_info.max  # MLflow stores an infinity as this
+_LARGEST = sys.float_info.max  # which MLflow stores instead of an infinity
 
 
 def trial_of(run: Run) -> int:
-    """The trial number of a run."""
+    """The number of a run's trial."""
     return int(run.tags[TRIAL_TAG])
 
 
@@ -47,10 +47,10 @@ def read_curves(runs: Sequence[Run], points: NDArray[Any]) -> pd.DataFrame:
     """The curves of these runs; see `sweeps.report.reading.frames.load_curves`.
 
     Args:
-        runs: of trials.
-        points: all metric values of their epochs, N of `sweeps.report.reading.runs.POINT`.
+        runs: runs of trials.
+        points: all metrics of their epochs, as `sweeps.report.reading.runs.POINT`s.
     """
-    # an epoch that was trained again has two values: the later one is used
+    # a retrained epoch has two values, of which the later one is used
     points = points[np.argsort(points["timestamp"], kind="stable")]
     trials = np.array([trial_of(run) for run in runs], dtype=np.int64)
     epochs = trials[points["run"]] << 32 | points["epoch"]
@@ -117,11 +117,11 @@ def read_repeats(runs: Sequence[Run], objective: str) -> pd.DataFrame:
 
 
 def _params(params: Sequence[Mapping[str, str]]) -> pd.DataFrame:
-    """One column per parameter: searched ones, the rest of the config, then arguments."""
+    """One column per parameter: default searched ones, other fields of the config, arguments."""
     texts = pd.DataFrame(params, dtype="object")
     names = dict.fromkeys((*SEARCHED, "epochs", *CONFIG_COLUMNS, *sorted(map(str, texts))))
     texts = texts.reindex(columns=list(names))
-    # "None" is a valid value of an argument, but means "missing" for a field
+    # "None" is a possible value of an argument, but means a missing value for a field
     texts[[*CONFIG_COLUMNS]] = texts[[*CONFIG_COLUMNS]].replace(["None", ""], math.nan)
     frame = pd.DataFrame({name: _parsed(texts[name]) for name in texts})
     types = {"optimizer": "str", "lr": "float64", "gamma": "float64"}
@@ -131,7 +131,7 @@ def _params(params: Sequence[Mapping[str, str]]) -> pd.DataFrame:
 
 
 def _parsed(texts: pd.Series[Any]) -> pd.Series[Any]:
-    """The texts parsed to the one type that fits all: bool, int, float, or str."""
+    """The texts as bool, int or float if all of them are, else as str."""
     given = texts.dropna()
     whole = len(given) == len(texts)
     if given.empty:

@@ -1,4 +1,4 @@
-"""MLflow's runs as values, and the metric values of their epochs."""
+"""MLflow's runs and the metrics of their epochs, read by MLflow's client."""
 
 from __future__ import annotations
 
@@ -19,31 +19,32 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 NAMES = (EPOCH_ENDED_AT, EPOCH_REUSED, EPOCH_WORKER, *EPOCH_METRICS)
-"""The metrics of an epoch; the time first: what is asked of a server later is then there too."""
+"""The metrics of an epoch. The end time is read first: every epoch up to it is then complete."""
 
 PLACES = {name: place for place, name in enumerate(NAMES)}
-"""Where each of them stands in `NAMES`, under the names of older runs, too."""
+"""Index in `NAMES` by name, with the names in older runs."""
 PLACES |= {name.replace("system/", "epoch/"): place for name, place in PLACES.items()}
 
 POINT = np.dtype(
     [("run", "i4"), ("name", "i2"), ("epoch", "i4"), ("timestamp", "i8"), ("value", "f8")]
 )
-"""A value of an epoch: positions in the runs and in `NAMES`, and milliseconds since 1970."""
+"""A metric of an epoch: index of the run, index in `NAMES`, milliseconds since 1970, value."""
 
-_REQUESTS = 8  # concurrent requests
-_QUIET_REQUESTS = 500  # fewer need no bar
+_THREADS = 8
+_FEW_REQUESTS = 500  # need no progress bar
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """One of MLflow's runs.
+    """A run of MLflow.
 
     Attributes:
-        id: MLflow's.
-        status: MLflow's.
-        started_at: milliseconds since 1970; `ended_at` likewise, None while it runs.
-        params, tags: as texts.
-        metrics: the last value of each.
+        id: run id.
+        status: MLflow's status.
+        started_at: milliseconds since 1970.
+        ended_at: milliseconds since 1970; None while it runs.
+        params, tags: texts by name.
+        metrics: last value by name.
     """
 
     id: str
@@ -56,7 +57,7 @@ class Run:
 
 
 def client_runs(client: MlflowClient, experiment_id: str, query: str) -> Iterable[Run]:
-    """Every run of the experiment that matches the filter, by MLflow's public client."""
+    """All runs of the experiment that match the query."""
     for run in search_runs(client, experiment_id, query):
         info, data = run.info, run.data
         yield Run(
@@ -71,12 +72,10 @@ def client_runs(client: MlflowClient, experiment_id: str, query: str) -> Iterabl
 
 
 def client_points(client: MlflowClient, runs: Sequence[Run]) -> NDArray[Any]:
-    """Every metric value of every epoch, by MLflow's client: one request per run and metric.
+    """All metrics of all epochs of these runs, as `POINT`s.
 
-    Requests run concurrently, with a progress bar if there are many.
-
-    Returns:
-        N of `POINT`.
+    This takes one request per run and metric, in several threads. Many requests have a progress
+    bar.
     """
     wanted = [
         (at, place, name)
@@ -85,19 +84,19 @@ def client_points(client: MlflowClient, runs: Sequence[Run]) -> NDArray[Any]:
         if name in run.metrics
     ]
 
-    def ask(request: tuple[int, int, str]) -> list[tuple[int, int, int, int, float]]:
+    def fetch(request: tuple[int, int, str]) -> list[tuple[int, int, int, int, float]]:
         at, place, name = request
         history = client.get_metric_history(runs[at].id, name)
         return [(at, place, point.step, point.timestamp, point.value) for point in history]
 
-    with ThreadPoolExecutor(_REQUESTS) as threads:
-        answers = _tracked(threads.map(ask, wanted), len(wanted))
+    with ThreadPoolExecutor(_THREADS) as threads:
+        answers = _tracked(threads.map(fetch, wanted), len(wanted))
         points = [point for answer in answers for point in answer]
     return np.array(points, dtype=POINT)
 
 
 def _tracked(answers: Iterable[Any], count: int) -> Iterable[Any]:
-    if count < _QUIET_REQUESTS or not sys.stderr.isatty():
+    if count < _FEW_REQUESTS or not sys.stderr.isatty():
         return answers
     from rich.console import Console
     from rich.progress import track
