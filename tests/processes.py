@@ -62,6 +62,7 @@ def sweep(folder: Path, argv: Sequence[str], **environment: str) -> Ended:
 
 def _run(folder: Path, argv: list[str], environment: dict[str, str]) -> None:
     os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     os.chdir(folder)
     sys.path.insert(0, str(folder))  # as `python -m` does
     os.environ.update(environment)
