@@ -103,8 +103,8 @@ def _check_answers(address: str) -> None:
 def _no_answer(address: str, error: Exception) -> SweepError:
     why = str(error).rstrip(".")
     return SweepError(
-        f"Ray's cluster {address} must answer, but: {why}. `ray start --head` starts one; "
-        "--ray-address local needs none."
+        f"Ray's cluster {address} must answer, but: {why}. `ray start --head` starts one; one that "
+        "has a token needs RAY_AUTH_MODE=token; --ray-address local needs none."
     )
 
 
