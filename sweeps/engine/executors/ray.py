@@ -25,11 +25,10 @@ import ray
 from ray.exceptions import RayError, RayTaskError, RuntimeEnvSetupError, TaskCancelledError
 
 from sweeps.engine.executors.local import WorkerLost, settle
-from sweeps.engine.executors.ray_worker import Unfit, Worker, check_node, describe, run_task
+from sweeps.engine.executors.ray_worker import Worker, check_node, describe, run_task
 from sweeps.errors import SweepError
 from sweeps.settings.config import Execution, SweepConfig
 from trainer.data.arrays import say
-from trainer.errors import PlatformMismatch
 from trainer.settings.config import TrainConfig
 from trainer.settings.references import local_code
 from trainer.stages.store import StageStore
@@ -218,9 +217,9 @@ class RayExecutor:
             why = str(error).partition(".")[0]
             raise WorkerLost(f"A worker died with its task: {why}.") from error
         else:
-            node, outcome = pickle.loads(done.result())
-            if isinstance(outcome, (Unfit, PlatformMismatch)):
-                self._leave_out(node, str(outcome), task)
+            node, why, outcome = pickle.loads(done.result())
+            if why:
+                self._leave_out(node, why.rstrip("."), task)
             else:
                 settle(task.future, outcome)
 
