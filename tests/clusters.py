@@ -15,6 +15,7 @@ from ray.cluster_utils import Cluster
 import trainer
 from sweeps.engine.executors.ray import RayExecutor, join
 from sweeps.settings.execution import Execution
+from trainer.errors import PlatformMismatch
 from trainer.settings.config import TrainConfig
 
 WAIT = 60
@@ -67,6 +68,13 @@ def node_now(seconds: float) -> str:
     """The node that runs this for a while."""
     time.sleep(seconds)
     return str(ray.get_runtime_context().get_node_id())
+
+
+def node_but(other: str) -> str:
+    """The node that runs this, after a while, unless that is another kind of node."""
+    if (node := node_now(0.5)) == other:
+        raise PlatformMismatch(f"Node {node} must be like the others.")
+    return node
 
 
 def rest(seconds: float) -> int:

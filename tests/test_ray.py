@@ -18,7 +18,7 @@ from servers import free_port
 
 pytest.importorskip("ray")
 
-from clusters import WAIT, joined, node_after, node_now, ray_cluster, rest, until, where
+from clusters import WAIT, joined, node_after, node_but, node_now, ray_cluster, rest, until, where
 from ray.cluster_utils import Cluster
 
 from sweeps.engine.executors import TaskFailed, WorkerLost
@@ -174,6 +174,16 @@ def test_a_node_of_another_kind_gets_no_epochs(
     finally:
         executor.stop()
         cluster.remove_node(odd)
+
+
+def test_a_node_that_finds_another_key_gets_no_epochs(cluster: Cluster) -> None:
+    """Whatever differs there: what a task finds out counts as what is checked before it."""
+    executor = executor_with()
+    nodes = [node["NodeID"] for node in executor._fit_nodes()]
+    futures = [executor.submit(node_but, nodes[0]) for _ in nodes]
+    assert {future.result(WAIT) for future in futures} == {nodes[1]}
+    assert executor.slots == 1
+    executor.stop()
 
 
 def test_a_stage_store_that_nodes_do_not_see_is_refused(

@@ -25,12 +25,11 @@ import ray
 from ray.exceptions import RayError, RayTaskError, RuntimeEnvSetupError, TaskCancelledError
 
 from sweeps.engine.executors.local import WorkerLost, settle
-from sweeps.engine.executors.ray_worker import Unfit, Worker, check_node, describe, run_task
+from sweeps.engine.executors.ray_worker import Worker, check_node, describe, run_task
 from sweeps.errors import SweepError
 from sweeps.settings.config import SweepConfig
 from sweeps.settings.execution import Execution
 from trainer.data.arrays import say
-from trainer.errors import PlatformMismatch
 from trainer.settings.config import TrainConfig
 from trainer.settings.references import local_code
 from trainer.stages.store import StageStore
@@ -104,8 +103,8 @@ def _check_answers(address: str) -> None:
 def _no_answer(address: str, error: Exception) -> SweepError:
     why = str(error).rstrip(".")
     return SweepError(
-        f"Ray's cluster {address} must answer, but: {why}. `ray start --head` starts one; "
-        "--ray-address local needs none."
+        f"Ray's cluster {address} must answer, but: {why}. `ray start --head` starts one; one that "
+        "has a token needs RAY_AUTH_MODE=token; --ray-address local needs none."
     )
 
 
@@ -219,9 +218,9 @@ class RayExecutor:
             why = str(error).partition(".")[0]
             raise WorkerLost(f"A worker died with its task: {why}.") from error
         else:
-            node, outcome = pickle.loads(done.result())
-            if isinstance(outcome, (Unfit, PlatformMismatch)):
-                self._leave_out(node, str(outcome), task)
+            node, why, outcome = pickle.loads(done.result())
+            if why:
+                self._leave_out(node, why.rstrip("."), task)
             else:
                 settle(task.future, outcome)
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import ray
 
@@ -81,33 +82,29 @@ def check_node(
         raise DataError(f"the data set must have the digest {data}, but it has {got} in {folder}")
 
 
-@dataclass(frozen=True)
-class Unfit:
-    """Why a node is not fit for any task."""
-
-    why: str
-
-    def __str__(self) -> str:
-        return self.why
-
-
 def run_task(check: bytes, folder: str, seconds: float | None, task: bytes) -> bytes:
-    """In a worker: the node's id and how the task ended, pickled."""
+    """In a worker: the node's id, why it is unfit ("": it is not), and the task's end, pickled."""
     node = ray.get_runtime_context().get_node_id()
     with suppress(OSError):  # relative paths mean what they mean where the sweep was started
         os.chdir(folder)
-    outcome: object
     if why := _why_unfit(check):
-        outcome = Unfit(why)
-    else:
-        fn, args = pickle.loads(task)
+        return pickle.dumps((node, why, None))
+    fn, args = pickle.loads(task)
+    unfit = ""
+
+    def run() -> Any:
+        nonlocal unfit
         try:
             with _limited(seconds):
-                outcome = contained(None, fn, *args)
-        except _TimeIsUp:
+                return fn(*args)
+        except PlatformMismatch as error:
+            unfit = str(error)
+        except _TimeIsUp as error:
             limit = f"the time limit of {seconds:g} s (--epoch-timeout)"
-            outcome = TaskFailed(f"It took longer than {limit}, and was ended.")
-    return pickle.dumps((node, outcome))
+            raise TaskFailed(f"It took longer than {limit}, and was ended.") from error
+
+    outcome = contained(None, run)
+    return pickle.dumps((node, unfit, outcome))
 
 
 @lru_cache(maxsize=8)
