@@ -1,4 +1,4 @@
-"""The errors of a sweep that a user can cause or meet."""
+"""Expected errors of a sweep."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from trainer.errors import TrainerError
 
 
 class SweepError(TrainerError):
-    """A sweep that cannot be run or read."""
+    """A sweep cannot be run or read."""
 
 
 class UnknownStudy(SweepError):
-    """A study that MLflow knows nothing of."""
+    """The study is not in MLflow."""
 
 
 class StudyMismatch(SweepError):
-    """A study that was begun with other settings than the ones now asked for."""
+    """The study exists with other settings."""
 
 
 class StudyInUse(SweepError):
-    """A study that another process is working on."""
+    """Another process holds the study."""

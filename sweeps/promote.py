@@ -1,4 +1,4 @@
-"""`python -m sweeps.promote`: the winner's weights, or another trial's, become the champion."""
+"""`python -m sweeps.promote`: register the winner, or another trial, as the champion."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def command(
     ] = None,
     places: Annotated[Places, flags.Flags(Places, only=["tracking_uri", "data"])],
 ) -> int:
-    """Register the best weights of a trial as a model of MLflow, and call it champion."""
+    """Register the best weights of a trial as an MLflow model with the alias champion."""
     from sweeps.winner.champion import promote
 
     promotion = promote(chosen.study, places, trial)
@@ -34,7 +34,7 @@ def command(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; its exit status."""
+    """Run the command and return its exit status."""
     return flags.run(app, argv)
 
 

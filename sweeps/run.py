@@ -1,4 +1,4 @@
-"""`python -m sweeps.run`: a sweep from its first trial to its last, or on from where it stood."""
+"""`python -m sweeps.run`: run or resume a sweep."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ def sweep(
 ) -> int:
     """Search for the best optimizer, lr, step_size and gamma, or what --space names.
 
-    The same command again goes on where it was stopped, however that was. Watch it with: mlflow ui
+    The same command resumes a stopped sweep, also after a crash. Watch it with: mlflow ui
     """
     if not dry_run:
-        check_server(places.tracking_uri or Paths.here().tracking_uri)  # before all that is slow
+        check_server(places.tracking_uri or Paths.here().tracking_uri)  # before slow imports
 
     from sweeps.engine.estimate import estimate
     from sweeps.engine.repeats import confirm as confirm_best
@@ -85,7 +85,7 @@ def sweep(
         began = time.monotonic()
         done = run_sweep(config, places, view)
         if done and best is not None:
-            if best.timeout is not None:  # is that of both
+            if best.timeout is not None:  # applies to both together
                 left = best.timeout - (time.monotonic() - began)
                 best = replace(best, timeout=max(left, 1e-9))
             done = confirm_best(best, places, view)
@@ -94,17 +94,17 @@ def sweep(
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if not done:
-        console.print("The time is up; the same command goes on from here.")
+        console.print("Stopped by --timeout; the same command resumes the sweep.")
     return 0
 
 
 def _confirmation(
     config: SweepConfig, top: int | None, repeats: flags.Given
 ) -> ConfirmConfig | None:
-    """Which trials are trained again after the search; None: none are."""
+    """The config of the confirmation after the search; None: there is none."""
     if top is None and not config.compare:
         if repeats:
-            raise ConfigError("--repeats must come with --confirm K or --compare NAME.")
+            raise ConfigError("--repeats must be used with --confirm K or --compare NAME.")
         return None
     if top is not None and top < 1:
         raise ConfigError(f"confirm must be a whole number of at least 1, but got {top}.")
@@ -115,7 +115,7 @@ def _confirmation(
 
 
 def _promoted(study: str, places: Places) -> list[str]:
-    """Register the winner; what keeps it from that is said, and the sweep is done all the same."""
+    """Register the winner and return messages; errors are only reported, as the sweep is done."""
     from sweeps.winner.champion import promote
     from trainer.errors import TrainerError
 
@@ -127,7 +127,7 @@ def _promoted(study: str, places: Places) -> list[str]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; its exit status."""
+    """Run the command and return its exit status."""
     return flags.run(app, argv)
 
 

@@ -1,4 +1,4 @@
-"""A network written to a folder as MLflow keeps models, to be loaded without the code it is of."""
+"""Saves a network as an MLflow model that is loaded without its code."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 
 def save(network: nn.Module, examples: NDArray[np.float32], path: Path, model: LoggedModel) -> None:
-    """Write it, exported by torch.export, with signature, example and pinned requirements.
+    """Export a network by torch.export, with signature, input example and pinned requirements.
 
     Args:
-        network: in evaluation mode, on the CPU.
-        examples: a batch that it takes.
-        path: of a folder that is not there yet.
-        model: of MLflow, whose files these are to be.
+        network: network in evaluation mode on the CPU.
+        examples: batch of inputs.
+        path: folder to create.
+        model: MLflow's model to which the files belong.
 
     Raises:
-        Exception: whatever torch.export and MLflow raise of a network that they cannot export.
+        Exception: torch.export or MLflow cannot export the network.
     """
     import mlflow
     import torch
@@ -53,7 +53,7 @@ def save(network: nn.Module, examples: NDArray[np.float32], path: Path, model: L
 
 
 def _requirements() -> list[str]:
-    """What loads the exported model; pinned, and never inferred, which would import it anew."""
+    """Pinned packages that load the model; inferring them would import it in a subprocess."""
     from importlib.metadata import version
 
     return [f"{name}=={version(name).partition('+')[0]}" for name in ("mlflow", "torch", "numpy")]
@@ -61,7 +61,7 @@ def _requirements() -> list[str]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what torch.export and MLflow tell of themselves."""
+    """Suppress logs and warnings of torch.export and MLflow."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
