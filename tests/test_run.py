@@ -117,7 +117,7 @@ def expected(undisturbed: tuple[Path, Ended]) -> tuple[pd.DataFrame, pd.DataFram
     [
         (["--confirm", "0"], "confirm must be a whole number of at least 1, but got 0."),
         (["--repeats", "3"], "--repeats must be used with --confirm K or --compare NAME."),
-        (["--study", ""], "study must be 1 to 100 letters, digits and any of . _ - "),
+        (["--study", ""], "study must be 1 to 100 letters, digits, '.', '_' or '-'"),
     ],
 )
 def test_what_would_have_no_effect_is_refused(
