@@ -1,4 +1,4 @@
-"""Search hyperparameters without ever training the same epoch twice."""
+"""Hyperparameter sweeps that never train the same epoch twice."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import lazily: most attributes need torch, Optuna or MLflow."""
+    """Import lazily, since most names need torch, Optuna or MLflow."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_MODULES[name]), name)

@@ -10,23 +10,23 @@ from trainer.errors import unknown
 from trainer.settings import flags
 
 COMMANDS = {
-    "run": ("sweeps.run", "search, or continue a search"),
-    "report": ("sweeps.report.__main__", "show what a study found"),
+    "run": ("sweeps.run", "run or resume a sweep"),
+    "report": ("sweeps.report.__main__", "show the results of a study"),
     "confirm": ("sweeps.confirm", "train the best trials again from other seeds"),
     "promote": ("sweeps.promote", "register the weights of a trial as a model"),
     "space": ("sweeps.space.__main__", "show or check a search space"),
     "train": ("trainer.__main__", "train one run"),
 }
-"""Module of each command, and what it does."""
+"""Module and description of each command."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command named by the first word; its exit status, 2 if there is no such command."""
+    """Run the command named by the first argument; return its exit status, 2 if it is unknown."""
     name, *rest = argv if argv is not None else sys.argv[1:] or ["--help"]
     if name in ("--help", "-h"):
         print("Usage: sweeps COMMAND [OPTIONS]\n\nCommands:")
-        for each, (_, gist) in COMMANDS.items():
-            print(f"  {each:<9}{gist}")
+        for each, (_, description) in COMMANDS.items():
+            print(f"  {each:<9}{description}")
         print("\nsweeps COMMAND --help lists the options of one.")
         return 0
     if name not in COMMANDS:

@@ -1,4 +1,4 @@
-"""`python -m sweeps.confirm`: repeats the best trials of a study with other seeds."""
+"""`python -m sweeps.confirm`: train the best trials of a study again from other seeds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command()
 @flags.takes
 def command(config: ConfirmConfig, places: Places) -> int:
-    """Repeat the best trials of a study with other seeds, and compare them."""
+    """Train the best trials of a study again from other seeds, and compare them."""
     from sweeps.engine.repeats import confirm
     from sweeps.engine.view import open_view
     from sweeps.report.publish import conclude
@@ -27,7 +27,7 @@ def command(config: ConfirmConfig, places: Places) -> int:
         done = confirm(config, places, view)
     conclude(config.study, places.tracking_uri, console)
     if not done:
-        console.print("The time is up; the same command goes on from here.")
+        console.print("Stopped by --timeout; the same command resumes the confirmation.")
     return 0
 
 

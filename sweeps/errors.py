@@ -1,4 +1,4 @@
-"""Errors of a sweep that users can cause."""
+"""Expected errors of a sweep."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ class SweepError(TrainerError):
 
 
 class UnknownStudy(SweepError):
-    """MLflow has no study of this name."""
+    """The study is not in MLflow."""
 
 
 class StudyMismatch(SweepError):
-    """The study was begun with other settings than those given now."""
+    """The study exists with other settings."""
 
 
 class StudyInUse(SweepError):
-    """Another process is running the study."""
+    """Another process holds the study."""

@@ -1,4 +1,4 @@
-"""`python -m sweeps.promote`: registers the weights of the winner, or of another trial."""
+"""`python -m sweeps.promote`: register the winner, or another trial, as the champion."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def command(
     ] = None,
     places: Annotated[Places, flags.Flags(Places, only=["tracking_uri", "data"])],
 ) -> int:
-    """Register the best weights of a trial as a model in MLflow, with the alias champion."""
+    """Register the best weights of a trial as an MLflow model with the alias champion."""
     from sweeps.winner.champion import promote
 
     promotion = promote(chosen.study, places, trial)

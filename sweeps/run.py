@@ -1,4 +1,4 @@
-"""`python -m sweeps.run`: runs a sweep, or resumes it."""
+"""`python -m sweeps.run`: run or resume a sweep."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def sweep(
 ) -> int:
     """Search for the best optimizer, lr, step_size and gamma, or what --space names.
 
-    The same command resumes an interrupted sweep. Watch it with: mlflow ui
+    The same command resumes a stopped sweep, also after a crash. Watch it with: mlflow ui
     """
     if not dry_run:
         check_server(places.tracking_uri or Paths.here().tracking_uri)  # before slow imports
@@ -85,7 +85,7 @@ def sweep(
         began = time.monotonic()
         done = run_sweep(config, places, view)
         if done and best is not None:
-            if best.timeout is not None:  # covers both
+            if best.timeout is not None:  # applies to both together
                 left = best.timeout - (time.monotonic() - began)
                 best = replace(best, timeout=max(left, 1e-9))
             done = confirm_best(best, places, view)
@@ -94,17 +94,17 @@ def sweep(
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if not done:
-        console.print("The time is up; the same command goes on from here.")
+        console.print("Stopped by --timeout; the same command resumes the sweep.")
     return 0
 
 
 def _confirmation(
     config: SweepConfig, top: int | None, repeats: flags.Given
 ) -> ConfirmConfig | None:
-    """The trials to repeat after the search; None: none."""
+    """The config of the confirmation after the search; None: there is none."""
     if top is None and not config.compare:
         if repeats:
-            raise ConfigError("--repeats must come with --confirm K or --compare NAME.")
+            raise ConfigError("--repeats must be used with --confirm K or --compare NAME.")
         return None
     if top is not None and top < 1:
         raise ConfigError(f"confirm must be a whole number of at least 1, but got {top}.")
@@ -115,7 +115,7 @@ def _confirmation(
 
 
 def _promoted(study: str, places: Places) -> list[str]:
-    """Register the winner; a failure is printed, but does not fail the sweep."""
+    """Register the winner and return messages; errors are only reported, as the sweep is done."""
     from sweeps.winner.champion import promote
     from trainer.errors import TrainerError
 

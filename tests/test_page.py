@@ -134,7 +134,7 @@ def test_a_comparison_has_its_section_and_two_figures() -> None:
     plain, frames = study(**more), study(compare="step_size", **more)
     page, comparison = to_page(frames), summarize(frames).comparison
     assert comparison is not None
-    sections = ["Winner", "Comparison of step_size", "Before you believe it", "What next"]
+    sections = ["Winner", "Comparison of step_size", "Notes", "What to try next"]
     places = [page.index(f"<h2>{it}</h2>") for it in sections]
     assert places == sorted(places)
     assert places[1] < page.index(html.escape(comparison.answer)) < places[2]

@@ -230,7 +230,7 @@ def test_weights_that_do_not_give_their_numbers_are_not_registered(
     weights = read_weights(client, row["run_id"], "checkpoints/best.pt")
     torch.save({name: value * 3 for name, value in weights.items()}, tmp_path / "best.pt")
     client.log_artifact(row["run_id"], str(tmp_path / "best.pt"), "checkpoints")
-    with pytest.raises(SweepError, match="must give its val_loss"):
+    with pytest.raises(SweepError, match="must reproduce its val_loss"):
         promote(STUDY, places, int(row["trial"]))
     assert models(folder) == count
 

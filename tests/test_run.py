@@ -116,9 +116,8 @@ def expected(undisturbed: tuple[Path, Ended]) -> tuple[pd.DataFrame, pd.DataFram
     ("words", "message"),
     [
         (["--confirm", "0"], "confirm must be a whole number of at least 1, but got 0."),
-        (["--repeats", "3"], "--repeats must come with --confirm K or --compare NAME."),
-        (["--executor", "ray"], "With --dry-run executor must be local or inline, as batches"),
-        (["--study", ""], "study must be 1 to 100 letters, digits, "),
+        (["--repeats", "3"], "--repeats must be used with --confirm K or --compare NAME."),
+        (["--study", ""], "study must be 1 to 100 letters, digits, '.', '_' or '-'"),
     ],
 )
 def test_what_would_have_no_effect_is_refused(

@@ -135,7 +135,7 @@ def _print(content: bytes) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; its exit status."""
+    """Run the command and return its exit status."""
     return flags.run(app, argv)
 
 

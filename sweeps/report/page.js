@@ -18,7 +18,7 @@ function paint() {
 dark.addEventListener("change", paint);
 paint();
 
-// Tables sort by their full values; what is missing stays at the end.
+// Tables sort by their full values; missing values stay at the end.
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, column) => head.firstChild.addEventListener("click", () => {

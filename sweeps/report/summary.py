@@ -116,7 +116,7 @@ class Summary:
 
 
 def summarize(frames: StudyFrames) -> Summary:
-    """Sum up a study, whatever state it is in."""
+    """Summarize a study in any state."""
     trials, curves = frames.trials, frames.curves
     ranked, searched = rank(frames), searched_columns(trials)
     results = distinct(frames, ranked)

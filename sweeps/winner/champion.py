@@ -1,4 +1,4 @@
-"""The champion: the weights of a study's winner as a registered model in MLflow."""
+"""Registers the best weights of a trial as an MLflow model with the alias `champion`."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ _SOURCE_TAG = "sweep.run_id"
 
 @dataclass(frozen=True, kw_only=True)
 class Promotion:
-    """A trial's weights in MLflow's model registry.
+    """A version in MLflow's model registry.
 
     Attributes:
-        name: of the registered model, equal to the name of the study.
-        version: that the alias `champion` points to.
+        name: name of the registered model, equal to that of the study.
+        version: version with the alias.
         trial: number of the trial.
-        is_new: whether this promotion logged the model.
-        test_accuracy: share of test images that are classified correctly; None if the study used
-            the test images for validation, or the data has no classes.
+        is_new: whether this promotion created the version.
+        test_accuracy: accuracy on the test images; None if the study validates on them, or has no
+            classes.
     """
 
     name: str
@@ -49,12 +49,12 @@ class Promotion:
 
     @property
     def uri(self) -> str:
-        """MLflow URI of the alias."""
+        """URI of the version with the alias."""
         return f"models:/{self.name}@{ALIAS}"
 
     @property
     def lines(self) -> list[str]:
-        """What was promoted, and how to use it."""
+        """Messages: the version, and how to use it."""
         done = "is now" if self.is_new else "is"
         accuracy = short(self.test_accuracy)
         measured = f", test_accuracy {accuracy}" if accuracy else ""
@@ -66,21 +66,21 @@ class Promotion:
 
 
 def promote(study: str | None, places: Places, trial: int | None = None) -> Promotion:
-    """Log the best weights of a trial once, and point the alias `champion` to them.
+    """Register the best weights of a trial unless they are, and set the alias `champion`.
 
-    The model is exported with torch.export, so that loading it does not need its source code. It
-    takes images N x C x H x W (float32, 0 to 1) and returns scores N x classes. If the study
-    validated on a split of the training images, the test metrics are measured, once per trial.
+    The model is exported by torch.export, so that loading it does not need its code. It takes
+    images N x C x H x W (float32, 0 to 1) and returns scores N x classes. In a study with split
+    "train" the test images are measured, once per trial.
 
     Args:
-        study: its name; None: the newest.
-        places: where data, store and MLflow are.
-        trial: None: the winner.
+        study: name of the study; None: the newest.
+        places: tracking URI and data folder.
+        trial: number of the trial; None: the winner.
 
     Raises:
         UnknownStudy: there is no such study.
-        SweepError: the study has no such trial, or the trial has no weights that can be exported.
-        TrainerError: the data set is unavailable, or MLflow cannot be read.
+        SweepError: the trial does not exist, has no weights, or cannot be exported.
+        TrainerError: the data set cannot be loaded, or MLflow cannot be read.
     """
     from sweeps.report.reading.frames import load_study
     from trainer.metrics import TEST_ACCURACY
@@ -110,7 +110,7 @@ def promote(study: str | None, places: Places, trial: int | None = None) -> Prom
 
 
 def _row(frames: StudyFrames, trial: int | None) -> pd.Series[Any]:
-    """The row of a ranked trial; other trials have no best weights."""
+    """Row of the ranked trial; other trials have no best weights."""
     from sweeps.report.compare.ranking import OPEN, rank
     from sweeps.report.summary import summarize
 
@@ -130,13 +130,13 @@ def _row(frames: StudyFrames, trial: int | None) -> pd.Series[Any]:
     if row["state"] in OPEN:
         raise SweepError(
             f"Trial {trial} must have ended to be promoted, but is {row['state']}; "
-            f"the command that began study {frames.name!r} goes on with it."
+            f"the command that started study {frames.name!r} resumes it."
         )
     return row
 
 
 def _version(client: MlflowClient, name: str, run_id: str) -> str | None:
-    """The model version of these weights, if they were registered before."""
+    """The version with the weights of this run, if any."""
     for version in client.search_model_versions(f"name='{name}'"):
         if version.tags.get(_SOURCE_TAG) == run_id and version.status == "READY":
             return str(version.version)
@@ -153,20 +153,20 @@ def _served(client: MlflowClient, run_id: str, folder: Path) -> Served:
 
 
 def _check(served: Served, frames: StudyFrames, row: pd.Series[Any]) -> None:
-    """Raise if the weights do not reproduce the recorded validation loss."""
+    """Check that the weights reproduce the recorded val_loss."""
     curves = frames.curves[frames.curves["trial"] == row["trial"]].set_index("epoch")
     recorded = float(curves.loc[row["best_epoch"], "val_loss"])
     loss, _ = served.validation()
     if abs(loss - recorded) > 1e-3 * max(1.0, abs(recorded)):
         raise SweepError(
-            f"The weights of trial {row['trial']} must give its val_loss, {short(recorded)}, but "
-            f"give {short(loss)}: the code or the data are no longer those that trained it, or its "
+            f"The weights of trial {row['trial']} must reproduce its val_loss {short(recorded)}, "
+            f"but got {short(loss)}: code or data have changed since it was trained, or its "
             "optimizer keeps other weights for evaluation."
         )
 
 
 def _measure(client: MlflowClient, served: Served, row: pd.Series[Any]) -> None:
-    """Log the test metrics, unless they were logged before."""
+    """Log loss and accuracy on the test images, unless the run has them."""
     from mlflow.entities import Metric
 
     from trainer.metrics import TEST_ACCURACY, TEST_LOSS
@@ -182,10 +182,10 @@ def _measure(client: MlflowClient, served: Served, row: pd.Series[Any]) -> None:
 
 
 def _log(client: MlflowClient, served: Served, frames: StudyFrames, row: pd.Series[Any]) -> str:
-    """Log the model to the trial's run and register it; returns its version.
+    """Log the model with the trial's run, register it, and return its version.
 
-    Uses the client only: `mlflow.pytorch.log_model` would log to MLflow's global tracking URI and
-    active experiment.
+    Only the client is used, since `mlflow.pytorch.log_model` would use MLflow's global URI and
+    experiment.
     """
     from mlflow.entities import LoggedModelOutput
     from mlflow.exceptions import MlflowException
@@ -197,7 +197,7 @@ def _log(client: MlflowClient, served: Served, frames: StudyFrames, row: pd.Seri
     model = _logged(client, run) or _export(client, served, run, row, tags)
     epoch = int(row["best_epoch"])
     client.log_outputs(run.info.run_id, [LoggedModelOutput(model.model_id, step=epoch)])
-    with contextlib.suppress(MlflowException):  # the registered model exists already
+    with contextlib.suppress(MlflowException):  # it exists
         client.create_registered_model(frames.name)
     version = client.create_model_version(
         frames.name,
@@ -216,22 +216,22 @@ def _log(client: MlflowClient, served: Served, frames: StudyFrames, row: pd.Seri
 
 
 def _logged(client: MlflowClient, run: Run) -> LoggedModel | None:
-    """The model that a killed promotion had logged to the run, if complete; others are deleted."""
-    whole = None
+    """The complete model that a killed promotion left with the run; incomplete ones are deleted."""
+    complete = None
     for model in client.search_logged_models(
         [run.info.experiment_id], f"source_run_id = '{run.info.run_id}'"
     ):
         if model.status == "READY":
-            whole = model
+            complete = model
         else:
             client.delete_logged_model(model.model_id)
-    return whole
+    return complete
 
 
 def _export(
     client: MlflowClient, served: Served, run: Run, row: pd.Series[Any], tags: dict[str, str]
 ) -> LoggedModel:
-    """Log the network as a model of the run; on any failure the partial model is deleted."""
+    """Log the network as a model of the run; after an error no incomplete model is left."""
     from sweeps.winner.exported import save
 
     model = client.create_logged_model(
@@ -246,17 +246,17 @@ def _export(
             path = Path(folder, "model")
             try:
                 save(served.network(), served.examples(), path, model)
-            except Exception as error:  # torch.export and MLflow raise many kinds
+            except Exception as error:  # torch.export and MLflow raise many types
                 reason = str(error).strip().partition("\n")[0]
                 raise SweepError(
-                    f"The network of trial {row['trial']} must be one that torch.export takes, "
+                    f"The network of trial {row['trial']} must be exportable by torch.export, "
                     f"but: {type(error).__name__}: {reason}. Its weights are in MLflow: "
                     f"{BEST_WEIGHTS} of run {row['run_id']}."
                 ) from error
             client.log_model_artifacts(model.model_id, str(path))
             passing("model-copied")
         model = client.finalize_logged_model(model.model_id, "READY")
-    except BaseException:  # KeyboardInterrupt, too
+    except BaseException:  # also KeyboardInterrupt
         client.delete_logged_model(model.model_id)
         raise
     passing("model-logged")

@@ -1,4 +1,4 @@
-"""A network saved in MLflow's model format, loadable without its source code."""
+"""Saves a network as an MLflow model that is loaded without its code."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 def save(network: nn.Module, examples: NDArray[np.float32], path: Path, model: LoggedModel) -> None:
-    """Save it, exported with torch.export, with signature, input example and pinned requirements.
+    """Export a network by torch.export, with signature, input example and pinned requirements.
 
     Args:
-        network: in evaluation mode, on the CPU.
-        examples: a batch of inputs.
-        path: a folder that does not exist yet.
-        model: MLflow's model, to which the files belong.
+        network: network in evaluation mode on the CPU.
+        examples: batch of inputs.
+        path: folder to create.
+        model: MLflow's model to which the files belong.
 
     Raises:
         Exception: torch.export or MLflow cannot export the network.
@@ -53,7 +53,7 @@ def save(network: nn.Module, examples: NDArray[np.float32], path: Path, model: L
 
 
 def _requirements() -> list[str]:
-    """Pinned requirements; MLflow's inference would import the model in a new process."""
+    """Pinned packages that load the model; inferring them would import it in a subprocess."""
     from importlib.metadata import version
 
     return [f"{name}=={version(name).partition('+')[0]}" for name in ("mlflow", "torch", "numpy")]
@@ -61,7 +61,7 @@ def _requirements() -> list[str]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Suppress log messages of torch.export and MLflow."""
+    """Suppress logs and warnings of torch.export and MLflow."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -124,8 +124,8 @@ def _stretched(name: str, entry: Mapping[str, Any], *, down: bool) -> Any:
     most = Decimal(_HIGHEST.get(name, "Infinity"))
     if name in _BELOW_ONE:
         most = 1 - (1 - high) / _FACTOR
-    room = low - least if down else most - high
-    by = min((high - low) / 2, room)
+    space = low - least if down else most - high
+    by = min((high - low) / 2, space)
     step = exact(entry.get("step") or (1 if whole else 0))
     if step and (by >= step or whole):
         by = by // step * step
