@@ -117,6 +117,7 @@ def expected(undisturbed: tuple[Path, Ended]) -> tuple[pd.DataFrame, pd.DataFram
     [
         (["--confirm", "0"], "confirm must be a whole number of at least 1, but got 0."),
         (["--repeats", "3"], "--repeats must be used with --confirm K or --compare NAME."),
+        (["--executor", "ray"], "With --dry-run executor must be local or inline, as batches"),
         (["--study", ""], "study must be 1 to 100 letters, digits, '.', '_' or '-'"),
     ],
 )
