@@ -1,1 +1,1 @@
-"""A study and its trials, in Optuna's storage, held by one process."""
+"""A study and its trials in Optuna's storage, held by one process at a time."""

@@ -1,4 +1,4 @@
-"""The file a study lives in: Optuna's journal, whose lines carry checksums."""
+"""The file of a study: Optuna's journal, with a checksum in each line."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class _Journal(BaseJournalBackend):
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._ends = [0]  # where the lines end that were read
+        self._ends = [0]  # end positions of the lines read so far
 
     @property
     def read(self) -> int:
-        """How many lines were read."""
+        """Number of lines read so far."""
         return len(self._ends) - 1
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
@@ -48,7 +48,7 @@ class _Journal(BaseJournalBackend):
             file.seek(self._ends[log_number_from])
             for number, line in enumerate(file, start=log_number_from + 1):
                 if not line.endswith(b"\n"):
-                    return  # somebody is writing it
+                    return  # another process is writing it
                 try:
                     record = _unsealed(line)
                 except ValueError as error:
@@ -71,7 +71,7 @@ class _Journal(BaseJournalBackend):
 
 @contextmanager
 def _writing(path: Path) -> Iterator[Any]:
-    """The journal, healed and locked, to append to; its folder is made where it is missing."""
+    """The journal, repaired and locked for appending; its folder is made if it is missing."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with lock_file(path.with_suffix(".lock")), path.open("ab+") as file:
@@ -85,7 +85,7 @@ def _writing(path: Path) -> Iterator[Any]:
 
 
 def cut_torn_line(file: Any) -> None:
-    """Cut the file back to its last newline; it is left alone where it ends with one."""
+    """Truncate the file to its last newline."""
     size = file.seek(0, os.SEEK_END)
     end = size
     while end > 0:
@@ -101,7 +101,7 @@ def cut_torn_line(file: Any) -> None:
 
 
 def journal_storage(path: Path) -> BaseStorage:
-    """Optuna's journal storage in the file `path`, healed before it is read.
+    """Optuna's journal storage in the file `path`, repaired before it is read.
 
     Raises:
         SweepError: a line in the middle of it is damaged, or it cannot be written.
@@ -118,7 +118,7 @@ def journal_storage(path: Path) -> BaseStorage:
 
 
 def damaged(path: Path, line: int) -> SweepError:
-    """The error for a damaged line, with what is left of the study and the way on."""
+    """The error for a damaged line: what remains of the study, and how to continue."""
     with path.open("rb") as file:
         before = [file.readline() for _ in range(line - 1)]
     trials = sum(json.loads(it)["op_code"] == _CREATE_TRIAL for it in before)
@@ -136,7 +136,7 @@ def _sealed(record: dict[str, Any]) -> str:
 
 
 def _unsealed(line: bytes) -> dict[str, Any]:
-    """The record of a line; one that Optuna's own backend wrote has no checksum.
+    """The record of a line; lines written by Optuna's own backend have no checksum.
 
     Raises:
         ValueError: it is damaged.

@@ -1,4 +1,4 @@
-"""The kinds of trials that a study compares: one for each value of a parameter, or a single one."""
+"""Kinds of trials: one for each value of the parameter given by --compare, else a single one."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from sweeps.search.study_view import StudyViewSampler
 from sweeps.settings.config import SweepConfig
 from trainer.metrics import OBJECTIVES
 
-_LEAST_START = 3  # trials of each kind before the model is asked
+_LEAST_START = 3  # initial trials of each kind, before the model suggests
 
 
 class Kinds:
-    """What a study searches, each kind by itself: `SweepConfig.compare`.
+    """What a study searches, each kind separately: see `SweepConfig.compare`.
 
-    The trials of a kind take turns with those of the others, so that each has as many. Each kind
-    has a sampler of its own, and its trials compete with their own kind for epochs, of which each
-    kind is given as many. What the model of one epoch learns, it learns from all.
+    Kinds take turns, so that each has the same number of trials. Each kind has its own sampler, its
+    trials compete for epochs with their own kind only, and each kind gets the same number of
+    epochs. The model of one epoch learns from all trials.
 
     Args:
         config: the sweep.
@@ -51,17 +51,17 @@ class Kinds:
         self.sampler: BaseSampler = self._samplers[0] if len(fixed) == 1 else _Turns(self)
 
     def of(self, trial: FrozenTrial) -> Outlook:
-        """The outlook of a trial's kind, as the turns have it."""
+        """The outlook of the kind of a trial, which follows from its number."""
         return self.outlooks[trial.number % len(self.outlooks)]
 
     def sampler_of(self, trial: FrozenTrial) -> BaseSampler:
-        """The sampler of the same kind."""
+        """The sampler of the kind."""
         return self._samplers[trial.number % len(self.outlooks)]
 
     def next(
         self, pruner: AllocatingPruner, trials: Sequence[FrozenTrial], left: int
     ) -> Grant | None:
-        """What a free worker does next: something of the kind that had the fewest epochs so far."""
+        """The next grant of epochs, for the kind that had the fewest epochs so far."""
         trials = begun(trials)
         kinds = len(self.outlooks)
         split, total = self.split(trials), len(trials) + left
@@ -85,23 +85,23 @@ class Kinds:
 
 
 def begun(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """All but the enqueued ones that wait for their turn."""
+    """All trials except enqueued ones that have not started."""
     return [trial for trial in trials if trial.state != TrialState.WAITING]
 
 
 class _Turns(ForwardingSampler):
-    """Leaves each trial to the sampler of its kind."""
+    """Delegates each trial to the sampler of its kind."""
 
     def __init__(self, kinds: Kinds) -> None:
         self._kinds = kinds
 
     def sampler_of(self, trial: FrozenTrial) -> BaseSampler:
-        """That one."""
+        """The sampler of this trial's kind."""
         return self._kinds.sampler_of(trial)
 
 
 def _sampler(config: SweepConfig, outlook: Outlook) -> BaseSampler:
-    """What suggests values to the trials of a kind."""
+    """The sampler of one kind of trials."""
     search = Search(
         seed=config.search_seed,
         conditional=config.search_space.conditional,

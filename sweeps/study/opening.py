@@ -1,4 +1,4 @@
-"""Opening a study: find it or make it, check that it is the one that was meant, and hold it."""
+"""Opening a study: find or create it, check its settings, and take its lease."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ ASIDE = "~"
 
 @dataclass(frozen=True)
 class OpenStudy:
-    """A study that this process holds; as a context it is let go at the end.
+    """A study held by this process; as a context manager it is released at the end.
 
     Attributes:
         optuna: Optuna's study.
-        id: tells it from any other study, of the same name too.
+        id: unique, also among studies of the same name.
         created_at: seconds since 1970, UTC.
-        lease: to be renewed and released.
-        aside: the name that each earlier study of this name now has, by its id.
+        lease: renewed while the study runs.
+        aside: by id, the present names of earlier studies of this name.
     """
 
     optuna: optuna.Study
@@ -62,7 +62,7 @@ class OpenStudy:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, where: object) -> None:
-        """Release the lease; an error of that never replaces one of the block.
+        """Release the lease; an error of the release never replaces one of the block.
 
         Raises:
             SweepError: Optuna's database could not be used in the block.
@@ -77,14 +77,14 @@ class OpenStudy:
             ) from error
 
     def width(self, given: int | None, workers: int) -> int:
-        """Trials in training at a time: decided at the first start, then a constant of the study.
+        """Number of trials in training at a time: set at the first start, then constant.
 
         Args:
-            given: by the user; None: not.
+            given: by the user; None: not given.
             workers: of this start.
 
         Raises:
-            StudyMismatch: an earlier start decided another number than is given.
+            StudyMismatch: an earlier start set another number than is given.
         """
         if WIDTH not in self.optuna.user_attrs:
             self.optuna.set_user_attr(WIDTH, given or max(LEAST_WIDTH, 2 * workers))
@@ -97,7 +97,7 @@ class OpenStudy:
         return width
 
     def shares(self, try_it: Callable[[], bool]) -> bool:
-        """Whether its trials share epochs; tried once, so that a later start decides no other."""
+        """Whether its trials share epochs; tried once, then stored."""
         if SHARES not in self.optuna.user_attrs:
             self.optuna.set_user_attr(SHARES, try_it())
         return bool(self.optuna.user_attrs[SHARES])
@@ -106,13 +106,13 @@ class OpenStudy:
 def open_study(
     config: SweepConfig, paths: Paths, storage_url: str | None = None, data: str = ""
 ) -> OpenStudy:
-    """The study `config` means, made where it is missing.
+    """The study that `config` names, created if it is missing.
 
     Args:
         config: the sweep.
-        paths: say where the journal lies.
-        storage_url: a storage URL of Optuna's, in place of the journal.
-        data: digest of the data, which may be another one under the same name.
+        paths: where the journal is.
+        storage_url: Optuna's storage URL; None: the journal.
+        data: digest of the data, which may have changed under the same name.
 
     Raises:
         StudyMismatch: a study of this name has other settings or other data.
