@@ -15,7 +15,7 @@ help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo '  ARGS="..." adds flags to sweep and test; PYTHON=... names the Python that .venv is made of.'
 
-sweep: $(VENV)/.installed ## Run a sweep of 50 trials, or go on with it
+sweep: $(VENV)/.installed ## Run a sweep of 50 trials, or resume it
 	$(BIN)/python -m sweeps.run --trials 50 $(ARGS)
 
 test: $(VENV)/.installed-test ## Run the tests

@@ -202,7 +202,7 @@ def test_where_no_worker_lives_the_sweep_ends_and_no_trial_fails(
 def test_a_stage_that_kills_its_workers_fails_its_trial_and_no_other(
     bench: Callable[..., Bench],
 ) -> None:
-    """After its tries the trial has failed, with the reason, and the sweep goes on."""
+    """After its tries the trial has failed, with the reason, and the sweep continues."""
     made = bench()
     executor = FaultyExecutor(fault=times(TRIES, WorkerLost("died")))
     done, shown = made.run(executor)
@@ -335,7 +335,7 @@ def test_an_error_of_the_training_code_fails_its_trial_with_its_traceback(
 def test_an_error_that_every_trial_would_meet_stops_the_sweep(
     bench: Callable[..., Bench],
 ) -> None:
-    """Missing data fails no trial; the next start goes on."""
+    """Missing data fails no trial; the next start resumes."""
     made = bench()
     with pytest.raises(DataError, match="not prepared"):
         made.run(FaultyExecutor(fault=times(1, DataError("not prepared"))))
@@ -364,7 +364,7 @@ def test_no_stage_is_submitted_twice_however_many_trials_want_it(
 
 
 def test_the_time_is_up_before_all_trials_are_there(bench: Callable[..., Bench]) -> None:
-    """No epoch is begun after the timeout; without one the same study goes on to its end."""
+    """No epoch is begun after the timeout; without one the same study runs to its end."""
     done, _ = bench(timeout=1e-9).run(FaultyExecutor())
     assert not done
     again = bench()

@@ -60,7 +60,7 @@ def undisturbed(
     ended = sweep(folder, words)
     assert ended.status == 0, ended.output
     assert "suspended after" in ended.output
-    assert "goes on to epoch" in ended.output
+    assert "resumes, to epoch" in ended.output
     return words, table(folder)
 
 

@@ -110,7 +110,7 @@ def test_each_of_the_best_is_trained_from_the_same_other_seeds_to_its_end(folder
 def test_trials_that_share_their_best_epoch_are_confirmed_once(
     empty_database: Path, sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They have the same weights by then, however they went on."""
+    """They have the same weights by then, however they were trained after that."""
     shutil.copy(empty_database, tmp_path)
     monkeypatch.chdir(tmp_path)
     train = TrainConfig(dataset=str(sample), limit=50, batch_size=5, epochs=2, device="cpu")

@@ -229,7 +229,7 @@ def test_killed_between_any_two_writes_the_same_command_gives_the_same_table(
 def test_a_torn_journal_is_healed(
     folder: Path, expected: tuple[pd.DataFrame, pd.DataFrame], sample: Path
 ) -> None:
-    """A line that was half written when the machine died is cut off, and the sweep goes on."""
+    """A line that was half written when the machine died is cut off, and the sweep resumes."""
     killed = sweep(folder, command(sample), **{VARIABLE: "epoch-reported@5"})
     assert killed.status == -signal.SIGKILL
     (journal,) = folder.glob("mlruns/studies/*.journal")
@@ -241,7 +241,7 @@ def test_a_torn_journal_is_healed(
 def test_a_wiped_stage_store_costs_time_and_no_number(
     folder: Path, expected: tuple[pd.DataFrame, pd.DataFrame], sample: Path
 ) -> None:
-    """Without stored stages the sweep goes on to the same losses."""
+    """Without stored stages the sweep resumes to the same losses."""
     killed = sweep(folder, command(sample), **{VARIABLE: "trial-told@8"})
     assert killed.status == -signal.SIGKILL
     shutil.rmtree(folder / "mlruns" / "stages")

@@ -183,7 +183,7 @@ class Coordinator:
             (trial,) = (it for it in self._live.values() if it.number == grant.trial)
             trial.grant(self._window.grant(trial.id, grant.epochs))
             self._delivery.put(trial.record)
-            self._view.say(f"{trial.title} goes on to epoch {grant.epochs}: {grant.why}")
+            self._view.say(f"{trial.title} resumes, to epoch {grant.epochs}: {grant.why}")
         return True
 
     def _begin(self, trial: LiveTrial) -> None:

@@ -247,7 +247,7 @@ class Flights:
         return SweepError(
             f"Workers must be able to train, but {len(self._lost_in_a_row)} died one after "
             f"another, with {len({*self._lost_in_a_row})} different epochs: {self._last_loss} The "
-            "same command goes on with the study when that is mended."
+            "same command resumes the study once that is fixed."
         )
 
     def _tell_slow(self, say: Callable[[str], None]) -> None:

@@ -76,7 +76,7 @@ def confirm(config: ConfirmConfig, places: Places, view: View) -> bool:
         checkpoints=_NO_CHECKPOINTS,
     )
     numbers = ", ".join(str(source.number) for source in sources)
-    best = f", of which the best of each {frames.compare} go on" if frames.compare else ""
+    best = f", of which the best of each {frames.compare} stay" if frames.compare else ""
     view.say(f"Confirming trials {numbers} from {config.repeats} other seeds{best}.")
     with (
         find_study(frames.name, Paths.here(), places.storage, takeover=config.takeover) as study,
@@ -250,7 +250,7 @@ def _sources(frames: StudyFrames, top: int, uri: str) -> list[Source]:
     if best.empty:
         raise SweepError(
             f"Study {frames.name!r} must have a complete or pruned trial to be confirmed, but has "
-            "none; to go on with it: python -m sweeps.run"
+            "none; to resume it: python -m sweeps.run"
         )
     client = connect(uri)
     return [

@@ -96,7 +96,7 @@ def _check_trained(trials: Sequence[FrozenTrial], page: str) -> None:
     raise SweepError(
         f"A trial at least must be trained, but all {len(trials)} failed, trial 0 with: "
         f"{first.rstrip('.')}. Each run in MLflow has its traceback.txt ({page}). When that is "
-        "mended, --fresh begins anew."
+        "fixed, --fresh starts anew."
     )
 
 

@@ -63,7 +63,7 @@ class LiveView:
 
 @contextmanager
 def open_view(console: Console) -> Iterator[View]:
-    """The view that fits the console; where an interrupt ends it, it says how to go on."""
+    """The view that fits the console; after an interrupt it says how to resume."""
     try:
         if console.is_terminal:
             opening = Spinner("dots", "opening the data, the study and MLflow")
@@ -72,7 +72,7 @@ def open_view(console: Console) -> Iterator[View]:
         else:
             yield PlainView(console)
     except KeyboardInterrupt:
-        console.print("Stopped; the same command goes on from here.")
+        console.print("Stopped; the same command resumes from here.")
         raise
 
 

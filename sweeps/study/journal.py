@@ -79,8 +79,8 @@ def _writing(path: Path) -> Iterator[Any]:
             yield file
     except OSError as error:
         raise SweepError(
-            f"The study's journal {path} must be writable, but: {error}. The same command goes on "
-            "when that is mended."
+            f"The study's journal {path} must be writable, but: {error}. The same command resumes "
+            "the study once that is fixed."
         ) from error
 
 
@@ -125,7 +125,7 @@ def damaged(path: Path, line: int) -> SweepError:
     name, old = shlex.quote(str(path)), shlex.quote(f"{path}.damaged")
     return SweepError(
         f"Line {line} of {path} must be a record of Optuna's, but is damaged. The {trials} trials "
-        "before it can be kept: run what follows, then the same command goes on from there, and "
+        "before it can be kept: run what follows, then the same command resumes from there, and "
         f"what was trained after them is looked up: cp {name} {old} && head -n {line - 1} {old} > "
         f"{name}"
     )
