@@ -1,6 +1,6 @@
-"""The coordinator: asks Optuna, looks stages up, has the missing ones trained, decides and tells.
+"""The coordinator: asks Optuna for trials, has missing stages trained, and decides how trials end.
 
-It alone talks to Optuna, and through the delivery to MLflow. Workers know neither.
+It alone talks to Optuna and, through the delivery, to MLflow. Workers know neither.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class Coordinator:
 
     Args:
         config: the sweep, with the device of `config.train` resolved.
-        study: that this process holds; Optuna's is told how trials end.
-        trials: of that study.
-        work: what they are trained with and delivered by.
+        study: held by this process.
+        trials: the trials of that study.
+        work: the workspace: data, stage store, executor, delivery.
         view: shows the progress.
     """
 
@@ -58,7 +58,9 @@ class Coordinator:
         self._delivery = work.delivery
         self._view = view
         self._live: dict[str, LiveTrial] = {}
-        self._undecided: deque[LiveTrial] = deque()  # that an earlier start did not come to grant
+        self._undecided: deque[LiveTrial] = (
+            deque()
+        )  # an earlier start was stopped before it granted them
         self._window = Window(trials.width)
         self._flights = Flights(
             work.executor,
@@ -76,7 +78,7 @@ class Coordinator:
         )
 
     def resume(self) -> bool:
-        """Take up what earlier starts left: unfinished trials, and runs that MLflow has not whole.
+        """Resume what earlier starts left: unfinished trials, and incomplete runs in MLflow.
 
         Returns:
             Whether there is anything to do.
@@ -100,12 +102,12 @@ class Coordinator:
         return bool(self._live or self._trials.left())
 
     def run(self) -> bool:
-        """Go on until the study has all its trials; False where the time was up before that.
+        """Run until the study has all its trials; False if the timeout came before that.
 
         Raises:
             TrainerError: nothing can be trained here (the data, the store, the machine).
         """
-        landed = True  # what this start depends on is made known to others
+        landed = True  # other sweeps on this store must not evict what this one needs
         while True:
             self._take_results()
             if landed:
@@ -124,7 +126,7 @@ class Coordinator:
             self._study.lease.renew()
 
     def interrupted(self) -> list[RunRecord]:
-        """The records of the trials that are left on their way, wherever that was."""
+        """The records of the unfinished trials, wherever they stopped."""
         return [
             trial.closed()
             if trial.ended_at is not None and trial.needs(self._store.has_state) is None
@@ -133,7 +135,7 @@ class Coordinator:
         ]
 
     def _take_results(self) -> None:
-        """Take results into account in the order of the window, and fill the room that this makes.
+        """Take results into account in the order of the window, and refill the window.
 
         A trial that stored results bring to its end is not shown as running, so that its run in
         MLflow may stay as it is.
@@ -142,7 +144,7 @@ class Coordinator:
         self._fill()
         while self._window:
             if self._window.has_room and not self._flights.in_time():
-                break  # what is to be decided here, the next start decides
+                break  # the next start decides
             if not self._window.pass_over():
                 trial = self._live[self._window.first]
                 if not self._take_first(trial):
@@ -156,7 +158,7 @@ class Coordinator:
             self._finish(trial)
 
     def _fill(self) -> None:
-        """Decide what is trained further, as long as the window has room."""
+        """Decide what is trained next, as long as the window has room."""
         while self._window.has_room:
             if granted := self._window.recorded():
                 self._window.grant(granted.trial, granted.epochs)
@@ -166,7 +168,7 @@ class Coordinator:
                 return
 
     def _decide(self) -> bool:
-        """Grant epochs to a trial, or begin one; whether anything is to be granted now."""
+        """Grant epochs to a trial, or start a new one; False if nothing can be granted now."""
         interrupts.check()
         self._study.lease.renew()
         if self._undecided:
@@ -189,11 +191,11 @@ class Coordinator:
     def _begin(self, trial: LiveTrial) -> None:
         if trial.outcome == RUNNING:
             trial.grant(self._window.grant(trial.id, trial.goal))
-        else:  # no config follows from its parameters
+        else:  # its parameters give no valid config
             self._tell(trial)
 
     def _take_first(self, trial: LiveTrial) -> bool:
-        """Take the next result of the first trial of the window into account, if it is there."""
+        """Take the next result of the window's first trial into account, if it is there."""
         key = trial.stages[trial.epochs + 1].result_key
         if key in self._flights:
             return False
@@ -215,7 +217,7 @@ class Coordinator:
         return True
 
     def _submit(self) -> None:
-        """Give free workers what is needed, the most urgent first."""
+        """Submit the most urgent stages while workers are free."""
         for trial, stage, with_state in self._needed():
             if not self._flights.may_submit():
                 return
@@ -225,8 +227,10 @@ class Coordinator:
                 self._flights.submit(trial, stage, with_state)
 
     def _needed(self) -> Iterator[tuple[LiveTrial, Stage, bool]]:
-        """Stages to train, and whether for their states: what the window waits for, what ended
-        trials lack, and what trials of the window will need before anything else is decided.
+        """Stages to train, and whether their states are needed, most urgent first.
+
+        These are what the window waits for, what ended trials lack, and what trials of the window
+        need before the next decision.
         """
         waiting = [self._live[it] for it in self._window.queue if it in self._live]
         for trial in [*waiting, *(it for it in self._live.values() if it.outcome != RUNNING)]:
@@ -240,7 +244,7 @@ class Coordinator:
                     break
 
     def _close(self) -> None:
-        """End what is suspended, as nothing more is to be granted."""
+        """End the suspended trials, as no more epochs are granted."""
         suspended = [trial for trial in self._live.values() if trial.is_suspended]
         is_early = self._trials.left() > 0 or self._trials.asked() < self.progress.trials
         if (suspended or is_early) and not self._window and self._trials.next() is None:
@@ -270,7 +274,7 @@ class Coordinator:
         del self._live[trial.id]
 
     def _evict(self) -> None:
-        """Make room in the store, but never of a state that a trial or a delivery stands on."""
+        """Free space in the store, but never a state that a trial or the delivery needs."""
         standing = (trial.state_keys() for trial in self._live.values() if not trial.is_suspended)
         self._store.evict(keep=self._delivery.state_keys().union(*standing))
 
@@ -283,7 +287,7 @@ class Coordinator:
         self._view.say(f"The checkpoints of {trial.title} cannot be made again: {last}")
 
     def _tell(self, trial: LiveTrial) -> None:
-        """Tell Optuna what was decided."""
+        """Finish a decided trial in Optuna."""
         trial.tell(self._study.optuna)
         self._count(trial)
         self._view.say(f"{trial.title} {trial.outcome} after {_result(trial)}")
@@ -304,5 +308,5 @@ class Coordinator:
 
 
 def _result(trial: LiveTrial) -> str:
-    """How far a trial came, and with what, for people."""
+    """How far a trial came, and its values, for people."""
     return f"{counted(trial.epochs)}: " + "  ".join(filter(None, (trial.shown, trial.label)))

@@ -1,4 +1,4 @@
-"""What a sweep would train, for how long and on how much disk, from timing a few batches."""
+"""Estimate of a sweep's epochs, time and disk space, from a few timed batches."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _TIMED_BATCHES = 10
 
 
 def estimate(config: SweepConfig, places: Places) -> str:
-    """A few lines for people: the most that would be trained, how long that takes, and the disk.
+    """Lines for people: the most epochs that would be trained, their time, and the disk space.
 
     Raises:
-        ConfigError: it cannot be run.
-        DataError: the data set cannot be had.
+        ConfigError: the sweep is not valid.
+        DataError: the data set is not available.
     """
     if config.executor == "ray":
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""The stages that are being trained: each once, however many trials wait for it."""
+"""The stages in training: each once, however many trials wait for it."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from trainer.stages.stage import Trained, train_stage
 from trainer.stages.store import StageStore
 
 TRIES = 3
-"""Workers that may die with a stage before its trials fail."""
+"""Number of workers that may die with a stage before its trials fail."""
 
 MOST_LOST_IN_A_ROW = 15
-"""Workers that die one after another, with different stages, before the sweep ends: the fault is
-that of the machine, and no trial is to fail for it."""
+"""Number of workers that may die in a row, with different stages, before the sweep ends: the fault
+is the machine's, and no trial may fail for it."""
 
-_GRACE_SECONDS = 5.0  # in which epochs may still end when the time is up, if none took longer
-_SLOW_SECONDS = 60.0  # an epoch may take so long, or
-_SLOW_FACTOR = 10  # so many times as long as any before it, until somebody is told
+_GRACE_SECONDS = 5.0  # after the timeout, for epochs in training, if none took longer
+_SLOW_SECONDS = 60.0  # an epoch takes at least so long, and
+_SLOW_FACTOR = 10  # so many times as long as any before it, before it is reported
 
 
 @dataclass(frozen=True)
 class _Flight:
-    """A stage that is being trained, and the trial it was submitted for."""
+    """A stage in training, and the trial it was submitted for."""
 
     future: Future[Trained]
     trial: LiveTrial
@@ -83,7 +83,7 @@ class Flights:
         self._unseen: dict[str, int] = {}
         self._slow: set[str] = set()
         self._results: dict[str, EpochResult] = {}
-        self._missing: set[str] = set()  # so that the store is asked once; a worker asks it again
+        self._missing: set[str] = set()  # the store is asked once here; a worker asks it again
         self.landed = 0
         self.failures: dict[str, str] = {}
         self.suspects: dict[str, str] = {}
@@ -96,7 +96,7 @@ class Flights:
         return len(self._flights)
 
     def result(self, key: str) -> EpochResult | None:
-        """As a worker gave it, whether or not the store shows it, or as it is stored."""
+        """The result that a worker returned, shown by the store or not, or the stored one."""
         if key not in self._results and key not in self._missing:
             if stored := self._store.result(key):
                 self._results[key] = stored
@@ -105,27 +105,27 @@ class Flights:
         return self._results.get(key)
 
     def seconds(self) -> float:
-        """Since this start."""
+        """Seconds since this start."""
         return time.monotonic() - self._began
 
     def in_time(self) -> bool:
-        """Whether the timeout has not come."""
+        """Whether the timeout has not passed."""
         return self.seconds() < self._timeout
 
     def are_over(self) -> bool:
-        """Whether it came so long ago that what is in training is given up: it may hang."""
+        """Whether it passed so long ago that what is in training is given up: it may hang."""
         return self.seconds() > self._timeout + max(_GRACE_SECONDS, self._longest)
 
     def may_submit(self) -> bool:
-        """Whether a worker is free, and the time not up."""
+        """Whether a worker is free and the timeout has not passed."""
         return self.in_time() and len(self) < self._executor.slots
 
     def may_train(self, key: str) -> bool:
-        """Whether a stage is neither in training nor known to fail or suspected to."""
+        """Whether a stage is neither in training nor failed nor a suspect."""
         return not any(key in them for them in (self._flights, self.failures, self.suspects))
 
     def submit(self, trial: LiveTrial, stage: Stage, with_state: bool) -> None:
-        """Have a stage of a trial trained; with its state where that is what is needed."""
+        """Have a stage of a trial trained; with its state where that is needed."""
         work = partial(
             train_stage,
             trial.config,
@@ -147,13 +147,13 @@ class Flights:
         wait(futures, timeout=seconds, return_when=FIRST_COMPLETED)
 
     def land(self, say: Callable[[str], None]) -> int:
-        """Take in every stage that came back.
+        """Take every stage that came back.
 
         Args:
-            say: tells people what they should know of them.
+            say: receives lines for people.
 
         Returns:
-            How many did.
+            Number of stages.
 
         Raises:
             TrainerError: nothing can be trained here.
@@ -182,17 +182,17 @@ class Flights:
         return len(landed)
 
     def settle(self) -> bool:
-        """Decide on the suspects where nothing else is left to train; whether there were any.
+        """Decide on the suspects when nothing else is left to train; False if there are none.
 
         Raises:
-            SweepError: they are so many that the fault is the machine's.
+            SweepError: they are so many that the machine is at fault.
         """
         if len({*self._lost_in_a_row}) > TRIES:
             raise self._blame_machine()
         return self._accuse()
 
     def _accuse(self) -> bool:
-        """Fail the stages that are suspected, as the machine trains others."""
+        """Fail the suspected stages, as the machine trains others."""
         accused = bool(self.suspects)
         self.failures |= self.suspects
         self.suspects.clear()
@@ -230,7 +230,7 @@ class Flights:
     def _lose(
         self, key: str, flight: _Flight, lost: WorkerLost, say: Callable[[str], None]
     ) -> None:
-        """Have it trained again, unless it is suspected or nothing can be trained here."""
+        """Train it again, unless it becomes a suspect or nothing can be trained here."""
         self._lost_in_a_row.append(key)
         self._last_loss = str(lost)
         most, epochs = max(MOST_LOST_IN_A_ROW, 3 * self._executor.slots), {*self._lost_in_a_row}
@@ -251,7 +251,7 @@ class Flights:
         )
 
     def _tell_slow(self, say: Callable[[str], None]) -> None:
-        """Say once of a flight that it takes far longer than any before it: it may hang."""
+        """Report once that a stage takes far longer than any before it: it may hang."""
         for key, flight in self._flights.items():
             seconds = time.monotonic() - flight.began
             most = max(_SLOW_SECONDS, _SLOW_FACTOR * self._longest)

@@ -1,4 +1,4 @@
-"""What each start opens: the data, the store of stages, the workers, and the way to MLflow."""
+"""`Workspace`: the data, the stage store, the workers and MLflow, as each start opens them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from trainer.training.device import assume_platform, resolve_device, visible_gpu
 
 @dataclass(frozen=True, kw_only=True)
 class Workspace:
-    """What trials are trained with and delivered by.
+    """What trials are trained and delivered with.
 
     Attributes:
         data: the data set.
@@ -38,8 +38,8 @@ class Workspace:
         store: of stages.
         executor: trains stages.
         tracker: writes the runs of studies to MLflow; used by the delivery's thread.
-        delivery: takes the records of runs to the tracker.
-        another: makes an executor whose processes are others; None: one of local processes does.
+        delivery: delivers the records of runs to the tracker.
+        another: makes an executor with other processes; None: local processes will do.
     """
 
     data: Data
@@ -53,14 +53,14 @@ class Workspace:
 
 @contextmanager
 def open_workspace(config: SweepConfig, places: Places) -> Iterator[Workspace]:
-    """Ask MLflow, prepare the data, start the workers, and stop them at the end.
+    """Check that MLflow answers, prepare the data, start the workers; stop them at the end.
 
     Args:
         config: with its device resolved; see `ready`.
-        places: where things are kept.
+        places: where things are stored.
 
     Raises:
-        DataError: the data set cannot be had.
+        DataError: the data set is not available.
         TrackingError: MLflow's store cannot be used.
     """
     paths = Paths.here()
@@ -91,17 +91,17 @@ def open_workspace(config: SweepConfig, places: Places) -> Iterator[Workspace]:
             tracker=tracker,
             delivery=Delivery(tracker),
         )
-        store.release()  # not where it was interrupted: the next start needs the same states
+        store.release()  # not after an interrupt: the next start needs the same states
     finally:
         executor.stop()
-        assume_platform(None)  # what this process trains itself after that has keys of its own
+        assume_platform(None)  # what this process trains itself later has other keys
 
 
 def open_data(train: TrainConfig, places: Places) -> tuple[Path, Data]:
-    """The folder of data sets, and the one of this config, prepared there.
+    """The folder of data sets, and the data set of this config, prepared there.
 
     Raises:
-        DataError: it cannot be had.
+        DataError: it is not available.
     """
     folder = places.data or Paths.here().data
     prepare(train.dataset, folder, train.image_size)
@@ -109,10 +109,10 @@ def open_data(train: TrainConfig, places: Places) -> tuple[Path, Data]:
 
 
 def ready(config: SweepConfig) -> SweepConfig:
-    """The config, checked, with the name of its study and the device of this machine.
+    """The checked config, with the name of its study and the device of this machine.
 
     Raises:
-        ConfigError: it cannot be run; the message says why.
+        ConfigError: it is not valid; the message says why.
     """
     if is_reference(config.space):
         unload_changed([str(config.space)])
@@ -126,10 +126,10 @@ def ready(config: SweepConfig) -> SweepConfig:
 
 
 def resolved(config: Execution, train: TrainConfig, references: Iterable[str]) -> TrainConfig:
-    """The config with the device that its workers have, whose platform goes into the keys.
+    """The config with the device of its workers, whose platform enters the keys.
 
     Args:
-        config: says where it is trained.
+        config: names the executor.
         train: to be resolved.
         references: to user code that workers on other machines need.
 
@@ -146,7 +146,7 @@ def resolved(config: Execution, train: TrainConfig, references: Iterable[str]) -
 
 
 def import_ray() -> ModuleType:
-    """The module of the executor `ray`, whose package is not always installed."""
+    """The module of the executor `ray`, an optional dependency."""
     try:
         from sweeps.engine.executors import ray
     except ImportError as error:
@@ -158,7 +158,7 @@ def import_ray() -> ModuleType:
 
 
 def slots(config: SweepConfig) -> int:
-    """How many stages the sweep trains at once on this machine."""
+    """Number of stages that this machine trains at once."""
     if config.executor == "inline":
         return 1
     if config.workers:
