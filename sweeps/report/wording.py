@@ -45,6 +45,13 @@ def headlines(summary: Summary) -> Iterable[str]:
             f"trained again: {summary.retrained_epochs} epochs, whose states had been evicted "
             "(a larger --state-budget keeps them)"
         )
+    if summary.target is not None:
+        goal = f"target: {summary.objective} {short(summary.target)}"
+        if summary.epochs_to_target is None:
+            yield f"{goal} is not reached"
+        else:
+            seconds = duration(summary.seconds_to_target or 0)
+            yield f"{goal} reached after {summary.epochs_to_target} epochs, {seconds} of training"
     if summary.seconds is not None:
         yield f"wall time: {duration(summary.seconds)}"
 
