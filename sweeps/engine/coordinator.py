@@ -58,9 +58,7 @@ class Coordinator:
         self._delivery = work.delivery
         self._view = view
         self._live: dict[str, LiveTrial] = {}
-        self._undecided: deque[LiveTrial] = (
-            deque()
-        )  # an earlier start was stopped before it granted them
+        self._undecided: deque[LiveTrial] = deque()  # not granted before an earlier start stopped
         self._window = Window(trials.width)
         self._flights = Flights(
             work.executor,
