@@ -185,6 +185,7 @@ def contained(
     logs: Path | None, fn: Callable[..., Any], *args: Any
 ) -> bytes | TrainerError | TaskFailed:
     """In a worker: what `fn(*args)` returns, pickled, or how it failed."""
+    worker = os.getpid()
     try:
         return pickle.dumps(fn(*args))
     except TrainerError as error:
@@ -194,6 +195,8 @@ def contained(
             return StoreError(f"The disk must have room, but is full: {error}.")
         return TaskFailed(_printed(logs, os.getpid()) + traceback.format_exc())
     finally:
+        if os.getpid() != worker:  # a fork, which must not answer in the worker's place
+            os._exit(1)
         if logs:
             trim_printed()
 
