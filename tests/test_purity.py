@@ -80,5 +80,5 @@ def test_code_of_some_trials_that_fails_is_said_before_training(
     config = SweepConfig(train=small(), space=str(space))
     assert is_pure(config, tmp_path, HERE, lines.append)
     assert lines == [
-        "brought:broken fails in its first batches, so its trials fail: ValueError: no loss today"
+        "brought:broken fails where it is tried before training: ValueError: no loss today"
     ]

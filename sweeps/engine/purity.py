@@ -105,4 +105,4 @@ def _rehearsed(caller: UserCode, train: TrainConfig, folder: Path) -> Rehearsal:
 
 def _report(train: TrainConfig, error: ConfigError, say: Callable[[str], None]) -> None:
     last = str(error).strip().rpartition("\n")[2]
-    say(f"{' and '.join(train.references)} fails in its first batches, so its trials fail: {last}")
+    say(f"{' and '.join(train.references)} fails where it is tried before training: {last}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import pickle
 import time
 from collections.abc import Callable, Iterator
@@ -39,6 +41,7 @@ class UserCode:
         self._make = make
         self._seconds = seconds or _LIMIT_SECONDS
         self._executor: Executor | None = None
+        self._ready: Future[int] = Future()
         self._failed: dict[bytes, str] = {}
 
     def __call__(
@@ -67,8 +70,10 @@ class UserCode:
         raise CodeFailed(self._failed[call])
 
     def start(self) -> None:
-        """Start the process, which takes seconds, before the first call."""
-        self._executor = self._executor or self._make()
+        """Start the process, so that it is ready when the first call comes."""
+        if self._executor is None:
+            self._executor = self._make()
+            self._ready = self._executor.submit(os.getpid)
 
     def close(self) -> None:
         """End the process; a later call starts another."""
@@ -79,16 +84,15 @@ class UserCode:
     def _call(self, code: tuple[str, ...], fn: Callable[..., T], *args: Any, limited: bool) -> T:
         self.start()
         assert self._executor is not None, "it was started"
+        if not self._ready.done():
+            _wait(self._ready, math.inf)  # importing torch takes seconds
         future: Future[T] = self._executor.submit(fn, *args)
-        began = time.monotonic()
-        while not wait([future], _LOOK_SECONDS).done:
-            interrupts.check()
-            if limited and time.monotonic() - began > self._seconds:
-                self.close()
-                raise TaskFailed(
-                    f"{_shown(code)} must return within {self._seconds:g} s (--epoch-timeout), but "
-                    "did not."
-                )
+        if not _wait(future, self._seconds if limited else math.inf):
+            self.close()
+            raise TaskFailed(
+                f"{_shown(code)} must return within {self._seconds:g} s (--epoch-timeout), but "
+                "did not."
+            )
         return future.result()
 
 
@@ -110,6 +114,16 @@ def user_code_apart(config: Execution, study: str) -> Iterator[None]:
             yield
     finally:
         caller.close()
+
+
+def _wait(future: Future[Any], seconds: float) -> bool:
+    """Wait for a future so long, until Ctrl-C; whether it is done."""
+    began = time.monotonic()
+    while not wait([future], _LOOK_SECONDS).done:
+        interrupts.check()
+        if time.monotonic() - began > seconds:
+            return False
+    return True
 
 
 def _shown(code: tuple[str, ...]) -> str:

@@ -257,6 +257,7 @@ def _begin_worker(gpus: Sequence[str], seats: str, logs: Path | None) -> None:
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
+    os.register_at_fork(after_in_child=lambda: threading.Thread(target=follow, daemon=True).start())
     end = os._exit  # the pool would not notice a worker that exits without an error
     os._exit = lambda status: end(status or 1)
     _take_gpu(gpus, seats)
