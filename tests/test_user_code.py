@@ -17,9 +17,9 @@ from sweeps.engine.user_code import TRIES, UserCode
 from sweeps.report.reading.frames import load_study
 from trainer.errors import CodeFailed, ConfigError
 
-LIMIT = 5.0
+LIMIT = 10.0
 CODE = ("faulty:net",)
-BRIEF = ("raises", "exits", "blocks", "changes", "forks", "leaves_threads")
+BRIEF = ("exits", "changes", "forks")
 EVERY = tuple(faulty.BY_NAME)
 SPACE = """
 model = {models}
@@ -75,7 +75,7 @@ def test_code_that_ends_its_process_fails_and_is_not_tried_for_ever(
 def test_code_that_never_returns_is_ended(code: UserCode, tmp_path: Path) -> None:
     """After the time limit, with its process; the next call has another."""
     mark = tmp_path / "mark"
-    with pytest.raises(CodeFailed, match=r"faulty:net must return within 5 s \(--epoch-timeout\)"):
+    with pytest.raises(CodeFailed, match=r"faulty:net must return within 10 s \(--epoch-timeout\)"):
         code(CODE, faulty.wait, mark)
     assert gone(int(mark.read_text()))
     assert code(CODE, os.getpid) != int(mark.read_text())
@@ -97,7 +97,7 @@ def swept(
         (folder / "space.toml").write_text(text.replace("'", '"'))
         words = (
             f"--dataset {sample} --limit 50 --epochs 2 --device cpu --space space.toml --study s "
-            "--sampler GridSampler --pruner none --workers 2 --epoch-timeout 20 --no-promote"
+            "--sampler GridSampler --pruner none --workers 2 --epoch-timeout 60 --no-promote"
         )
         tests = str(Path(__file__).parent)
         ended = sweep(folder, [*words.split(), "--trials", "40"], PYTHONPATH=tests)

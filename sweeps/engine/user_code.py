@@ -56,6 +56,7 @@ class UserCode:
                     return self._call(code, fn, *args, limited=limited)
                 except WorkerLost as error:
                     lost = error
+                    self.close()  # so that the start of the next one does not count
                 except TrainerError:
                     raise
                 except Exception as error:  # user code can raise anything
