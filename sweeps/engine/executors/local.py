@@ -246,6 +246,8 @@ def _begin_worker(gpus: Sequence[str], seats: str, logs: Path | None) -> None:
     with suppress(OSError):  # then the output stays on the screen
         if logs:
             print_to(logs / f"{os.getpid()}.log")
+    with suppress(OSError):  # where memory runs out, the kernel kills this process, not the parent
+        Path("/proc/self/oom_score_adj").write_text("1000")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None, "a worker has a parent"
