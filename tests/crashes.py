@@ -1,4 +1,4 @@
-"""Commands to kill, the kills that a seed draws, and everything that must be the same after them."""
+"""Commands to kill, the kills that a seed draws, and all that must be the same after them."""
 
 from __future__ import annotations
 
