@@ -99,6 +99,7 @@ def promote(study: str | None, places: Places, trial: int | None = None) -> Prom
         _measure(client, served, row)
         version = _log(client, served, frames, row)
     client.set_registered_model_alias(frames.name, ALIAS, version)
+    passing("alias-set")
     measured = client.get_run(row["run_id"]).data.metrics.get(TEST_ACCURACY)
     return Promotion(
         name=frames.name,
@@ -197,8 +198,10 @@ def _log(client: MlflowClient, served: Served, frames: StudyFrames, row: pd.Seri
     model = _logged(client, run) or _export(client, served, run, row, tags)
     epoch = int(row["best_epoch"])
     client.log_outputs(run.info.run_id, [LoggedModelOutput(model.model_id, step=epoch)])
+    passing("outputs-logged")
     with contextlib.suppress(MlflowException):  # it exists
         client.create_registered_model(frames.name)
+    passing("name-registered")
     version = client.create_model_version(
         frames.name,
         f"models:/{model.model_id}",
@@ -241,6 +244,7 @@ def _export(
         tags=tags,
         params=run.data.params,
     )
+    passing("model-created")
     try:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "model")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from trainer.errors import DataError
 from trainer.files import atomic_write, lock_file
+from trainer.stages.killpoints import passing
 
 META = "meta.json"
 
@@ -135,9 +136,11 @@ def _write(made: Path, arrays: Arrays) -> None:
     for name in ARRAYS:
         with atomic_write(_file(made, name)) as file:
             np.save(file, getattr(arrays, name))
+        passing("array-written")
     meta = Meta(classes=arrays.classes, sha256=arrays.digests())
     with atomic_write(made / META) as file:
         file.write(json.dumps(asdict(meta), indent=2).encode())
+    passing("arrays-described")
 
 
 def _file(made: Path, name: str) -> Path:

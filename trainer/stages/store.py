@@ -21,6 +21,7 @@ import torch
 from trainer.errors import StoreError
 from trainer.files import atomic_write
 from trainer.metrics import EpochResult
+from trainer.stages.killpoints import passing
 
 BUDGET = 2_000_000_000
 """Bytes that states may take before the oldest unused are evicted."""
@@ -118,6 +119,7 @@ class StageStore:
         """
         if keep or self._is_signed:
             self._write(self._kept_path, json.dumps(sorted(keep)).encode())
+            passing("states-kept")
         else:
             self.release()
         keep = {*keep, *self._all_kept()}

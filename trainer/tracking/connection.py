@@ -234,7 +234,9 @@ def open_experiment(client: MlflowClient, uri: str, name: str, artifacts: str) -
     if found is None:
         location = None if remote else artifacts
         try:
-            return str(client.create_experiment(name, location, tags=_SHOWN_AS))
+            made = str(client.create_experiment(name, location, tags=_SHOWN_AS))
+            passing("experiment-created")
+            return made
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
