@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from sweeps.space.space import FIELDS
 from sweeps.space.values import shown
 from trainer.errors import CodeFailed, ConfigError, unknown
 from trainer.settings.apart import tried_briefly
-from trainer.settings.config import NICKNAMES, TrainConfig
+from trainer.settings.config import NICKNAMES, TrainConfig, near_field
 
 if TYPE_CHECKING:  # so that reading a space takes no Optuna
     from optuna.distributions import BaseDistribution
@@ -192,14 +191,10 @@ class DeclaredSpace:
             ) from error
 
     def _hint(self, entry: Entry) -> str:
-        """Suggestion for an entry that is taken for an argument but was perhaps meant otherwise."""
-        if entry.name in FIELDS or entry.where is not None:
+        """Suggestion for an argument that was perhaps meant for some values of its owner only."""
+        if entry.name in FIELDS or entry.where is not None or near_field(entry.name):
             return ""
-        owner, dot, _ = entry.name.rpartition(".")
-        near = [] if dot else difflib.get_close_matches(entry.name, FIELDS, n=1, cutoff=0.7)
-        if near:
-            return f" Or is it the field {near[0]}?"
-        owner = owner or "optimizer"
+        owner = entry.name.rpartition(".")[0] or "optimizer"
         several = len(self.choices(owner)) > 1
         return f" Put arguments of only some of them under [when.{owner}.NAME]." if several else ""
 

@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.space.declared import DeclaredSpace
+from sweeps.space.described import without
 from sweeps.space.entries import Entries, Entry
 from sweeps.space.parameter import Choice, Fixed, Parameter
 from sweeps.space.ranges import parse_range
 from sweeps.space.space import check_name
+from sweeps.space.spec import parse_spec
 from sweeps.space.values import same, shown
 from trainer.errors import ConfigError
 from trainer.settings.fields import is_number
 
 _DEFAULT = "default.toml"
+_OF_STEP_LR = ("step_size", "gamma")
 _OWNERS = ("scheduler", "model")  # whose arguments are written "scheduler.NAME"
 
 
@@ -30,7 +33,7 @@ def default_text() -> str:
 def default_space(scheduler: str = "StepLR") -> DeclaredSpace:
     """The default space; the arguments of StepLR are searched only if it is the scheduler."""
     space = parse_space(default_text(), _DEFAULT)
-    return space if scheduler == "StepLR" else space.without("step_size", "gamma")
+    return space if scheduler == "StepLR" else space.without(*_OF_STEP_LR)
 
 
 def read_space(path: str) -> DeclaredSpace:
@@ -39,12 +42,36 @@ def read_space(path: str) -> DeclaredSpace:
     Raises:
         ConfigError: the file cannot be read, or is invalid.
     """
+    return parse_space(_read(path), path)
+
+
+def document_of(space: str, scheduler: str) -> dict[str, Any]:
+    """The content of a space's file, with the names of nested tables in full.
+
+    Args:
+        space: PATH.toml; "": the default space.
+        scheduler: of the default space.
+
+    Raises:
+        ConfigError: the file cannot be read, or is invalid.
+    """
+    text, file = (_read(space), space) if space else (default_text(), _DEFAULT)
+    parse_space(text, file)  # whose messages have lines
+    document: dict[str, Any] = {}
+    for (*where, name), raw in _items(tomllib.loads(text), file):
+        table = document
+        for word in where:
+            table = table.setdefault(word, {})
+        table[name] = raw
+    return document if space or scheduler == "StepLR" else without(document, _OF_STEP_LR)
+
+
+def _read(path: str) -> str:
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"{path} must be a readable file, but: {reason}.") from error
-    return parse_space(text, path)
 
 
 def parse_space(text: str, file: str) -> DeclaredSpace:
@@ -62,18 +89,22 @@ def parse_space(text: str, file: str) -> DeclaredSpace:
         raise ConfigError(
             f"{file}:{line}: {reason.removesuffix(' (at end of document)')}."
         ) from error
-    return space_of(document, file, lambda keys: f"{file}:{line_of(text, keys)}")
+    return space_of(document, file, lambda keys: f"{file}:{line_of(text, keys)}", lambda raw: raw)
 
 
 def space_of(
-    document: Mapping[str, Any], file: str, place_of: Callable[[tuple[str, ...]], str]
+    document: Mapping[str, Any],
+    file: str = "space",
+    place_of: Callable[[tuple[str, ...]], str] = lambda keys: "space",
+    parse: Callable[[Any], Any] = parse_spec,
 ) -> DeclaredSpace:
-    """The space in a dict, as TOML is parsed to.
+    """The space in a dict: as TOML is parsed to, or with specs in place of texts.
 
     Args:
         document: the dict.
         file: its name in messages.
         place_of: where what lies under such keys was written, for messages.
+        parse: makes the value that a file would have of an entry.
 
     Raises:
         ConfigError: it says what cannot be.
@@ -84,7 +115,7 @@ def space_of(
         name, where = keys[-1], (keys[1], keys[2]) if len(keys) > 1 else None
         try:
             check_name(name)
-            entries.append(Entry(name, _parameter(raw), where, place))
+            entries.append(Entry(name, parameter_of(parse(raw)), where, place))
         except ConfigError as error:
             head = "" if str(error).startswith(name) else f"{name}: "
             raise ConfigError(f"{place}: {head}{error}") from error
@@ -132,7 +163,12 @@ def _items(document: Mapping[str, Any], file: str) -> Iterator[tuple[tuple[str, 
                 yield (*keys, name), raw
 
 
-def _parameter(raw: Any) -> Parameter:
+def parameter_of(raw: Any) -> Parameter:
+    """The parameter that a value in a file describes.
+
+    Raises:
+        ConfigError: the value is invalid.
+    """
     if isinstance(raw, dict):
         return parse_range(raw)
     _check_plain(raw)

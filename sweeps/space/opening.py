@@ -13,7 +13,7 @@ from trainer.settings.references import is_reference
 def open_space(text: str | Mapping[str, Any] = "", scheduler: str = "StepLR") -> Space:
     """Open a PATH.toml, `package.module:function`, or a dict of what such a file holds.
 
-    "" is the default space for a scheduler.
+    "" is the default space for a scheduler. Texts of a dict are specs, as of `--set`.
 
     Raises:
         ConfigError: the file or function does not exist, or is invalid.
@@ -24,7 +24,7 @@ def open_space(text: str | Mapping[str, Any] = "", scheduler: str = "StepLR") ->
     if not text:
         return default_space(scheduler)
     if isinstance(text, Mapping):
-        return space_of(text, "space", lambda keys: "space")
+        return space_of(text)
     if is_reference(text):
         return FunctionSpace(text)
     if text.endswith(".toml"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -210,3 +211,10 @@ class TrainConfig:
             if name not in known:
                 raise ConfigError(unknown("field of a config", name, known))
         return cls(**values)
+
+
+def near_field(name: str) -> str:
+    """The field that another name may be meant for; "" if there is none."""
+    known = {item.name: item.name for item in fields(TrainConfig)} | NICKNAMES
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+    return known[near[0]] if near and name not in known.values() and "." not in name else ""

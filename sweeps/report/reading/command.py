@@ -14,6 +14,7 @@ from sweeps.report.reading.frames import StudyFrames
 from sweeps.settings.config import SweepConfig
 from sweeps.space import SEARCHED
 from sweeps.space.described import is_function
+from sweeps.space.spec import spelled
 from trainer.settings.config import TrainConfig
 from trainer.settings.flags import Flags
 
@@ -94,7 +95,7 @@ def sweep_command(
         value = getattr(base, name)
         if isinstance(value, Mapping):
             owner = "" if name == "optimizer_args" else f"{name.removesuffix('_args')}."
-            words += [word for key, it in value.items() for word in ("--set", f"{owner}{key}={it}")]
+            words += _set_words({f"{owner}{key}": it for key, it in value.items()})
         elif value == default:
             continue
         elif isinstance(value, bool):
@@ -102,8 +103,7 @@ def sweep_command(
         elif named := known.words(name, value):
             flags[named[0]] = named[1]
     if not space.endswith(".toml"):
-        fixed = constants(base, frames.settings)
-        words += [word for name, it in fixed.items() for word in ("--set", f"{name}={it}")]
+        words += _set_words(constants(base, frames.settings))
     settings, plain = frames.settings, SweepConfig(second=frames.second, compare=frames.compare)
     sampler = settings.get("sampler", plain.sampler)
     usual = replace(plain, sampler=sampler, pruner="", pruner_args={})
@@ -120,6 +120,10 @@ def sweep_command(
         flags["--trials"] = str(frames.asked)
     every = [word for flag in {**flags, **advised}.items() for word in flag]
     return shlex.join(["python", "-m", "sweeps.run", *every, *words, *_store(frames)])
+
+
+def _set_words(values: Mapping[str, Any]) -> list[str]:
+    return [word for name, it in values.items() for word in ("--set", f"{name}={spelled(it)}")]
 
 
 def _store(frames: StudyFrames) -> list[str]:
