@@ -29,6 +29,7 @@ EPOCHS = 2
 WHEN = ["started_at", "seconds", "ended_at", "epoch_seconds", "images_per_second"]
 WHERE = ["worker", "run_id"]
 ELSEWHERE = (
+    "database-made",  # see test_tracking.py
     *("array-written", "arrays-described", "experiment-created"),  # see below
     "point-enqueued",  # see test_known.py
     "study-closed",  # see test_suspended.py

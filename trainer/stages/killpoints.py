@@ -9,6 +9,7 @@ VARIABLE = "SWEEPS_KILL_AT"
 """Environment variable NAME or NAME@N: send SIGKILL when NAME is passed the Nth time."""
 
 KILL_POINTS = (
+    "database-made",
     "array-written",
     "arrays-described",
     "experiment-created",
