@@ -337,7 +337,11 @@ def run_case(bench: Bench, case: Case, seconds: float) -> list[bool]:
             )
             groups.append(process.pid)
         hits.append(strike(process, kill, seconds, case))
-        without = "--fresh" if case.without_fresh and _has_begun(bench.folder) else ""
+        without = (
+            "--fresh"
+            if case.without_fresh and case.command == "fresh" and _has_begun(bench.folder)
+            else ""
+        )
     assert process is not None
     if process.is_alive():
         ended = finish(bench.folder, process)
