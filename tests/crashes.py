@@ -29,8 +29,7 @@ from trainer.tracking.connection import connect, search_runs
 from trainer.tracking.names import GROUP_TAG, STATE_TAG, STUDY_TAG
 
 FIRST_NEEDED = ["trained_epochs", "reused_epochs", "retrained_epochs", "reused", "trained_for"]
-"""Of trials that share an epoch, which one was the first to need it: only this may depend on the
-number of workers."""
+"""Which trial was the first to need an epoch: only this may depend on the number of workers."""
 
 _WORDS = (
     "--study s --trials 6 --epochs 3 --split train --limit 20 --batch-size 10 --device cpu "
@@ -150,6 +149,11 @@ class Case:
     kills: tuple[Kill, ...]
     executed: bool = False
     without_fresh: bool = False
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether it is determined which trial first needs an epoch."""
+        return self.workers < 2 and self.command != "fresh"  # a killed one may have trained it
 
     def __str__(self) -> str:
         how = "new interpreters, " if self.executed else ""
@@ -333,7 +337,11 @@ def run_case(bench: Bench, case: Case, seconds: float) -> list[bool]:
             )
             groups.append(process.pid)
         hits.append(strike(process, kill, seconds, case))
-        without = "--fresh" if case.without_fresh and _has_begun(bench.folder) else ""
+        without = (
+            "--fresh"
+            if case.without_fresh and case.command == "fresh" and _has_begun(bench.folder)
+            else ""
+        )
     assert process is not None
     if process.is_alive():
         ended = finish(bench.folder, process)

@@ -197,8 +197,9 @@ def _log(client: MlflowClient, served: Served, frames: StudyFrames, row: pd.Seri
     tags = _tags(frames, row)
     model = _logged(client, run) or _export(client, served, run, row, tags)
     epoch = int(row["best_epoch"])
-    client.log_outputs(run.info.run_id, [LoggedModelOutput(model.model_id, step=epoch)])
-    passing("outputs-logged")
+    if model.model_id not in _outputs(run):  # MLflow refuses an output that the run has already
+        client.log_outputs(run.info.run_id, [LoggedModelOutput(model.model_id, step=epoch)])
+        passing("outputs-logged")
     with contextlib.suppress(MlflowException):  # it exists
         client.create_registered_model(frames.name)
     passing("name-registered")
@@ -216,6 +217,11 @@ def _log(client: MlflowClient, served: Served, frames: StudyFrames, row: pd.Seri
     )
     passing("version-registered")
     return str(version.version)
+
+
+def _outputs(run: Run) -> list[str]:
+    """Ids of the models that are logged as outputs of the run."""
+    return [it.model_id for it in run.outputs.model_outputs] if run.outputs else []
 
 
 def _logged(client: MlflowClient, run: Run) -> LoggedModel | None:

@@ -133,6 +133,8 @@ def _fault(made: Path, sha256: Mapping[str, str] | None) -> str | None:
 def _write(made: Path, arrays: Arrays) -> None:
     made.mkdir(parents=True, exist_ok=True)
     (made / META).unlink(missing_ok=True)
+    for half in made.glob("*.tmp"):  # of a process that was killed: only one at a time writes here
+        half.unlink()
     for name in ARRAYS:
         with atomic_write(_file(made, name)) as file:
             np.save(file, getattr(arrays, name))
