@@ -24,7 +24,7 @@ from test_run import WHEN, WHERE, table
 
 from sweeps.report.reading.frames import load_study
 from sweeps.study.journal import journal_storage
-from trainer.stages.killpoints import VARIABLE
+from trainer.killpoints import VARIABLE
 from trainer.tracking.connection import connect, search_runs
 from trainer.tracking.names import GROUP_TAG, STATE_TAG, STUDY_TAG
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import fresh
 import pytest
 
-from trainer.stages.killpoints import VARIABLE
+from trainer.killpoints import VARIABLE
 from trainer.tracking.connection import connect
 
 _PATIENCE_SECONDS = 120.0

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from crashes import COMMANDS, Bench, assert_same, case_of, found, run_case, write_rows
 
-from trainer.stages.killpoints import KILL_POINTS
+from trainer.killpoints import KILL_POINTS
 
 FIRST = int(os.environ.get("CRASH_SEED", "0"))
 CRASHES = int(os.environ.get("CRASHES", "300"))

@@ -12,7 +12,7 @@ import pytest
 from processes import sweep
 from test_run import ELSEWHERE, states, table
 
-from trainer.stages.killpoints import KILL_POINTS, VARIABLE
+from trainer.killpoints import KILL_POINTS, VARIABLE
 
 TRIALS = 6
 EPOCHS = 4

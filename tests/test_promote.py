@@ -25,8 +25,8 @@ from sweeps.promote import main
 from sweeps.report.reading.frames import load_study
 from sweeps.report.summary import summarize
 from sweeps.winner.champion import promote
+from trainer.killpoints import VARIABLE
 from trainer.settings.config import TrainConfig
-from trainer.stages.killpoints import VARIABLE
 from trainer.tracking.connection import connect, read_weights
 
 STUDY = "s"

@@ -22,9 +22,9 @@ from sweeps.report.reading.frames import StudyFrames, load_study
 from sweeps.settings.execution import ConfirmConfig
 from sweeps.study.journal import journal_storage
 from trainer.errors import ConfigError
+from trainer.killpoints import VARIABLE
 from trainer.metrics import VAL_LOSS, best
 from trainer.settings.config import TrainConfig
-from trainer.stages.killpoints import VARIABLE
 from trainer.stages.stage import train_stage
 from trainer.stages.store import StageStore
 from trainer.tracking.connection import connect, read_file

@@ -21,7 +21,7 @@ from sweeps.report.reading.frames import load_study
 from sweeps.run import main
 from sweeps.settings.execution import ConfirmConfig
 from sweeps.study.journal import journal_storage
-from trainer.stages.killpoints import KILL_POINTS, VARIABLE
+from trainer.killpoints import KILL_POINTS, VARIABLE
 from trainer.tracking.connection import connect, search_runs
 
 TRIALS = 14

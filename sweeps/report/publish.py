@@ -11,8 +11,8 @@ from sweeps.report.page import to_page
 from sweeps.report.reading.frames import StudyFrames, load_study
 from sweeps.report.render import render_table
 from sweeps.report.summary import summarize
+from trainer.killpoints import passing
 from trainer.settings.paths import Paths
-from trainer.stages.killpoints import passing
 from trainer.tracking.connection import connect
 from trainer.tracking.names import PAGE_FILE
 

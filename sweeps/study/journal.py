@@ -16,7 +16,7 @@ from optuna.storages.journal import BaseJournalBackend
 
 from sweeps.errors import SweepError
 from trainer.files import lock_file
-from trainer.stages.killpoints import passing
+from trainer.killpoints import passing
 
 _LOOK_BACK = 1 << 16
 _CHECKSUM = "crc32"  # its name in a record

@@ -20,8 +20,8 @@ from sweeps.search.pruning import make_pruner
 from sweeps.settings.config import SweepConfig, difference
 from sweeps.study.journal import journal_storage
 from sweeps.study.lease import LEASE, Lease, in_use
+from trainer.killpoints import passing
 from trainer.settings.paths import Paths
-from trainer.stages.killpoints import passing
 from trainer.tracking.connection import without_password
 
 ID = "id"

@@ -14,9 +14,9 @@ from sweeps.search.allocation.curves import DIVERGED_ATTR, DIVERGED_CONSTRAINT, 
 from sweeps.search.objectives import penalty_of, value_of
 from sweeps.study.window import Granted
 from trainer.errors import ConfigError
+from trainer.killpoints import passing
 from trainer.metrics import OBJECTIVES, EpochResult, has_diverged
 from trainer.settings.config import TrainConfig
-from trainer.stages.killpoints import passing
 from trainer.stages.plan import Planner, Stage
 from trainer.tracking.record import (
     COMPLETE,

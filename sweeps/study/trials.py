@@ -31,8 +31,8 @@ from sweeps.study.trial import (
 )
 from trainer.data import Data
 from trainer.errors import ConfigError, TrainerError
+from trainer.killpoints import passing
 from trainer.metrics import OBJECTIVES
-from trainer.stages.killpoints import passing
 from trainer.stages.plan import Plan, Planner, plan_of
 from trainer.tracking.names import STUDY_TAG, TRIAL_TAG
 from trainer.tracking.record import DIVERGED, FAILED, RUNNING, record_of

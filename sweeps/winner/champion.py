@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweeps.errors import SweepError
 from sweeps.report.showing import short
-from trainer.stages.killpoints import passing
+from trainer.killpoints import passing
 from trainer.tracking.names import BEST_WEIGHTS, CONFIG_FILE
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from trainer.errors import DataError
 from trainer.files import atomic_write, lock_file
-from trainer.stages.killpoints import passing
+from trainer.killpoints import passing
 
 META = "meta.json"
 

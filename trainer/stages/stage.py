@@ -13,10 +13,10 @@ from typing import Any
 
 from trainer.data import Data, load
 from trainer.errors import PlatformMismatch
+from trainer.killpoints import passing
 from trainer.metrics import EpochResult
 from trainer.settings.config import TrainConfig
 from trainer.settings.references import is_reference, unload_changed
-from trainer.stages.killpoints import passing
 from trainer.stages.plan import Plan, Stage, digest, plan, plan_of
 from trainer.stages.store import DamagedState, StageStore
 from trainer.training.device import assume_platform, set_determinism, synchronize

@@ -20,8 +20,8 @@ import torch
 
 from trainer.errors import StoreError
 from trainer.files import atomic_write
+from trainer.killpoints import passing
 from trainer.metrics import EpochResult
-from trainer.stages.killpoints import passing
 
 BUDGET = 2_000_000_000
 """Bytes that states may take before the oldest unused are evicted."""

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from trainer.errors import TrackingError
 from trainer.files import lock_file
-from trainer.stages.killpoints import passing
+from trainer.killpoints import passing
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from trainer.errors import LostRuns
-from trainer.stages.killpoints import passing
+from trainer.killpoints import passing
 from trainer.tracking.connection import (
     connect,
     fullness,

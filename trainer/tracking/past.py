@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trainer.stages.killpoints import passing
+from trainer.killpoints import passing
 from trainer.tracking.connection import search_runs
 from trainer.tracking.mlflow_tracker import STATUS
 from trainer.tracking.names import GROUP_TAG, STATE_TAG, STUDY_TAG, TRIALS_TAG

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.errors import LostState
-from trainer.stages.killpoints import passing
+from trainer.killpoints import passing
 from trainer.tracking.names import EPOCH_ENDED_AT, EPOCH_REUSED, EPOCH_WORKER
 from trainer.tracking.record import Checkpoint, RunRecord
 
