@@ -22,7 +22,7 @@ test: $(VENV)/.installed-test ## Run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
 test-crash: $(VENV)/.installed-test ## Kill sweeps at random moments; CRASHES=300 and CRASH_SEED=0 choose which
-	$(BIN)/python -m pytest -m crash tests/test_crashes.py $(ARGS)
+	$(BIN)/python -m pytest -m crash tests/test_crashes.py tests/test_user_code.py $(ARGS)
 
 lint: $(VENV)/.installed-test ## Check style, format, and which folder imports which
 	$(BIN)/ruff check

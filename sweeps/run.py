@@ -77,7 +77,6 @@ def sweep(
     from sweeps.engine.view import open_view
     from sweeps.report.publish import conclude
     from sweeps.report.showing import open_console
-    from sweeps.settings.check import check_sweep
 
     if "objective" in given:
         first, _, second = (part.strip() for part in given["objective"].partition(","))
@@ -86,7 +85,6 @@ def sweep(
         TrainConfig().override(train_given), given.get("space", ""), settings or ()
     )
     config = SweepConfig(train=train, **given)
-    check_sweep(config)
     best = _confirmation(config, confirm, repeats)
     console = open_console()
     if not isinstance(config.space, str):

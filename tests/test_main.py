@@ -10,7 +10,7 @@ import pytest
 from fresh import begin, run_module
 
 from trainer.__main__ import main
-from trainer.stages.killpoints import VARIABLE
+from trainer.killpoints import VARIABLE
 from trainer.tracking.connection import connect
 
 

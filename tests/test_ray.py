@@ -30,8 +30,8 @@ from sweeps.settings.config import SweepConfig
 from sweeps.settings.execution import Execution
 from trainer.data import prepare
 from trainer.errors import DataError, PlatformMismatch, StoreError
+from trainer.killpoints import VARIABLE
 from trainer.settings.config import TrainConfig
-from trainer.stages.killpoints import VARIABLE
 from trainer.stages.stage import data_of
 from trainer.stages.store import StageStore
 from trainer.training.device import platform

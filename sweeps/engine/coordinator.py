@@ -58,15 +58,12 @@ class Coordinator:
         self._delivery = work.delivery
         self._view = view
         self._live: dict[str, LiveTrial] = {}
-        self._undecided: deque[LiveTrial] = (
-            deque()
-        )  # an earlier start was stopped before it granted them
+        self._undecided: deque[LiveTrial] = deque()  # not granted before an earlier start stopped
         self._window = Window(trials.width)
         self._flights = Flights(
             work.executor,
             work.store,
             work.folder,
-            common=config.train.references,
             timeout=config.timeout,
         )
         self.progress = Progress(
@@ -93,6 +90,10 @@ class Coordinator:
                 past[trial.id] = sum(trial.told_epochs())
                 self.progress = self.progress.with_epochs(*trial.told_epochs())
                 if self._delivery.is_whole(trial.closed()):
+                    continue
+                if trial.goal and not trial.stages:
+                    why = _last_line(trial.reason)
+                    self._view.say(f"The run of {trial.title} cannot be delivered again: {why}")
                     continue
             elif not trial.recorded:
                 self._undecided.append(trial)
@@ -149,10 +150,13 @@ class Coordinator:
             if self._window.has_room and not self._flights.in_time():
                 break  # the next start decides
             if not self._window.pass_over():
-                trial = self._live[self._window.first]
-                if not self._take_first(trial):
+                trial = self._live.get(self._window.first)
+                if trial is None or trial.ended_at is not None:
+                    self._window.drop()  # it failed before what an earlier start granted it
+                elif self._take_first(trial):
+                    changed[trial.id] = trial
+                else:
                     break
-                changed[trial.id] = trial
             self._fill()
         for trial in changed.values():
             if trial.outcome == RUNNING:
@@ -206,6 +210,10 @@ class Coordinator:
 
     def _take_first(self, trial: LiveTrial) -> bool:
         """Take the next result of the window's first trial into account, if it is there."""
+        if trial.outcome != RUNNING:  # an earlier start began it, and it can no longer be planned
+            self._window.drop()
+            self._tell(trial)
+            return True
         key = trial.stages[trial.epochs + 1].result_key
         if key in self._flights:
             return False
@@ -292,9 +300,9 @@ class Coordinator:
         if trial.ended_at is None:
             trial.decide(FAILED, reason)
             return
-        trial.rule = CheckpointRule(best=False, last=False)
-        last = reason.strip().rpartition("\n")[2]
-        self._view.say(f"The checkpoints of {trial.title} cannot be made again: {last}")
+        lost = "results" if trial.epochs < trial.goal else "checkpoints"
+        trial.rule, trial.goal = CheckpointRule(best=False, last=False), trial.epochs
+        self._view.say(f"The {lost} of {trial.title} cannot be made again: {_last_line(reason)}")
 
     def _tell(self, trial: LiveTrial) -> None:
         """Finish a decided trial in Optuna."""
@@ -315,6 +323,10 @@ class Coordinator:
             seconds=self._flights.seconds(),
             problem=self._delivery.problem,
         )
+
+
+def _last_line(reason: str) -> str:
+    return reason.strip().rpartition("\n")[2]
 
 
 def _result(trial: LiveTrial) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
+from sweeps.engine.user_code import user_code_apart
 from sweeps.engine.workspace import open_data, ready, slots
 from sweeps.report.showing import duration
 from sweeps.search.allocation.grants import AllocatingPruner
@@ -16,9 +18,10 @@ from sweeps.settings.check import check_objectives
 from sweeps.settings.config import SweepConfig
 from sweeps.settings.execution import Places
 from sweeps.study.kinds import Kinds
-from trainer.data import Data
 from trainer.errors import ConfigError
+from trainer.settings.apart import apart
 from trainer.settings.config import TrainConfig
+from trainer.stages.stage import data_of
 from trainer.training.device import set_determinism, synchronize
 from trainer.training.loop import Training
 from trainer.training.recipe import Recipe
@@ -39,11 +42,15 @@ def estimate(config: SweepConfig, places: Places) -> str:
             "With --dry-run executor must be local or inline, as batches are timed in this "
             "process, but got 'ray'."
         )
-    config = ready(config)
+    with user_code_apart(config, config.study_name):
+        return _estimate(ready(config), places)
+
+
+def _estimate(config: SweepConfig, places: Places) -> str:
     train = config.train
-    _, data = open_data(train, places)
+    folder, data = open_data(train, places)
     check_objectives(config, data)
-    epoch_seconds, state_bytes = _measure(train, data)
+    epoch_seconds, state_bytes = apart(train.user_code, _measure, train, folder)
     trials = config.trials if config.grid is None else min(config.trials, len(config.grid))
     most = trials * train.epochs
     pruner = make_pruner(config.pruner, config.pruner_args, train.epochs)
@@ -63,12 +70,13 @@ def estimate(config: SweepConfig, places: Places) -> str:
     return "\n".join(lines)
 
 
-def _measure(train: TrainConfig, data: Data) -> tuple[float, int]:
+def _measure(train: TrainConfig, folder: Path) -> tuple[float, int]:
     """Seconds of an epoch, and bytes of a state (of Adam, which keeps the most)."""
     config = replace(
         train, optimizer="Adam", optimizer_args={}, scheduler="none", scheduler_args={}, warmup=0
     )
     set_determinism(config.device, config.threads, deterministic=config.deterministic)
+    data = data_of(config, folder)
     recipe = Recipe(config, data)
     training, rates = Training(recipe), recipe.rates()[0]
     training.train(1, rates, most=_WARM_UP_BATCHES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from functools import partial
@@ -51,7 +51,6 @@ class Flights:
         executor: trains them.
         store: where they are kept.
         folder: of the prepared data sets.
-        common: user code that all trials run, by reference.
         timeout: seconds from now on after which nothing more is submitted; None: no limit.
 
     Attributes:
@@ -67,13 +66,11 @@ class Flights:
         store: StageStore,
         folder: Path,
         *,
-        common: Iterable[str] = (),
         timeout: float | None = None,
     ) -> None:
         self._executor = executor
         self._store = store
         self._folder = folder
-        self._common = frozenset(common)
         self._timeout = math.inf if timeout is None else timeout
         self._began = time.monotonic()
         self._flights: dict[str, _Flight] = {}
@@ -172,9 +169,7 @@ class Flights:
                 self._lose(key, flight, error, say)
             elif not isinstance(error, TrainerError):
                 self.failures[key] = reason_of(error)
-            elif isinstance(error, ConfigError) and not self._common.issuperset(
-                flight.trial.config.references
-            ):  # user code of some trials must not end the others
+            elif isinstance(error, ConfigError) and flight.trial.config.user_code:
                 self.failures[key] = str(error)
             else:
                 raise error

@@ -13,8 +13,8 @@ import optuna
 
 from sweeps.settings.config import SweepConfig
 from trainer.errors import ConfigError
+from trainer.killpoints import passing
 from trainer.settings.flags import parse_settings
-from trainer.stages.killpoints import passing
 
 POINT = "enqueued"
 """User attribute of an enqueued trial: its point, by which a later start finds it."""

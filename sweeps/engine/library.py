@@ -14,7 +14,7 @@ from types import FrameType
 import pandas as pd
 
 from sweeps.engine.progress import Progress, View
-from sweeps.engine.purity import brought
+from sweeps.engine.purity import brings_code
 from sweeps.engine.session import run_sweep
 from sweeps.engine.view import open_view
 from sweeps.errors import SweepError
@@ -68,7 +68,7 @@ def sweep(
             this process runs a sweep.
         TrainerError: nothing can be trained here; the base of all expected errors.
     """
-    check_guard(config.executor == "local" or any(brought(config)))
+    check_guard(config.executor == "local" or brings_code(config))
     with one_sweep(), open_view(open_console()) if progress else _silence() as view:
         done = run_sweep(config, places, view)
     frames = load_study(config.study_name, places.tracking_uri)

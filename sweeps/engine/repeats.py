@@ -19,6 +19,7 @@ import optuna
 from sweeps.engine.coordinator import Coordinator
 from sweeps.engine.progress import View
 from sweeps.engine.session import drive
+from sweeps.engine.user_code import user_code_apart
 from sweeps.engine.workspace import open_workspace, resolved
 from sweeps.errors import SweepError
 from sweeps.report.compare.ranking import rank
@@ -33,13 +34,12 @@ from trainer.data import Data
 from trainer.metrics import OBJECTIVES
 from trainer.settings.config import TrainConfig
 from trainer.settings.paths import Paths
-from trainer.stages.plan import environment, plan
+from trainer.stages.plan import Planner
 from trainer.stages.stage import renew
 from trainer.tracking.connection import connect, read_file
 from trainer.tracking.names import CONFIG_FILE, CONFIRMS_TAG, STUDY_TAG
 from trainer.tracking.record import BEST, BEST_EPOCH, CheckpointRule, record_of
 from trainer.training.check import check_train
-from trainer.training.recipe import Recipe
 
 _NO_CHECKPOINTS = CheckpointRule(best=False, last=False)
 HEAT = 2
@@ -61,6 +61,12 @@ def confirm(config: ConfirmConfig, places: Places, view: View) -> bool:
     """
     uri = places.tracking_uri or Paths.here().tracking_uri
     frames = load_study(config.study, uri)
+    with user_code_apart(config, frames.name.partition(ASIDE)[0]):
+        return _confirm(config, frames, places, view)
+
+
+def _confirm(config: ConfirmConfig, frames: StudyFrames, places: Places, view: View) -> bool:
+    uri = places.tracking_uri or Paths.here().tracking_uri
     sources = _sources(frames, config.top, uri)
     for source in sources:
         renew(source.config)
@@ -86,7 +92,7 @@ def confirm(config: ConfirmConfig, places: Places, view: View) -> bool:
         seeds = range(after + 1, after + 1 + config.repeats)
         width = 2 * work.executor.slots
         repeats = Repeats(
-            (frames.name, study.id), sources, seeds, work.data, frames.objective, width
+            (frames.name, study.id), sources, seeds, work.data, work.plan, frames.objective, width
         )
         return drive(Coordinator(sweep, study, repeats, work, view), work, view)
 
@@ -140,6 +146,7 @@ class Repeats:
         sources: the trials.
         seeds: each trial is trained from every seed.
         data: the data set.
+        plan: finds the stages of a config on it.
         objective: name of the metric that ranks them.
         width: repeats in training at a time.
     """
@@ -150,6 +157,7 @@ class Repeats:
         sources: Sequence[Source],
         seeds: Sequence[int],
         data: Data,
+        plan: Planner,
         objective: str,
         width: int = LEAST_WIDTH,
     ) -> None:
@@ -164,6 +172,7 @@ class Repeats:
         self._begun = 0
         self._raced: list[LiveTrial] = []
         self._data = data
+        self._plan = plan
         self._objective = objective
 
     def asked(self) -> int:
@@ -205,11 +214,11 @@ class Repeats:
         config = replace(source.config, seed=seed)
         if config.unshared:
             config = replace(config, unshared=id)
-        recipe = Recipe(config, self._data)
+        plan = self._plan(config)
         record = record_of(
             config,
             self._data,
-            environment(recipe),
+            plan.environment,
             id=id,
             name=f"trial {source.number} again, seed {seed}",
             started_at=time.time(),
@@ -220,9 +229,10 @@ class Repeats:
         repeat = Repeat(
             number=source.number,
             handle=optuna.trial.create_trial(state=optuna.trial.TrialState.RUNNING),
-            recipe=recipe,
+            config=config,
+            plan=self._plan,
             label=f"{config.label} seed={seed}",
-            stages=plan(recipe),
+            stages=plan.stages,
             record=record,
             objective=self._objective,
             rule=_NO_CHECKPOINTS,

@@ -14,6 +14,7 @@ from sweeps.engine.delivery import Delivery
 from sweeps.engine.known import enqueue, known_points
 from sweeps.engine.progress import Progress, View
 from sweeps.engine.purity import is_pure
+from sweeps.engine.user_code import user_code_apart
 from sweeps.engine.workspace import Workspace, open_workspace, ready
 from sweeps.errors import SweepError
 from sweeps.report.showing import counted
@@ -49,6 +50,11 @@ def run_sweep(config: SweepConfig, places: Places, view: View) -> bool:
         TrainerError: nothing can be trained here.
         KeyboardInterrupt: after an interrupt; the same command resumes.
     """
+    with user_code_apart(config, config.study_name):
+        return _run_sweep(config, places, view)
+
+
+def _run_sweep(config: SweepConfig, places: Places, view: View) -> bool:
     config = ready(config)
     points = known_points(config, places.tracking_uri)
     with (
@@ -56,9 +62,7 @@ def run_sweep(config: SweepConfig, places: Places, view: View) -> bool:
         open_study(config, Paths.here(), places.storage, work.data.digest) as study,
     ):
         view.say(f"To watch it: {work.tracker.page}")
-        unshared = not study.shares(
-            lambda: is_pure(config, work.executor, work.folder, work.another)
-        )
+        unshared = not study.shares(lambda: is_pure(config, work.folder, work.processes, view.say))
         if unshared:
             view.say(
                 "The code that was brought gives other bits in another process: trials of this "
@@ -72,7 +76,7 @@ def run_sweep(config: SweepConfig, places: Places, view: View) -> bool:
                 f"This study trains {width} trials at a time, so {work.executor.slots - width} of "
                 f"{work.executor.slots} workers stay idle."
             )
-        trials = Trials(config, study, work.data, width=width, unshared=unshared)
+        trials = Trials(config, study, work.data, plan=work.plan, width=width, unshared=unshared)
         if enqueued and trials.asked() > config.trials:
             view.say(f"With what was enqueued the study gets {trials.asked():,} trials.")
         if config.grid is not None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from sweeps.engine.delivery import Delivery
 from sweeps.engine.executors import Executor, InlineExecutor, LocalExecutor
@@ -18,14 +19,16 @@ from sweeps.settings.config import SweepConfig
 from sweeps.settings.execution import Execution, Places
 from trainer.data import Data, prepare
 from trainer.errors import ConfigError
+from trainer.settings.apart import apart
 from trainer.settings.config import TrainConfig
 from trainer.settings.paths import Paths
 from trainer.settings.references import is_reference, unload_changed
-from trainer.stages.stage import data_of, renew
+from trainer.stages.plan import Plan, plan_of
+from trainer.stages.stage import data_of, plan_from, renew
 from trainer.stages.store import StageStore
 from trainer.tracking.mlflow_tracker import MlflowTracker
 from trainer.tracking.names import STUDIES_EXPERIMENT
-from trainer.training.device import assume_platform, resolve_device, visible_gpus
+from trainer.training.device import assume_platform, platform, resolve_device, visible_gpus
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +42,7 @@ class Workspace:
         executor: trains stages.
         tracker: writes the runs of studies to MLflow; used by the delivery's thread.
         delivery: delivers the records of runs to the tracker.
-        another: makes an executor with other processes; None: local processes will do.
+        processes: each makes an executor, of processes that the other does not use.
     """
 
     data: Data
@@ -48,7 +51,21 @@ class Workspace:
     executor: Executor
     tracker: MlflowTracker
     delivery: Delivery
-    another: Callable[[], Executor] | None = None
+    processes: tuple[Callable[[], Executor], Callable[[], Executor]] = (
+        InlineExecutor,
+        partial(LocalExecutor, 1),
+    )
+
+    def plan(self, config: TrainConfig, val_losses: Sequence[float] = ()) -> Plan:
+        """The stages of a config, with user code in a process of its own.
+
+        Raises:
+            ConfigError: it cannot be trained.
+        """
+        if not config.user_code:
+            return plan_of(self.data, config, val_losses)
+        facts = platform(config.device)
+        return apart(config.user_code, plan_from, self.folder, facts, config, val_losses)
 
 
 @contextmanager
@@ -73,21 +90,24 @@ def open_workspace(config: SweepConfig, places: Places) -> Iterator[Workspace]:
     executor: Executor = InlineExecutor()
     if config.executor == "local":
         gpus = visible_gpus() if config.train.device == "cuda" else []
-        logs = paths.journal(config.study_name).with_suffix(".logs")
-        executor = LocalExecutor(slots(config), gpus, config.epoch_timeout, logs)
-    another = None
+        executor = LocalExecutor(
+            slots(config), gpus, config.epoch_timeout, paths.logs(config.study_name)
+        )
+    local = partial(LocalExecutor, 1, logs=paths.logs(config.study_name))
+    processes: Any = (InlineExecutor if config.executor == "inline" else local, local)
     if config.executor == "ray":
         on_ray = import_ray()
         store.sign()
-        executor = on_ray.executor_for(config, folder, data.digest, store)
-        another = partial(on_ray.executor_for, config, folder, data.digest, store, apart=True)
+        make = partial(on_ray.executor_for, config, folder, data.digest, store)
+        executor = make()
+        processes = (make, partial(make, apart=True))
     try:
         yield Workspace(
             data=data,
             folder=folder,
             store=store,
             executor=executor,
-            another=another,
+            processes=processes,
             tracker=tracker,
             delivery=Delivery(tracker),
         )
@@ -104,7 +124,7 @@ def open_data(train: TrainConfig, places: Places) -> tuple[Path, Data]:
         DataError: it is not available.
     """
     folder = places.data or Paths.here().data
-    prepare(train.dataset, folder, train.image_size)
+    apart([train.dataset], prepare, train.dataset, folder, train.image_size, limited=False)
     return folder, data_of(train, folder)
 
 

@@ -9,7 +9,8 @@ from sweeps.space.entries import Entries, Entry
 from sweeps.space.parameter import Parameter
 from sweeps.space.space import FIELDS
 from sweeps.space.values import shown
-from trainer.errors import ConfigError, unknown
+from trainer.errors import CodeFailed, ConfigError, unknown
+from trainer.settings.apart import tried_briefly
 from trainer.settings.config import NICKNAMES, TrainConfig, near_field
 
 if TYPE_CHECKING:  # so that reading a space takes no Optuna
@@ -73,13 +74,14 @@ class DeclaredSpace:
         def bounds(entry: Entry, parameter: Parameter) -> list[Any]:
             return parameter.bounds() if entry.name in decisive else parameter.bounds()[:1]
 
-        for values, _ in self._entries.combinations(bounds, base.epochs):
-            self._make(base, values, decisive)
-            for entry in self._entries.active(values):
-                parameter = entry.resolve(base.epochs)
-                for bound in parameter.bounds()[1:] if entry.name not in decisive else ():
-                    varied = values | {entry.name: parameter.value(bound)}
-                    self._make(base, varied, decisive, entry.name)
+        with tried_briefly():
+            for values, _ in self._entries.combinations(bounds, base.epochs):
+                self._make(base, values, decisive)
+                for entry in self._entries.active(values):
+                    parameter = entry.resolve(base.epochs)
+                    for bound in parameter.bounds()[1:] if entry.name not in decisive else ():
+                        varied = values | {entry.name: parameter.value(bound)}
+                        self._make(base, varied, decisive, entry.name)
 
     def choices(self, name: str) -> tuple[Any, ...]:
         """Values of a parameter; empty if it is a range or unknown."""
@@ -171,6 +173,8 @@ class DeclaredSpace:
         """Make a config; if it is invalid, name the responsible entry and its place in the file."""
         try:
             _make_config(base, values)
+        except CodeFailed:  # the trials that run it fail, and no others
+            pass
         except ConfigError as error:
             culprits = (name for name in reversed(values) if _is_valid_without(base, values, name))
             name = blame or next(culprits, next(iter(values)))

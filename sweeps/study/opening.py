@@ -20,8 +20,8 @@ from sweeps.search.pruning import make_pruner
 from sweeps.settings.config import SweepConfig, difference
 from sweeps.study.journal import journal_storage
 from sweeps.study.lease import LEASE, Lease, in_use
+from trainer.killpoints import passing
 from trainer.settings.paths import Paths
-from trainer.stages.killpoints import passing
 from trainer.tracking.connection import without_password
 
 ID = "id"
@@ -149,6 +149,7 @@ def open_study(
             ):
                 if attr not in study.user_attrs:
                     study.set_user_attr(attr, value)
+            _delete_copies(study, storage)
             attrs, aside = study.user_attrs, _aside(name, storage)
         stack.pop_all()
         return OpenStudy(study, attrs[ID], attrs[CREATED_AT], lease, aside)
@@ -237,8 +238,7 @@ def _set_aside(
     old = optuna.load_study(study_name=name, storage=storage)
     Lease(old, lock, takeover=config.takeover)  # refuses while another process runs it
     old.set_user_attr(LEASE, None)  # nobody holds the copy
-    if copy := _aside(name, storage).get(old.user_attrs.get(ID, "")):  # a start was killed here
-        optuna.delete_study(study_name=copy, storage=storage)
+    _delete_copies(old, storage)
     stem = f"{name}{ASIDE}{time.strftime('%Y%m%d-%H%M%S')}"
     taken = optuna.get_all_study_names(storage=storage)  # another was set aside in the same second
     aside = next(it for it in chain([stem], (f"{stem}-{n}" for n in count(2))) if it not in taken)
@@ -250,10 +250,25 @@ def _set_aside(
     passing("study-set-aside")
 
 
+def _delete_copies(study: optuna.Study, storage: BaseStorage) -> None:
+    """Delete copies of the study made by a start that was killed before it deleted the original.
+
+    One that was killed earlier has made a copy without an id, to which trials are added last.
+    """
+    for name in _names_aside(study.study_name, storage):
+        copy = optuna.load_study(study_name=name, storage=storage)
+        id = copy.user_attrs.get(ID)
+        if id == study.user_attrs.get(ID) or (id is None and not copy.get_trials(deepcopy=False)):
+            optuna.delete_study(study_name=name, storage=storage)
+
+
 def _aside(name: str, storage: BaseStorage) -> dict[str, str]:
     """The names of the studies that were set aside for one of this name, by their ids."""
-    names = [
-        it for it in optuna.get_all_study_names(storage=storage) if it.startswith(f"{name}{ASIDE}")
-    ]
+    names = _names_aside(name, storage)
     studies = [optuna.load_study(study_name=it, storage=storage) for it in names]
     return {it.user_attrs[ID]: it.study_name for it in studies if ID in it.user_attrs}
+
+
+def _names_aside(name: str, storage: BaseStorage) -> list[str]:
+    names = optuna.get_all_study_names(storage=storage)
+    return [it for it in names if it.startswith(f"{name}{ASIDE}")]

@@ -14,10 +14,11 @@ from sweeps.search.allocation.curves import DIVERGED_ATTR, DIVERGED_CONSTRAINT, 
 from sweeps.search.objectives import penalty_of, value_of
 from sweeps.study.stops import Stops
 from sweeps.study.window import Granted
+from trainer.errors import ConfigError
+from trainer.killpoints import passing
 from trainer.metrics import OBJECTIVES, EpochResult, has_diverged
 from trainer.settings.config import TrainConfig
-from trainer.stages.killpoints import passing
-from trainer.stages.plan import Stage, extended
+from trainer.stages.plan import Planner, Stage
 from trainer.tracking.record import (
     COMPLETE,
     DIVERGED,
@@ -29,7 +30,6 @@ from trainer.tracking.record import (
     CheckpointRule,
     RunRecord,
 )
-from trainer.training.recipe import Recipe
 
 REUSED = "reused_epochs"
 RETRAINED = "retrained_epochs"
@@ -43,9 +43,11 @@ class LiveTrial:
     Attributes:
         number: Optuna's number of the trial.
         handle: Optuna's trial; a frozen one if it finished in an earlier start.
-        recipe: the resolved config that it trains.
+        config: that it trains, with its device resolved.
+        plan: finds the stages of a config, of which some schedules determine more with each result.
         label: its parameters, for people.
-        stages: its stages 0, 1, ... to the last, or as far as they follow from the results so far.
+        stages: its stages 0, 1, ... to the last, or as far as they follow from the results so far;
+            none of a trial that cannot be trained.
         record: the contents of its MLflow run.
         objective: name of the metric that is optimized.
         second: name of the second objective, one of `SECOND_OBJECTIVES`; "": none.
@@ -61,7 +63,8 @@ class LiveTrial:
 
     number: int
     handle: optuna.Trial | FrozenTrial
-    recipe: Recipe
+    config: TrainConfig
+    plan: Planner
     label: str
     stages: tuple[Stage, ...]
     record: RunRecord
@@ -80,11 +83,6 @@ class LiveTrial:
     def id(self) -> str:
         """The id of its run."""
         return self.record.id
-
-    @property
-    def config(self) -> TrainConfig:
-        """Its configuration."""
-        return self.recipe.config
 
     @property
     def title(self) -> str:
@@ -147,7 +145,7 @@ class LiveTrial:
 
     def needs(self, has_state: Callable[[str], bool]) -> tuple[Stage, bool] | None:
         """The stage it needs next, and whether it needs the stage's state; None: nothing more."""
-        if self.epochs < self.goal:
+        if self.epochs < self.goal and len(self.stages) > self.epochs + 1:
             return self.stages[self.epochs + 1], False
         for checkpoint in self._checkpoints().values():
             if not has_state(checkpoint.key):
@@ -164,8 +162,11 @@ class LiveTrial:
     def accept(self, result: EpochResult) -> None:
         """Add the next epoch's result; unless decided, report it and decide whether it ends."""
         self.record = replace(self.record, results=(*self.record.results, result))
-        self.stages = extended(self.stages, self.recipe, self.record.results)
+        refused = self._extend_stages()
         if self.outcome != RUNNING:
+            return
+        if refused:
+            self.decide(FAILED, refused)
             return
         if has_diverged(self.record.results):
             self.decide(DIVERGED)
@@ -179,6 +180,16 @@ class LiveTrial:
             self.decide(COMPLETE)
         elif self._falls_behind():
             self.decide(PRUNED)
+
+    def _extend_stages(self) -> str:
+        """Find the stages that the results now determine; why that cannot be done, or ""."""
+        if len(self.stages) <= self.config.epochs:
+            try:
+                losses = [result.val_loss for result in self.record.results]
+                self.stages = self.plan(self.config, losses).stages
+            except ConfigError as error:
+                return str(error)
+        return ""
 
     def retrain(self, epochs: int) -> None:
         """Count epochs that were trained again because their states were evicted."""

@@ -6,6 +6,7 @@ import math
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import optuna
 from optuna.pruners import NopPruner
@@ -31,12 +32,12 @@ from sweeps.study.trial import (
 )
 from trainer.data import Data
 from trainer.errors import ConfigError, TrainerError
+from trainer.killpoints import passing
 from trainer.metrics import OBJECTIVES
-from trainer.stages.killpoints import passing
-from trainer.stages.plan import environment, plan
+from trainer.stages.plan import Plan, Planner, plan_of
 from trainer.tracking.names import STUDY_TAG, TRIAL_TAG
 from trainer.tracking.record import DIVERGED, FAILED, RUNNING, record_of
-from trainer.training.recipe import Recipe
+from trainer.training.recipe import check_inputs
 
 CLOSED_AT = "closed_at"
 """User attribute of a study: the number of trials with which no more epochs were granted."""
@@ -49,6 +50,7 @@ class Trials:
         config: the sweep.
         study: held by this process.
         data: the data set, which enters the keys of the stages.
+        plan: finds the stages of a config; None: in this process.
         width: trials in training at a time.
         unshared: whether trials share no epochs with each other.
     """
@@ -59,6 +61,7 @@ class Trials:
         study: OpenStudy,
         data: Data,
         *,
+        plan: Planner | None = None,
         width: int = LEAST_WIDTH,
         unshared: bool = False,
     ) -> None:
@@ -66,7 +69,8 @@ class Trials:
         self._config = config
         self._study = study
         self._data = data
-        self._base = Recipe(config.train, data)
+        self._plan = plan or partial(plan_of, data)
+        check_inputs(config.train, data)
         self._unshared = unshared
         self._space = config.search_space
         self._kinds = Kinds(config, len(data.train.labels))
@@ -188,20 +192,20 @@ class Trials:
         """A finished trial; its results are looked up only if its run is incomplete."""
         trial = self._live(frozen, FixedTrial(frozen.params, frozen.number))
         trial.outcome = outcome_of(frozen)
-        trial.reason = frozen.user_attrs.get(REASON, "")
+        trial.reason = frozen.user_attrs.get(REASON, trial.reason)
         trial.goal = frozen.user_attrs.get(EPOCHS, 0)
         trial.ended_at = seconds_of(frozen)
         return trial
 
     def _live(self, handle: optuna.Trial | FrozenTrial, suggesting: BaseTrial) -> LiveTrial:
         id = f"{self._study.id}/{handle.number}"
+        plan = Plan(stages=(), environment={})
         refused = ""
         try:
             config = self._space.suggest(suggesting, self._config.train)
             label = config.label
             config = replace(config, unshared=id) if self._unshared else config
-            recipe = Recipe(config, self._data)
-            stages, facts = plan(recipe), environment(recipe)
+            plan = self._plan(config)
         except TrainerError as error:  # an invalid combination of values
             if not isinstance(error, ConfigError):
                 raise
@@ -209,13 +213,13 @@ class Trials:
         except Exception:  # users' code can raise anything
             refused = traceback.format_exc()
         if refused:
-            recipe, stages, facts = self._base, (), {}
+            config = self._config.train
             label = " ".join(f"{name}={value}" for name, value in suggesting.params.items())
         assert handle.datetime_start is not None, "a trial that was asked for has a start"
         record = record_of(
-            recipe.config,
+            config,
             self._data,
-            facts,
+            plan.environment,
             id=id,
             name=f"trial {handle.number}: {label}",
             started_at=handle.datetime_start.timestamp(),
@@ -230,16 +234,17 @@ class Trials:
         trial = LiveTrial(
             number=handle.number,
             handle=handle,
-            recipe=recipe,
+            config=config,
+            plan=self._plan,
             label=label,
-            stages=stages,
+            stages=plan.stages,
             record=record,
             objective=self._config.objective,
             second=self._config.second,
             stops=self._stops,
             penalized=self._config.sampler in COMPLETE_ONLY,
             rule=self._config.checkpoints,
-            goal=recipe.config.epochs,
+            goal=config.epochs,
         )
         if refused:
             trial.decide(FAILED, refused)

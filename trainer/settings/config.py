@@ -128,6 +128,11 @@ class TrainConfig:
         return tuple(item for item in fields if is_reference(item))
 
     @property
+    def user_code(self) -> tuple[str, ...]:
+        """References to user code that a run calls, that of its scheduler too."""
+        return (*self.references, *([self.scheduler] if is_reference(self.scheduler) else []))
+
+    @property
     def label(self) -> str:
         """Display name of a run, from the values in which runs usually differ."""
         values = self.values()
@@ -144,9 +149,9 @@ class TrainConfig:
 
     def values(self) -> dict[str, Any]:
         """All values by name, as `override` takes them, without those this run does not use."""
-        from trainer.settings.schedulers import parameters_of  # imports torch; --help needs none
+        from trainer.settings.schedulers import arguments_of  # imports torch; --help needs none
 
-        inert = {"step_size", "gamma"} - parameters_of(self.scheduler).keys()
+        inert = {"step_size", "gamma"} - arguments_of(self.scheduler)
         inert |= set() if self.unshared else {"unshared"}
         inert |= {"scheduler_interval"} if self.scheduler == "none" and not self.warmup else set()
         inert |= set() if self.warmup else {"warmup", "warmup_start"}

@@ -14,12 +14,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
+from trainer.data import Data
 from trainer.metrics import EpochResult
-from trainer.settings.config import MODELS
+from trainer.settings.config import MODELS, TrainConfig
 from trainer.training.device import platform
 from trainer.training.model import NetworkSpec
 from trainer.training.optim import OptimizerSpec
@@ -56,6 +57,37 @@ class Stage:
     rates: Rates
     key: str
     result_key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is known of a run before its next epoch is trained.
+
+    Attributes:
+        stages: 0, 1, ... to the last, or as far as the results determine them.
+        environment: see `environment`.
+    """
+
+    stages: tuple[Stage, ...]
+    environment: Mapping[str, Any]
+
+
+class Planner(Protocol):
+    """Makes plans: `plan_of` with its data, or with that of another process."""
+
+    def __call__(self, config: TrainConfig, val_losses: Sequence[float] = ()) -> Plan:
+        """The plan of a config, with the results of its first epochs."""
+
+
+def plan_of(data: Data, config: TrainConfig, val_losses: Sequence[float] = ()) -> Plan:
+    """The plan of a config on this data; see `plan`.
+
+    Raises:
+        DataError: the data does not fit the config.
+        ConfigError: the model cannot be built, or the optimizer refuses it.
+    """
+    recipe = Recipe(config, data)
+    return Plan(stages=plan(recipe, val_losses), environment=environment(recipe))
 
 
 def plan(recipe: Recipe, val_losses: Sequence[float] = ()) -> tuple[Stage, ...]:

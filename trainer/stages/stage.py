@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -13,13 +13,13 @@ from typing import Any
 
 from trainer.data import Data, load
 from trainer.errors import PlatformMismatch
+from trainer.killpoints import passing
 from trainer.metrics import EpochResult
 from trainer.settings.config import TrainConfig
 from trainer.settings.references import is_reference, unload_changed
-from trainer.stages.killpoints import passing
-from trainer.stages.plan import Stage, digest, plan
+from trainer.stages.plan import Plan, Stage, digest, plan, plan_of
 from trainer.stages.store import DamagedState, StageStore
-from trainer.training.device import set_determinism, synchronize
+from trainer.training.device import assume_platform, set_determinism, synchronize
 from trainer.training.loop import Training
 from trainer.training.recipe import Recipe
 
@@ -131,6 +131,27 @@ def data_of(config: TrainConfig, folder: Path) -> Data:
         DataError: it is not prepared, or has too few examples.
     """
     return _data(config.dataset, config.split, config.limit, config.image_size, folder)
+
+
+def plan_from(
+    folder: Path,
+    platform: Mapping[str, str],
+    config: TrainConfig,
+    val_losses: Sequence[float] = (),
+) -> Plan:
+    """The plan of a config, in a process that has neither its data nor the platform of its keys.
+
+    Args:
+        folder: of the prepared data sets.
+        platform: facts of the machines that train.
+        config: with its device resolved.
+        val_losses: of its first epochs.
+
+    Raises:
+        ConfigError: it cannot be trained.
+    """
+    assume_platform(platform)
+    return plan_of(data_of(config, folder), config, val_losses)
 
 
 def renew(config: TrainConfig, references: Iterable[str] = ()) -> None:

@@ -185,6 +185,7 @@ def contained(
     logs: Path | None, fn: Callable[..., Any], *args: Any
 ) -> bytes | TrainerError | TaskFailed:
     """In a worker: what `fn(*args)` returns, pickled, or how it failed."""
+    worker = os.getpid()
     try:
         return pickle.dumps(fn(*args))
     except TrainerError as error:
@@ -194,6 +195,8 @@ def contained(
             return StoreError(f"The disk must have room, but is full: {error}.")
         return TaskFailed(_printed(logs, os.getpid()) + traceback.format_exc())
     finally:
+        if os.getpid() != worker:  # a fork, which must not answer in the worker's place
+            os._exit(1)
         if logs:
             trim_printed()
 
@@ -243,6 +246,8 @@ def _begin_worker(gpus: Sequence[str], seats: str, logs: Path | None) -> None:
     with suppress(OSError):  # then the output stays on the screen
         if logs:
             print_to(logs / f"{os.getpid()}.log")
+    with suppress(OSError):  # where memory runs out, the kernel kills this process, not the parent
+        Path("/proc/self/oom_score_adj").write_text("1000")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None, "a worker has a parent"
@@ -254,6 +259,7 @@ def _begin_worker(gpus: Sequence[str], seats: str, logs: Path | None) -> None:
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
+    os.register_at_fork(after_in_child=lambda: threading.Thread(target=follow, daemon=True).start())
     end = os._exit  # the pool would not notice a worker that exits without an error
     os._exit = lambda status: end(status or 1)
     _take_gpu(gpus, seats)
