@@ -167,7 +167,8 @@ class Coordinator:
     def _end_all(self) -> None:
         """End the trials in training where they are, as another one reached the target."""
         for trial in [self._live[id] for id in self._window.queue]:
-            trial.decide(PRUNED)
+            if trial.outcome == RUNNING:  # else it can no longer be planned
+                trial.decide(PRUNED)
             self._tell(trial)
         self._window.clear()
 
