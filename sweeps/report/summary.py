@@ -148,6 +148,7 @@ def summarize(frames: StudyFrames) -> Summary:
     )
     reused = int(curves["reused"].sum())
     spared = _spared(frames)
+    to_target = _to_target(frames)
     return Summary(
         study=frames.name,
         objective=frames.objective,
@@ -172,7 +173,8 @@ def summarize(frames: StudyFrames) -> Summary:
         reused_seconds=float(curves.loc[curves["reused"], EPOCH_SECONDS].sum()),
         spared_seconds=float((spared * curves.groupby("trial")[EPOCH_SECONDS].mean()).sum()),
         target=frames.target,
-        **_to_target(frames),
+        epochs_to_target=int(to_target["epochs"].iloc[0]) if len(to_target) else None,
+        seconds_to_target=float(to_target["seconds"].iloc[0]) if len(to_target) else None,
         seconds=_seconds(frames),
         is_open=len(trials) < frames.asked or not {*OPEN}.isdisjoint(trials["state"]),
         view=frames.view,
@@ -199,15 +201,11 @@ def _follow(frames: StudyFrames, advice: Sequence[Advice]) -> str:
     return next_command(frames) if is_file and any(item.changes for item in advice) else ""
 
 
-def _to_target(frames: StudyFrames) -> dict[str, Any]:
-    """Epochs and training time until a trial reached the target."""
-    row = pd.DataFrame()
-    if frames.target is not None:
-        row = reached(best_so_far(frames), frames.target, frames.objective)
-    return {
-        "epochs_to_target": int(row["epochs"].iloc[0]) if len(row) else None,
-        "seconds_to_target": float(row["seconds"].iloc[0]) if len(row) else None,
-    }
+def _to_target(frames: StudyFrames) -> pd.DataFrame:
+    """One row, the epochs and training time until a trial reached the target, or none."""
+    if frames.target is None:
+        return pd.DataFrame()
+    return reached(best_so_far(frames), frames.target, frames.objective)
 
 
 def _spared(frames: StudyFrames) -> pd.Series[int]:

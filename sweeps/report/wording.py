@@ -11,7 +11,7 @@ from sweeps.report.across import across
 from sweeps.report.compare.confirmed import LEAST_SEEDS, TIED
 from sweeps.report.compare.ranking import LEAST_COMPLETE, STATES
 from sweeps.report.reading.frames import StudyFrames
-from sweeps.report.showing import duration, rounded, share, short
+from sweeps.report.showing import counted, duration, rounded, share, short
 from sweeps.report.summary import Summary
 from sweeps.search.objectives import SECOND_OBJECTIVES
 from sweeps.space import SEARCHED
@@ -50,8 +50,8 @@ def headlines(summary: Summary) -> Iterable[str]:
         if summary.epochs_to_target is None:
             yield f"{goal} is not reached"
         else:
-            seconds = duration(summary.seconds_to_target or 0)
-            yield f"{goal} reached after {summary.epochs_to_target} epochs, {seconds} of training"
+            epochs, seconds = counted(summary.epochs_to_target), summary.seconds_to_target or 0
+            yield f"{goal} reached after {epochs}, {duration(seconds)} of training"
     if summary.seconds is not None:
         yield f"wall time: {duration(summary.seconds)}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -72,7 +72,7 @@ class LiveTrial:
     rule: CheckpointRule
     goal: int
     second: str = ""
-    stops: Stops = Stops()
+    stops: Stops = field(default_factory=Stops)
     penalized: bool = False
     outcome: str = RUNNING
     reason: str = ""
