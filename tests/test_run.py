@@ -35,6 +35,7 @@ ELSEWHERE = (
     "study-closed",  # see test_suspended.py
     *("study-copied", "study-set-aside", "run-interrupted", "run-closed", "run-renamed"),  # below
     *("run-reopened", "page-logged"),  # see below
+    "run-tagged",  # see test_labels.py
     *("test-measured", "model-created", "model-copied", "model-logged"),  # test_promote.py
     *("outputs-logged", "name-registered", "version-registered", "alias-set"),  # too
 )

@@ -51,10 +51,10 @@ FLAGS = {
     sweeps.run: TRAINED
     | EXECUTED
     | {
-        "--compare", "--concurrent-trials", "--confirm", "--dry-run", "--enqueue", "--fresh",
-        "--no-promote", "--patience", "--target", "--until-settled",
+        "--compare", "--concurrent-trials", "--confirm", "--description", "--dry-run", "--enqueue",
+        "--fresh", "--no-promote", "--patience", "--target", "--until-settled",
         "--objective", "--promote", "--pruner", "--pruner-arg", "--sampler", "--sampler-arg",
-        "--search-seed", "--space", "--study", "--trials",
+        "--search-seed", "--space", "--study", "--tag", "--trials",
     },
     sweeps.confirm: EXECUTED | STORED | {"--stages", "--state-budget", "--study", "--top"},
     sweeps.promote: STORED | {"--study", "--trial"},

@@ -40,6 +40,7 @@ KILL_POINTS = (
     "run-interrupted",
     "run-closed",
     "run-renamed",
+    "run-tagged",
     "test-measured",
     "model-created",
     "model-copied",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -92,7 +92,14 @@ def _confirm(config: ConfirmConfig, frames: StudyFrames, places: Places, view: V
         seeds = range(after + 1, after + 1 + config.repeats)
         width = 2 * work.executor.slots
         repeats = Repeats(
-            (frames.name, study.id), sources, seeds, work.data, work.plan, frames.objective, width
+            (frames.name, study.id),
+            sources,
+            seeds,
+            work.data,
+            work.plan,
+            frames.objective,
+            width,
+            study.tags,
         )
         return drive(Coordinator(sweep, study, repeats, work, view), work, view)
 
@@ -149,6 +156,7 @@ class Repeats:
         plan: finds the stages of a config on it.
         objective: name of the metric that ranks them.
         width: repeats in training at a time.
+        tags: of all runs of the study.
     """
 
     def __init__(
@@ -160,6 +168,7 @@ class Repeats:
         plan: Planner,
         objective: str,
         width: int = LEAST_WIDTH,
+        tags: Mapping[str, str] | None = None,
     ) -> None:
         self.width = width
         self.trains_ahead = True
@@ -174,6 +183,7 @@ class Repeats:
         self._data = data
         self._plan = plan
         self._objective = objective
+        self._tags = tags or {}
 
     def asked(self) -> int:
         """Target number of repeats."""
@@ -224,7 +234,7 @@ class Repeats:
             started_at=time.time(),
             group=self._id,
             parent=self._id,
-            tags={STUDY_TAG: self._name, CONFIRMS_TAG: str(source.number)},
+            tags={**self._tags, STUDY_TAG: self._name, CONFIRMS_TAG: str(source.number)},
         )
         repeat = Repeat(
             number=source.number,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -21,21 +20,13 @@ from sweeps.report.showing import counted
 from sweeps.settings.config import SweepConfig
 from sweeps.settings.execution import Places
 from sweeps.study.opening import OpenStudy, open_study
+from sweeps.study.parent import parent_record
 from sweeps.study.trial import REASON, outcome_of
 from sweeps.study.trials import Trials
 from trainer.settings.paths import Paths
 from trainer.tracking.connection import in_one_line
 from trainer.tracking.mlflow_tracker import MlflowTracker
-from trainer.tracking.names import (
-    COMPARE_TAG,
-    OBJECTIVE_TAG,
-    SECOND_TAG,
-    STUDY_FILE,
-    STUDY_TAG,
-    TARGET_TAG,
-    TRIALS_TAG,
-)
-from trainer.tracking.past import groups_of, set_aside
+from trainer.tracking.past import groups_of, set_aside, tag_group
 from trainer.tracking.record import BEST, COMPLETE, FAILED, INTERRUPTED, RUNNING, RunRecord
 
 _PATIENCE_SECONDS = 60.0  # for MLflow at the end, since it last accepted a run
@@ -69,6 +60,7 @@ def _run_sweep(config: SweepConfig, places: Places, view: View) -> bool:
                 "study share no epochs."
             )
         _compare(study, work.tracker, config.study_name, view)
+        _label(study, work.tracker, config)
         enqueued = enqueue(study.optuna, points)
         width = study.width(config.concurrent_trials, work.executor.slots)
         if width < work.executor.slots:
@@ -188,14 +180,17 @@ def _compare(study: OpenStudy, tracker: MlflowTracker, name: str, view: View) ->
         )
 
 
+def _label(study: OpenStudy, tracker: MlflowTracker, config: SweepConfig) -> None:
+    """Store new tags and a new description with the study; its runs get the tags, old ones too."""
+    tags = {**study.tags, **config.tags}
+    if tags != study.tags:
+        with in_one_line(tracker.uri):
+            tag_group(tracker.client, tracker.experiment_id, study.id, config.tags)
+    study.label(tags, config.description or study.description)
+
+
 def _parent(config: SweepConfig, study: OpenStudy, state: str, progress: Progress) -> RunRecord:
-    """The record of the study's own run."""
-    about = {
-        "study": config.study_name,
-        "trials": progress.trials,
-        "direction": ",".join(config.directions),
-        **config.settings(),
-    }
+    """The record of the study's own run in a state."""
     note = [
         f"**{progress.done} of {progress.trials} trials**: {progress.counts()}",
         f"Epochs: {progress.trained} trained, {progress.reused} reused",
@@ -207,21 +202,5 @@ def _parent(config: SweepConfig, study: OpenStudy, state: str, progress: Progres
         note.insert(
             1, f"**Best {config.objective} {best.value:.4f}**: trial {best.trial}, {best.label}"
         )
-    record = RunRecord(
-        id=study.id,
-        group=study.id,
-        name=config.study_name,
-        started_at=study.created_at,
-        tags={
-            STUDY_TAG: config.study_name,
-            OBJECTIVE_TAG: config.objective,
-            **({SECOND_TAG: config.second} if config.second else {}),
-            TRIALS_TAG: str(progress.trials),
-            **({TARGET_TAG: repr(config.target)} if config.target is not None else {}),
-            **({COMPARE_TAG: config.compare} if config.compare else {}),
-            "mlflow.note.content": "\n\n".join(note),
-        },
-        files={STUDY_FILE: json.dumps(about, indent=2)},
-        metrics=metrics,
-    )
+    record = parent_record(config, study, trials=progress.trials, note=note, metrics=metrics)
     return record if state == RUNNING else record.ended(state, config.objective, {})

@@ -22,6 +22,7 @@ from sweeps.search.names import (
 )
 from sweeps.search.objectives import SECOND_OBJECTIVES
 from sweeps.settings.execution import Execution
+from sweeps.settings.labels import parse_tags, tags
 from sweeps.space import Space, open_space
 from trainer.errors import ConfigError, unknown
 from trainer.metrics import OBJECTIVES, VAL_LOSS
@@ -187,6 +188,15 @@ class SweepConfig(Execution):
         number,
         metavar="VALUE",
     )
+    tags: Mapping[str, Any] = setting(
+        {},
+        "Tag of all runs of the study in MLflow (team=vision).",
+        tags,
+        flag="--tag",
+        metavar="KEY=VALUE",
+        parse=parse_tags,
+    )
+    description: str = setting("", "Description of the study's run in MLflow.", metavar="TEXT")
     checkpoints: CheckpointRule = setting(
         CheckpointRule(),
         CHECKPOINTS_HELP,

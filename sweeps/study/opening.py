@@ -30,6 +30,8 @@ CREATED_AT = "created_at"
 SHARES = "shares"
 DATA = "data"
 WIDTH = "concurrent_trials"
+TAGS = "tags"
+DESCRIPTION = "description"
 
 LEAST_WIDTH = 4
 """Default number of trials in training at a time. With more than two workers it is twice their
@@ -75,6 +77,23 @@ class OpenStudy:
                 f"Optuna's storage must be writable, but: {reason}. The same command resumes the "
                 "study once that is fixed."
             ) from error
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The user's tags of all its runs in MLflow."""
+        return dict(self.optuna.user_attrs.get(TAGS, {}))
+
+    @property
+    def description(self) -> str:
+        """The user's description of it; "": none."""
+        return str(self.optuna.user_attrs.get(DESCRIPTION, ""))
+
+    def label(self, tags: Mapping[str, str], description: str) -> None:
+        """Store the user's tags and description, where they are new."""
+        if tags != self.tags:
+            self.optuna.set_user_attr(TAGS, dict(tags))
+        if description != self.description:
+            self.optuna.set_user_attr(DESCRIPTION, description)
 
     def width(self, given: int | None, workers: int) -> int:
         """Number of trials in training at a time: set at the first start, then constant.

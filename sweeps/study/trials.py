@@ -77,6 +77,7 @@ class Trials:
         pruner = study.optuna.pruner
         self._pruner = pruner if isinstance(pruner, AllocatingPruner) else WholeTrials()
         self.trains_ahead = isinstance(pruner, NopPruner)
+        self._tags = study.tags
         self._stops = Stops(patience=config.patience, target=config.target)
         study.optuna.sampler = self._kinds.sampler
 
@@ -225,7 +226,11 @@ class Trials:
             started_at=handle.datetime_start.timestamp(),
             group=self._study.id,
             parent=self._study.id,
-            tags={STUDY_TAG: self._config.study_name, TRIAL_TAG: str(handle.number)},
+            tags={
+                **self._tags,
+                STUDY_TAG: self._config.study_name,
+                TRIAL_TAG: str(handle.number),
+            },
         )
         record = replace(record, retrained_epochs=handle.user_attrs.get(RETRAINED, 0))
         if refused:  # without a config only its parameters are known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from trainer.killpoints import passing
@@ -19,6 +20,16 @@ def groups_of(client: MlflowClient, experiment_id: str, study: str) -> set[str]:
     own_runs = f"tags.`{STUDY_TAG}` = '{study}' AND tags.`{TRIALS_TAG}` LIKE '%'"
     found = search_runs(client, experiment_id, own_runs)
     return {run.data.tags[GROUP_TAG] for run in found}
+
+
+def tag_group(
+    client: MlflowClient, experiment_id: str, group: str, tags: Mapping[str, str]
+) -> None:
+    """Set tags of all runs of a group."""
+    for run in search_runs(client, experiment_id, f"tags.`{GROUP_TAG}` = '{group}'"):
+        for name, text in tags.items():
+            client.set_tag(run.info.run_id, name, text)
+        passing("run-tagged")
 
 
 def set_aside(client: MlflowClient, experiment_id: str, group: str, name: str) -> None:
