@@ -1,8 +1,11 @@
 """Tags and description of a study, on every run of it in MLflow."""
 
+import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import processes
 import pytest
 
 from sweeps.engine.library import sweep
@@ -13,6 +16,7 @@ from sweeps.settings.config import SweepConfig
 from sweeps.settings.execution import ConfirmConfig, Places
 from sweeps.settings.labels import parse_tags
 from trainer.errors import ConfigError
+from trainer.killpoints import VARIABLE
 from trainer.settings.config import TrainConfig
 from trainer.tracking.connection import connect, search_runs
 from trainer.tracking.names import CONFIRMS_TAG, STUDIES_EXPERIMENT, TRIAL_TAG
@@ -62,19 +66,28 @@ def test_every_run_of_a_study_has_its_tags(
 
     plain = SweepConfig(train=config.train, trials=3, executor="inline", study="s")
     sweep(plain, places, progress=False)
-    again = sweep(
-        SweepConfig(
-            train=config.train, trials=3, executor="inline", study="s", tags={"build": "13"}
-        ),
-        places,
-        progress=False,
-    )
+    again = sweep(replace(plain, tags={"build": "13"}), places, progress=False)
     runs = runs_in(tracking_uri)
     assert sum(TRIAL_TAG in tags for tags, _ in runs.values()) == 3
     for tags, _ in runs.values():
         assert (tags["team"], tags["build"]) == ("vision", "13")
     assert runs["s"][0]["mlflow.note.content"].startswith("Which *rate*?\n\n**3 of 3 trials**")
     assert list(again.curves["ended_at"][:2]) == list(first.curves["ended_at"][:2])
+
+
+def test_killed_while_old_runs_get_a_tag_the_same_command_sets_it(
+    sample: Path, places: Places, tracking_uri: str, tmp_path: Path
+) -> None:
+    """On all of them."""
+    words = f"--trials 2 --epochs 1 --dataset {sample} --limit 20 --device cpu --study s".split()
+    words += ["--executor", "inline"]
+    assert processes.sweep(tmp_path, words).status == 0
+    words += ["--tag", "team=vision"]
+    killed = processes.sweep(tmp_path, words, **{VARIABLE: "run-tagged@2"})
+    assert killed.status == -signal.SIGKILL
+    assert sorted("team" in tags for tags, _ in runs_in(tracking_uri).values()) == [0, 1, 1]
+    assert processes.sweep(tmp_path, words).status == 0
+    assert [tags["team"] for tags, _ in runs_in(tracking_uri).values()] == ["vision"] * 3
 
 
 def test_the_settings_of_a_study_are_parameters_of_its_run(
@@ -101,7 +114,7 @@ def test_the_settings_of_a_study_are_parameters_of_its_run(
     assert params["space.momentum"] == "[0.0, 0.9]"
     assert "image_size" not in params
     assert "tags" not in params
-    sweep(SweepConfig(**{**vars(config), "trials": 2}), places, progress=False)
+    sweep(replace(config, trials=2), places, progress=False)
     assert runs_in(tracking_uri)["s"][1] == params
 
 
