@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +47,23 @@ def small(sample: Path) -> Callable[..., TrainConfig]:
         return TrainConfig(**(fields | {"device": "cpu"} | changes))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def s3_variables() -> Iterator[dict[str, str]]:
+    """The environment in which S3's clients find a server with a bucket named `bucket`."""
+    from services import bucket
+
+    with bucket("bucket") as variables:
+        yield variables
+
+
+@pytest.fixture
+def s3(s3_variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of that bucket, which this process finds."""
+    for name, value in s3_variables.items():
+        monkeypatch.setenv(name, value)
+    return "s3://bucket"
 
 
 @pytest.fixture

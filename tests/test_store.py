@@ -5,12 +5,11 @@ import pickle
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import pytest
 import torch
 from damage import Damage, damages
@@ -35,30 +34,12 @@ def path_of(store: StageStore, key: str) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
-    """A bucket of a server that speaks S3, for which fsspec is set up."""
-    moto = pytest.importorskip("moto.server")
-    pytest.importorskip("s3fs")
-    server = moto.ThreadedMotoServer(port=0)
-    server.start()
-    try:
-        address = f"http://127.0.0.1:{server.get_host_and_port()[1]}"
-        keys = {"key": "any", "secret": "any", "endpoint_url": address}
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setitem(fsspec.config.conf, "s3", keys)
-            fsspec.filesystem("s3").mkdir("bucket")
-            yield "s3://bucket"
-    finally:
-        server.stop()
-
-
 @pytest.fixture(params=["folder", "memory", "s3"])
 def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> StageStore:
     """A store in a folder, one at a URL that only fsspec knows, and one in a bucket."""
     if request.param == "folder":
         return StageStore(tmp_path / "stages")
-    place = "memory:/" if request.param == "memory" else request.getfixturevalue("bucket")
+    place = "memory:/" if request.param == "memory" else request.getfixturevalue("s3")
     return StageStore(f"{place}/{uuid.uuid4().hex}/stages")
 
 
@@ -279,9 +260,9 @@ def test_what_another_process_needs_is_not_evicted(any_store: StageStore) -> Non
     assert any_store.has_state("theirs")
 
 
-def test_what_another_process_puts_into_a_bucket_or_evicts_is_seen_at_once(bucket: str) -> None:
+def test_what_another_process_puts_into_a_bucket_or_evicts_is_seen_at_once(s3: str) -> None:
     """Though this one has listed it before, as it does after each epoch."""
-    mine = StageStore(f"{bucket}/{uuid.uuid4().hex}/stages")
+    mine = StageStore(f"{s3}/{uuid.uuid4().hex}/stages")
     theirs = StageStore(mine.url, budget=0)
     theirs._fs = type(mine._fs)(skip_instance_cache=True)
     mine.put_state("old", state())
