@@ -1,4 +1,4 @@
-"""Ray clusters of several nodes on this machine, and the sweep that is run on them."""
+"""Ray clusters of several nodes on this machine."""
 
 from __future__ import annotations
 
@@ -9,23 +9,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pandas as pd
 import ray
 from ray._common.utils import get_default_ray_temp_dir
 from ray.cluster_utils import Cluster
 
 import trainer
 from sweeps.engine.executors.ray import RayExecutor, join
-from sweeps.report.reading.frames import load_study
 from sweeps.settings.execution import Execution
 from trainer.errors import PlatformMismatch
 from trainer.settings.config import TrainConfig
 
 WAIT = 60
-
-WHEN_AND_WHERE = [
-    "started_at", "seconds", "ended_at", "epoch_seconds", "images_per_second", "worker", "run_id",
-]  # fmt: skip
 
 
 @contextmanager
@@ -94,18 +88,3 @@ def rest(seconds: float) -> int:
 def where() -> tuple[str, str, int, str]:
     """Where `trainer` and this module were imported from, the process, and its working folder."""
     return trainer.__file__, __file__, os.getpid(), str(Path.cwd())
-
-
-def small_sweep(sample: Path) -> list[str]:
-    """A sweep that suspends trials, of which four are in training at a time."""
-    words = (
-        f"--trials 6 --epochs 3 --dataset {sample} --limit 50 --batch-size 5 --device cpu "
-        "--concurrent-trials 4 --study mine --no-promote"
-    )
-    return words.split()
-
-
-def table(uri: str) -> list[pd.DataFrame]:
-    """What MLflow shows of trials and epochs, but for when and where they were trained."""
-    study = load_study("mine", uri)
-    return [it.drop(columns=WHEN_AND_WHERE, errors="ignore") for it in (study.trials, study.curves)]

@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,9 +10,7 @@ from collections.abc import Iterator
 from contextlib import chdir
 from pathlib import Path
 
-import pandas as pd
 import pytest
-from processes import finish, start, sweep
 from servers import free_port
 
 pytest.importorskip("ray")
@@ -26,8 +23,6 @@ from clusters import (
     node_now,
     ray_cluster,
     rest,
-    small_sweep,
-    table,
     until,
     where,
 )
@@ -41,7 +36,6 @@ from sweeps.settings.config import SweepConfig
 from sweeps.settings.execution import Execution
 from trainer.data import prepare
 from trainer.errors import DataError, PlatformMismatch, StoreError
-from trainer.killpoints import VARIABLE
 from trainer.settings.config import TrainConfig
 from trainer.stages.stage import data_of
 from trainer.stages.store import StageStore
@@ -286,33 +280,3 @@ def test_workers_die_with_their_parent(cluster: Cluster, tmp_path: Path) -> None
     executor = executor_with()
     assert executor.submit(abs, -3).result(WAIT) == 3
     executor.stop()
-
-
-def test_a_sweep_whose_coordinator_and_nodes_die_gives_the_table_of_one_that_ran_through(
-    cluster: Cluster, empty_database: Path, sample: Path, tmp_path: Path
-) -> None:
-    """It resumes in another folder from three URLs, while a node is killed and another joins."""
-    for name in ("through", "one", "two"):
-        (tmp_path / name).mkdir()
-    for name, kill in (("through", {}), ("one", {VARIABLE: "epoch-reported@4"})):
-        shutil.copy(empty_database, tmp_path / f"{name}.db")
-        words = [
-            *small_sweep(sample),
-            *("--storage", f"sqlite:///{tmp_path}/{name}-study.db"),
-            *("--stages", f"file://{tmp_path}/{name}-stages"),
-            *("--tracking-uri", f"sqlite:///{tmp_path}/{name}.db"),
-        ]
-        ended = sweep(tmp_path / name, [*words, "--executor", "inline"], **kill)
-        assert ended.status == (-signal.SIGKILL if kill else 0), ended.output
-    words += ["--executor", "ray", "--ray-address", cluster.address]
-    process = start(tmp_path / "two", words)
-    results = tmp_path / "one-stages" / "results"
-    stored = len(list(results.rglob("*.json")))
-    until(lambda: len(list(results.rglob("*.json"))) > stored or not process.is_alive())
-    cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
-    cluster.add_node(num_cpus=1)
-    ended = finish(tmp_path / "two", process)
-    assert ended.status == 0, ended.output
-    tables = [table(f"sqlite:///{tmp_path}/{name}.db") for name in ("one", "through")]
-    for got, wanted in zip(*tables, strict=True):
-        pd.testing.assert_frame_equal(got, wanted)
