@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 import torch
 from damage import Damage, damages
@@ -327,6 +328,29 @@ def test_what_a_killed_writer_left_is_not_a_state_and_goes_after_an_hour(
     assert store.evict(keep=()) == 0
     assert sorted(path.name for path in folder.iterdir()) == ["k0.pt", "k1.pt", young.name]
     assert not store.has_state("k9")
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # botocore leaves what it opened
+def test_what_a_client_of_s3_raises_is_one_line(
+    s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its errors are no errors of the operating system: nobody said who is asking, here."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    fsspec.filesystem("s3").clear_instance_cache()
+    store = StageStore(f"{s3}/{uuid.uuid4().hex}/stages")
+    for use in (
+        lambda: store.put_result("aa11", RESULT),
+        lambda: store.result("aa11"),
+        lambda: store.has_state("k"),
+        store.is_same,
+    ):
+        with pytest.raises(StoreError, match=r"^The stage store .* Unable to locate credentials"):
+            use()
+    fsspec.filesystem("s3").clear_instance_cache()
 
 
 @pytest.mark.parametrize("url", ["nosuch://bucket/stages", "abc+def://x"])
