@@ -39,12 +39,14 @@ def sample() -> Path:
 
 @pytest.fixture
 def small(sample: Path) -> Callable[..., TrainConfig]:
-    """Makes configs of three epochs over 100 images on the CPU, with changes."""
+    """Makes configs of three epochs over 100 images, with changes."""
+    from machine import DEVICE
+
     from trainer.settings.config import TrainConfig
 
     def make(**changes: Any) -> TrainConfig:
         fields: dict[str, Any] = {"dataset": str(sample), "limit": 100, "epochs": 3}
-        return TrainConfig(**(fields | {"device": "cpu"} | changes))
+        return TrainConfig(**(fields | {"device": DEVICE} | changes))
 
     return make
 
