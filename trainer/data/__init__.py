@@ -190,7 +190,7 @@ def _steps(dataset: str, folder: Path, image_size: int | None) -> list[_Step]:
             made, lambda: torchvision_sets.fetch(torchvision_sets.dataset_class(dataset), folder)
         )
     elif is_reference(dataset):
-        code = _sha256(dataset, code_digest(dataset))[:16]
+        code = _sha256(dataset, code_digest(dataset, "dataset"))[:16]
         name = f"{dataset.rpartition(':')[2]}-{code}"
         original = _Step(folder / name, lambda: own_arrays.call(dataset))
     elif "/" in dataset or Path(dataset).is_dir():
