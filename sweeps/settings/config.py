@@ -68,11 +68,16 @@ def _described(got: Any) -> Any:
     return {"low": got.low, "high": got.high, **more}
 
 
+_MOST_BYTES = 180
+"""Maximum length of a study's name: file systems take 255, with endings for files beside it."""
+
+
 def _file_name(name: str, got: Any) -> Any:
-    if not isinstance(got, str) or not re.fullmatch(r"[\w.\-]{1,100}", got):
+    fits = isinstance(got, str) and re.fullmatch(r"\w[\w.\-]{0,99}", got)
+    if not fits or len(got.encode()) > _MOST_BYTES:
         raise ConfigError(
-            f"{name} must be 1 to 100 letters, digits, '.', '_' or '-', as it names a file, but "
-            f"got {got!r}."
+            f"{name} must be 1 to 100 letters, digits, '.', '_' or '-' of at most {_MOST_BYTES} "
+            f"bytes, the first no '.' or '-', as it names a file, but got {got!r}."
         )
     return got
 
