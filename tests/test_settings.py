@@ -52,7 +52,7 @@ FLAGS = {
     | EXECUTED
     | {
         "--compare", "--concurrent-trials", "--confirm", "--dry-run", "--enqueue", "--fresh",
-        "--no-promote", "--until-settled",
+        "--no-promote", "--patience", "--target", "--until-settled",
         "--objective", "--promote", "--pruner", "--pruner-arg", "--sampler", "--sampler-arg",
         "--search-seed", "--space", "--study", "--trials",
     },

@@ -194,6 +194,10 @@ class Repeats:
         """Nothing is suspended."""
         return ""
 
+    def is_reached(self) -> bool:
+        """Repeats have no target."""
+        return False
+
     def most_epochs(self) -> int | None:
         """All of them."""
         return None

@@ -32,6 +32,7 @@ from trainer.tracking.names import (
     SECOND_TAG,
     STUDY_FILE,
     STUDY_TAG,
+    TARGET_TAG,
     TRIALS_TAG,
 )
 from trainer.tracking.past import groups_of, set_aside
@@ -216,6 +217,7 @@ def _parent(config: SweepConfig, study: OpenStudy, state: str, progress: Progres
             OBJECTIVE_TAG: config.objective,
             **({SECOND_TAG: config.second} if config.second else {}),
             TRIALS_TAG: str(progress.trials),
+            **({TARGET_TAG: repr(config.target)} if config.target is not None else {}),
             **({COMPARE_TAG: config.compare} if config.compare else {}),
             "mlflow.note.content": "\n\n".join(note),
         },

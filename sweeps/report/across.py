@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from sweeps.errors import SweepError
-from sweeps.report.compare.progress import best_so_far
+from sweeps.report.compare.progress import best_so_far, reached
 from sweeps.report.compare.ranking import STATES
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.report.summary import summarize
@@ -48,7 +48,7 @@ def across(studies: Sequence[StudyFrames]) -> pd.DataFrame:
     rows = []
     for frames, path in zip(studies, paths, strict=True):
         summary = summarize(frames)
-        reached = path[(path["best"] >= target) if more else (path["best"] <= target)].head(1)
+        row = reached(path, target, frames.objective)
         rows.append(
             {
                 "study": frames.name,
@@ -63,8 +63,8 @@ def across(studies: Sequence[StudyFrames]) -> pd.DataFrame:
                 "reused_epochs": summary.reused_epochs,
                 "seconds": summary.seconds,
                 "target": target,
-                "epochs_to_target": reached["epochs"].iloc[0] if len(reached) else None,
-                "seconds_to_target": reached["seconds"].iloc[0] if len(reached) else np.nan,
+                "epochs_to_target": row["epochs"].iloc[0] if len(row) else None,
+                "seconds_to_target": row["seconds"].iloc[0] if len(row) else np.nan,
             }
         )
     return pd.DataFrame(rows).astype(

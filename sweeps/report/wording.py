@@ -11,7 +11,7 @@ from sweeps.report.across import across
 from sweeps.report.compare.confirmed import LEAST_SEEDS, TIED
 from sweeps.report.compare.ranking import LEAST_COMPLETE, STATES
 from sweeps.report.reading.frames import StudyFrames
-from sweeps.report.showing import duration, rounded, share, short
+from sweeps.report.showing import counted, duration, rounded, share, short
 from sweeps.report.summary import Summary
 from sweeps.search.objectives import SECOND_OBJECTIVES
 from sweeps.space import SEARCHED
@@ -45,6 +45,13 @@ def headlines(summary: Summary) -> Iterable[str]:
             f"trained again: {summary.retrained_epochs} epochs, whose states had been evicted "
             "(a larger --state-budget keeps them)"
         )
+    if summary.target is not None:
+        goal = f"target: {summary.objective} {short(summary.target)}"
+        if summary.epochs_to_target is None:
+            yield f"{goal} is not reached"
+        else:
+            epochs, seconds = counted(summary.epochs_to_target), summary.seconds_to_target or 0
+            yield f"{goal} reached after {epochs}, {duration(seconds)} of training"
     if summary.seconds is not None:
         yield f"wall time: {duration(summary.seconds)}"
 

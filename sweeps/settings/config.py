@@ -30,6 +30,7 @@ from trainer.settings.fields import (
     fraction,
     instance_of,
     integer,
+    number,
     one_of,
     setting,
 )
@@ -179,6 +180,18 @@ class SweepConfig(Execution):
         fraction,
         metavar="FRACTION",
     )
+    patience: int | None = setting(
+        None,
+        "End a trial as complete once its objective has not improved for this many epochs.",
+        integer(1),
+        metavar="EPOCHS",
+    )
+    target: float | None = setting(
+        None,
+        "End the sweep once the objective reaches this value.",
+        number,
+        metavar="VALUE",
+    )
     checkpoints: CheckpointRule = setting(
         CheckpointRule(),
         CHECKPOINTS_HELP,
@@ -208,11 +221,11 @@ class SweepConfig(Execution):
         others = [name for name in SECOND_OBJECTIVES if name != self.objective]
         if self.second and self.second not in others:
             raise ConfigError(unknown("second objective", self.second, others))
-        if self.second and self.until_settled is not None:
-            raise ConfigError(
-                "With until_settled there must be one objective, but got "
-                f"{','.join(self.objectives)}."
-            )
+        for name in ("until_settled", "patience", "target"):
+            if self.second and getattr(self, name) is not None:
+                raise ConfigError(
+                    f"With {name} there must be one objective, but got {','.join(self.objectives)}."
+                )
 
     @property
     def study_name(self) -> str:
@@ -282,6 +295,7 @@ class SweepConfig(Execution):
             "search_seed": self.search_seed,
             "space": self.search_space.describe(self.train),
             **({"compare": self.compare} if self.compare else {}),
+            **({"patience": self.patience} if self.patience is not None else {}),
             **({"code": code} if code else {}),
         }
 

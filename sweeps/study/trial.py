@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from sweeps.search.allocation.curves import DIVERGED_ATTR, DIVERGED_CONSTRAINT, EPOCHS, GRANTED
 from sweeps.search.objectives import penalty_of, value_of
+from sweeps.study.stops import Stops
 from sweeps.study.window import Granted
 from trainer.errors import ConfigError
 from trainer.killpoints import passing
@@ -50,6 +51,7 @@ class LiveTrial:
         record: the contents of its MLflow run.
         objective: name of the metric that is optimized.
         second: name of the second objective, one of `SECOND_OBJECTIVES`; "": none.
+        stops: when it is complete before its last epoch.
         penalized: whether Optuna gets a value for a diverged trial, too.
         rule: which of its states are kept as checkpoints.
         goal: epochs granted so far, or trained when it ended.
@@ -70,6 +72,7 @@ class LiveTrial:
     rule: CheckpointRule
     goal: int
     second: str = ""
+    stops: Stops = field(default_factory=Stops)
     penalized: bool = False
     outcome: str = RUNNING
     reason: str = ""
@@ -172,7 +175,8 @@ class LiveTrial:
             self.decide(FAILED, f"{self.objective} of epoch {self.epochs} is not a number.")
             return
         self._report()
-        if self.epochs == self.config.epochs:
+        is_last = self.epochs == self.config.epochs
+        if is_last or self.stops.apply(self.record.results, self.objective):
             self.decide(COMPLETE)
         elif self._falls_behind():
             self.decide(PRUNED)

@@ -149,6 +149,13 @@ def instance_of(kind: type, described: str) -> Check:
     return check
 
 
+def number(name: str, got: Any) -> Any:
+    """Check for a finite number."""
+    if not is_number(got):
+        raise ConfigError(f"{name} must be a number, but got {got!r}.")
+    return got
+
+
 def positive(name: str, got: Any) -> Any:
     """Check for a finite number above 0."""
     if not (is_number(got) and got > 0):

@@ -25,8 +25,9 @@ OBJECTIVE_TAG = "sweep.objective"
 SECOND_TAG = "sweep.second_objective"
 COMPARE_TAG = "sweep.compare"
 TRIALS_TAG = "sweep.trials"
+TARGET_TAG = "sweep.target"
 """Tags of a study's parent run: its objective, second objective (if any), compared parameter (if
-any) and target number of trials."""
+any), target number of trials, and target value of the objective (if any)."""
 
 CONFIG_FILE, ENVIRONMENT_FILE = "config.json", "environment.json"
 """Files of a run: its config, and everything else that determined its numbers."""

@@ -30,3 +30,9 @@ def best_so_far(frames: StudyFrames) -> pd.DataFrame:
     seconds = rows[EPOCH_SECONDS].cumsum()
     path = pd.DataFrame({"epochs": range(1, len(rows) + 1), "seconds": seconds, "best": best})
     return path.dropna(subset="best").reset_index(drop=True)
+
+
+def reached(path: pd.DataFrame, target: float, objective: str) -> pd.DataFrame:
+    """The row of `best_so_far` in which the target was reached; empty: it was not."""
+    best = path["best"]
+    return path[(best >= target) if OBJECTIVES[objective] else (best <= target)].head(1)

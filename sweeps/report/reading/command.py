@@ -108,7 +108,7 @@ def sweep_command(
     sampler = settings.get("sampler", plain.sampler)
     usual = replace(plain, sampler=sampler, pruner="", pruner_args={})
     chosen = {"objective": plain.objective, "sampler": plain.sampler, "pruner": usual.pruner}
-    for name, default in (chosen | {"search_seed": plain.search_seed}).items():
+    for name, default in (chosen | {"search_seed": plain.search_seed, "patience": None}).items():
         if settings.get(name, default) != default:
             flags[f"--{name.replace('_', '-')}"] = str(settings[name])
     for name, defaults in (("sampler", {}), ("pruner", usual.pruner_args)):

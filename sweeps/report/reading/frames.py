@@ -28,6 +28,7 @@ from trainer.tracking.names import (
     STUDIES_EXPERIMENT,
     STUDY_FILE,
     STUDY_TAG,
+    TARGET_TAG,
     TRIAL_TAG,
     TRIALS_TAG,
 )
@@ -46,6 +47,7 @@ class StudyFrames:
         second: second objective, a name in `SECOND_OBJECTIVES`; "": none.
         compare: parameter whose values the study compares, a column of the trials; "": none.
         asked: target number of trials.
+        target: value of the objective with which the study was to end; None: none.
         run_id: id of the study's MLflow run, the parent of its trials' runs.
         settings: content of the run's artifact `study.json`: fields of `TrainConfig` that all
             trials share, objective, sampler, pruner and space; {} if it is missing.
@@ -64,6 +66,7 @@ class StudyFrames:
     second: str = ""
     compare: str = ""
     asked: int
+    target: float | None = None
     run_id: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     view: str
@@ -194,6 +197,7 @@ def read_study(
         second=tags.get(SECOND_TAG, ""),
         compare=tags.get(COMPARE_TAG, ""),
         asked=int(tags[TRIALS_TAG]),
+        target=float(tags[TARGET_TAG]) if TARGET_TAG in tags else None,
         run_id=parent.info.run_id,
         settings=_settings(client, parent.info.run_id),
         view=view,
