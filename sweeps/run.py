@@ -72,7 +72,7 @@ def sweep(
     if "objective" in given:
         first, _, second = (part.strip() for part in given["objective"].partition(","))
         given |= {"objective": first, "second": second}
-    train = TrainConfig().override(train_given | flags.parse_settings(settings or ()))
+    train = TrainConfig(**train_given).override(flags.parse_settings(settings or ()))
     config = SweepConfig(train=train, **given)
     check_sweep(config)
     best = _confirmation(config, confirm, repeats)

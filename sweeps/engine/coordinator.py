@@ -64,7 +64,7 @@ class Coordinator:
             work.executor,
             work.store,
             work.folder,
-            common=config.train.references,
+            common=() if config.train.trainable else config.train.references,
             timeout=config.timeout,
         )
         self.progress = Progress(
@@ -72,6 +72,7 @@ class Coordinator:
             trials=trials.asked(),
             epochs=config.train.epochs,
             objective=config.objective,
+            maximize=config.maximize,
             most_epochs=trials.most_epochs(),
         )
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import time
 from dataclasses import replace
 
-import torch
-
+from sweeps.engine.purity import brought
 from sweeps.engine.workspace import open_data, ready, slots
 from sweeps.report.showing import duration
 from sweeps.search.allocation.grants import AllocatingPruner
@@ -19,9 +17,10 @@ from sweeps.study.kinds import Kinds
 from trainer.data import Data
 from trainer.errors import ConfigError
 from trainer.settings.config import TrainConfig
+from trainer.stages.store import packed
 from trainer.training.device import set_determinism, synchronize
-from trainer.training.loop import Training
-from trainer.training.recipe import Recipe
+from trainer.training.loop import Training, build
+from trainer.training.recipe import Recipe, recipe_of
 
 _WARM_UP_BATCHES = 3
 _TIMED_BATCHES = 10
@@ -43,7 +42,9 @@ def estimate(config: SweepConfig, places: Places) -> str:
     train = config.train
     _, data = open_data(train, places)
     check_objectives(config, data)
-    epoch_seconds, state_bytes = _measure(train, data)
+    example = next(brought(config)) if train.trainable else train
+    measure = _measure_own if train.trainable else _measure
+    epoch_seconds, state_bytes = measure(example, data)
     trials = config.trials if config.grid is None else min(config.trials, len(config.grid))
     most = trials * train.epochs
     pruner = make_pruner(config.pruner, config.pruner_args, train.epochs)
@@ -51,9 +52,12 @@ def estimate(config: SweepConfig, places: Places) -> str:
         outlook = Kinds(config, len(data.train.labels)).outlooks[0]
         most = pruner.most(outlook, trials) or most
     at_once = slots(config)
+    images = (
+        f" on {len(data.train.labels)} images of {data.name}, validated on {len(data.val.labels)}"
+    )
     lines = [
-        f"study {config.study_name}: {trials} trials of up to {train.epochs} epochs "
-        f"on {len(data.train.labels)} images of {data.name}, validated on {len(data.val.labels)}",
+        f"study {config.study_name}: {trials} trials of up to {train.epochs} epochs"
+        + ("" if train.trainable else images),
         f"one epoch: {epoch_seconds:.1f} s on one worker; {at_once} at once",
         f"at most {most} epochs, {duration(most * epoch_seconds / at_once)}; "
         "trials that are not trained further and shared epochs make it less",
@@ -79,6 +83,14 @@ def _measure(train: TrainConfig, data: Data) -> tuple[float, int]:
     images = len(data.train.labels)
     timed = min(_TIMED_BATCHES * config.batch_size, images)
     seconds = (time.perf_counter() - began) / timed * images
-    buffer = io.BytesIO()
-    torch.save(training.state(), buffer)
-    return seconds, buffer.tell()
+    return seconds, len(packed(training.state_dict()))
+
+
+def _measure_own(train: TrainConfig, data: Data) -> tuple[float, int]:
+    """Seconds of the first epoch of a loop of the user's, and bytes of its state."""
+    set_determinism(train.device, train.threads, deterministic=train.deterministic)
+    training = build(recipe_of(train, data))
+    began = time.perf_counter()
+    training.train_epoch(1)
+    synchronize(train.device)
+    return time.perf_counter() - began, len(packed(training.state_dict()))

@@ -12,11 +12,13 @@ from pathlib import Path
 
 from sweeps.engine.executors import Executor, LocalExecutor, reason_of
 from sweeps.errors import SweepError
+from sweeps.search.objectives import SECONDS
 from sweeps.settings.config import SweepConfig
+from sweeps.space.function import random_trial
 from trainer.errors import ConfigError, TrainerError
 from trainer.settings.config import TrainConfig
 from trainer.settings.references import is_reference
-from trainer.stages.rehearsal import check_resumes, rehearse
+from trainer.stages.rehearsal import Rehearsal, check_resumes, rehearse
 from trainer.training.check import check_train
 
 _NAMES = ("model", "loss", "optimizer")
@@ -47,13 +49,15 @@ def is_pure(
     configs = list(brought(config))
     if not configs:
         return True
+    judged = [name for name in config.objectives if name != SECONDS]
+
+    def rehearsal(train: TrainConfig) -> Callable[[], Rehearsal]:
+        return partial(rehearse, train, folder, objectives=judged)
+
     logs = executor.logs if isinstance(executor, LocalExecutor) else None
     other = another() if another is not None else LocalExecutor(1, logs=logs)
     try:
-        futures = [
-            [one.submit(partial(rehearse, train, folder)) for one in (executor, other)]
-            for train in configs
-        ]
+        futures = [[one.submit(rehearsal(train)) for one in (executor, other)] for train in configs]
         rehearsals = [[future.result() for future in pair] for pair in futures]
     except TrainerError:
         raise
@@ -72,6 +76,9 @@ def is_pure(
 
 def brought(config: SweepConfig) -> Iterator[TrainConfig]:
     """A config for each piece of users' code, as far as the space can say which there are."""
+    if config.train.trainable:  # its config needs the values of a trial
+        yield config.search_space.suggest(random_trial(0), config.train)
+        return
     if config.train.references or not config.train.deterministic:
         yield config.train
     for name in _NAMES:

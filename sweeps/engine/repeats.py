@@ -30,7 +30,6 @@ from sweeps.study.opening import ASIDE, LEAST_WIDTH, find_study
 from sweeps.study.trial import LiveTrial
 from sweeps.study.window import Granted
 from trainer.data import Data
-from trainer.metrics import OBJECTIVES
 from trainer.settings.config import TrainConfig
 from trainer.settings.paths import Paths
 from trainer.stages.plan import environment, plan
@@ -39,7 +38,7 @@ from trainer.tracking.connection import connect, read_file
 from trainer.tracking.names import CONFIG_FILE, CONFIRMS_TAG, STUDY_TAG
 from trainer.tracking.record import BEST, BEST_EPOCH, CheckpointRule, record_of
 from trainer.training.check import check_train
-from trainer.training.recipe import Recipe
+from trainer.training.recipe import recipe_of
 
 _NO_CHECKPOINTS = CheckpointRule(best=False, last=False)
 HEAT = 2
@@ -71,6 +70,7 @@ def confirm(config: ConfirmConfig, places: Places, view: View) -> bool:
         train=resolved(config, train, references),
         study=frames.name.partition(ASIDE)[0],
         objective=frames.objective,
+        direction=frames.direction,
         pruner="none",
         **config.execution,
         checkpoints=_NO_CHECKPOINTS,
@@ -85,9 +85,7 @@ def confirm(config: ConfirmConfig, places: Places, view: View) -> bool:
         after = int(frames.trials["seed"].max())
         seeds = range(after + 1, after + 1 + config.repeats)
         width = 2 * work.executor.slots
-        repeats = Repeats(
-            (frames.name, study.id), sources, seeds, work.data, frames.objective, width
-        )
+        repeats = Repeats((frames.name, study.id), sources, seeds, work.data, sweep, width)
         return drive(Coordinator(sweep, study, repeats, work, view), work, view)
 
 
@@ -140,7 +138,7 @@ class Repeats:
         sources: the trials.
         seeds: each is trained from every one of these.
         data: the data set.
-        objective: the metric they are judged by.
+        sweep: says what they are judged by.
         width: how many are in training at a time.
     """
 
@@ -150,7 +148,7 @@ class Repeats:
         sources: Sequence[Source],
         seeds: Sequence[int],
         data: Data,
-        objective: str,
+        sweep: SweepConfig,
         width: int = LEAST_WIDTH,
     ) -> None:
         self.width = width
@@ -164,7 +162,7 @@ class Repeats:
         self._begun = 0
         self._raced: list[LiveTrial] = []
         self._data = data
-        self._objective = objective
+        self._objective, self._maximize = sweep.objective, sweep.maximize
 
     def asked(self) -> int:
         """How many there are in all."""
@@ -201,7 +199,7 @@ class Repeats:
         config = replace(source.config, seed=seed)
         if config.unshared:
             config = replace(config, unshared=id)
-        recipe = Recipe(config, self._data)
+        recipe = recipe_of(config, self._data)
         record = record_of(
             config,
             self._data,
@@ -221,6 +219,7 @@ class Repeats:
             stages=plan(recipe),
             record=record,
             objective=self._objective,
+            maximize=(self._maximize,),
             rule=_NO_CHECKPOINTS,
             goal=config.epochs,
         )
@@ -229,7 +228,7 @@ class Repeats:
 
     def _finalists(self) -> list[Source]:
         """The best of each value by the mean over the seeds of the heat; all where none race."""
-        sign = -1 if OBJECTIVES[self._objective] else 1
+        sign = -1 if self._maximize else 1
         losses = dict.fromkeys(self._sources, 0.0)
         for trial in self._raced:
             losses[trial.number] += math.inf if trial.value is None else sign * trial.value

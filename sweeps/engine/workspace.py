@@ -16,12 +16,12 @@ from sweeps.engine.executors import Executor, InlineExecutor, LocalExecutor
 from sweeps.settings.check import check_objectives, check_sweep
 from sweeps.settings.config import SweepConfig
 from sweeps.settings.execution import Execution, Places
-from trainer.data import Data, prepare
+from trainer.data import Data
 from trainer.errors import ConfigError
 from trainer.settings.config import TrainConfig
 from trainer.settings.paths import Paths
 from trainer.settings.references import is_reference, unload_changed
-from trainer.stages.stage import data_of, renew
+from trainer.stages.stage import prepared_data, renew
 from trainer.stages.store import StageStore
 from trainer.tracking.mlflow_tracker import MlflowTracker
 from trainer.tracking.names import STUDIES_EXPERIMENT
@@ -104,8 +104,7 @@ def open_data(train: TrainConfig, places: Places) -> tuple[Path, Data]:
         DataError: it cannot be had.
     """
     folder = places.data or Paths.here().data
-    prepare(train.dataset, folder, train.image_size)
-    return folder, data_of(train, folder)
+    return folder, prepared_data(train, folder)
 
 
 def ready(config: SweepConfig) -> SweepConfig:

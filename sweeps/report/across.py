@@ -12,7 +12,6 @@ from sweeps.report.compare.progress import best_so_far
 from sweeps.report.compare.ranking import STATES
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.report.summary import summarize
-from trainer.metrics import OBJECTIVES
 
 
 def across(studies: Sequence[StudyFrames]) -> pd.DataFrame:
@@ -41,7 +40,7 @@ def across(studies: Sequence[StudyFrames]) -> pd.DataFrame:
             f"Compared studies must have the same objective, but got "
             f"{', '.join(sorted(objectives))}."
         )
-    more = OBJECTIVES[studies[0].objective]
+    more = studies[0].maximize
     paths = [best_so_far(it) for it in studies]
     bests = [path["best"].iloc[-1] if len(path) else np.nan for path in paths]
     target = pd.Series(bests).min() if more else pd.Series(bests).max()

@@ -16,6 +16,7 @@ from sweeps.space.ranges import parse_range
 from sweeps.space.space import check_name
 from sweeps.space.values import same, shown
 from trainer.errors import ConfigError
+from trainer.settings.config import TrainConfig
 from trainer.settings.fields import is_number
 
 _DEFAULT = "default.toml"
@@ -33,8 +34,8 @@ def default_space(scheduler: str = "StepLR") -> DeclaredSpace:
     return space if scheduler == "StepLR" else space.without("step_size", "gamma")
 
 
-def read_space(path: str) -> DeclaredSpace:
-    """Read a space from a file.
+def read_space(path: str, base: TrainConfig) -> DeclaredSpace:
+    """Read a space from a file, for a config shared by all trials.
 
     Raises:
         ConfigError: the file cannot be read, or is invalid.
@@ -44,11 +45,11 @@ def read_space(path: str) -> DeclaredSpace:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"{path} must be a readable file, but: {reason}.") from error
-    return parse_space(text, path)
+    return parse_space(text, path, base)
 
 
-def parse_space(text: str, file: str) -> DeclaredSpace:
-    """Parse a space; `file` is the name of the file in messages.
+def parse_space(text: str, file: str, base: TrainConfig | None = None) -> DeclaredSpace:
+    """Parse a space; `file` is the name of the file in messages, `base` the config of all trials.
 
     Raises:
         ConfigError: the text is not TOML, or has an invalid entry; the message has its line.
@@ -62,11 +63,14 @@ def parse_space(text: str, file: str) -> DeclaredSpace:
         raise ConfigError(
             f"{file}:{line}: {reason.removesuffix(' (at end of document)')}."
         ) from error
-    return space_of(document, file, lambda keys: f"{file}:{line_of(text, keys)}")
+    return space_of(document, file, lambda keys: f"{file}:{line_of(text, keys)}", base)
 
 
 def space_of(
-    document: Mapping[str, Any], file: str, place_of: Callable[[tuple[str, ...]], str]
+    document: Mapping[str, Any],
+    file: str,
+    place_of: Callable[[tuple[str, ...]], str],
+    base: TrainConfig | None = None,
 ) -> DeclaredSpace:
     """The space in a dict, as TOML is parsed to.
 
@@ -74,6 +78,7 @@ def space_of(
         document: the dict.
         file: its name in messages.
         place_of: where what lies under such keys was written, for messages.
+        base: the config shared by all trials; None: the default.
 
     Raises:
         ConfigError: it says what cannot be.
@@ -83,7 +88,7 @@ def space_of(
         place = place_of(keys)
         name, where = keys[-1], (keys[1], keys[2]) if len(keys) > 1 else None
         try:
-            check_name(name)
+            check_name(name, base or TrainConfig())
             entries.append(Entry(name, _parameter(raw), where, place))
         except ConfigError as error:
             head = "" if str(error).startswith(name) else f"{name}: "

@@ -11,9 +11,9 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from sweeps.search.allocation.curves import DIVERGED_ATTR, DIVERGED_CONSTRAINT, EPOCHS, GRANTED
-from sweeps.search.objectives import penalty_of, value_of
+from sweeps.search.objectives import SECONDS, penalty_of, value_of
 from sweeps.study.window import Granted
-from trainer.metrics import OBJECTIVES, EpochResult, has_diverged
+from trainer.metrics import EpochResult, has_diverged
 from trainer.settings.config import TrainConfig
 from trainer.stages.killpoints import passing
 from trainer.stages.plan import Stage, extended
@@ -28,7 +28,7 @@ from trainer.tracking.record import (
     CheckpointRule,
     RunRecord,
 )
-from trainer.training.recipe import Recipe
+from trainer.training.recipe import Recipe, UserRecipe
 
 REUSED = "reused_epochs"
 RETRAINED = "retrained_epochs"
@@ -47,7 +47,8 @@ class LiveTrial:
         stages: its stages 0, 1, ... to the last, or as far as its results let them be known.
         record: what is known of it.
         objective: the metric it is judged by.
-        second: what else it is judged by, a name in `SECOND_OBJECTIVES`; "": nothing.
+        second: what else it is judged by, another metric or the time; "": nothing.
+        maximize: of each of these, whether a higher value is better.
         penalized: whether, where it diverged, Optuna is told a value all the same.
         rule: which of its states are kept.
         goal: epochs it trains: what it was granted so far, or had when it ended.
@@ -59,7 +60,7 @@ class LiveTrial:
 
     number: int
     handle: optuna.Trial | FrozenTrial
-    recipe: Recipe
+    recipe: Recipe | UserRecipe
     label: str
     stages: tuple[Stage, ...]
     record: RunRecord
@@ -67,6 +68,7 @@ class LiveTrial:
     rule: CheckpointRule
     goal: int
     second: str = ""
+    maximize: tuple[bool, ...] = (False,)
     penalized: bool = False
     outcome: str = RUNNING
     reason: str = ""
@@ -99,8 +101,8 @@ class LiveTrial:
         if self.outcome in (DIVERGED, FAILED):
             return None
         if not self.record.results:
-            return best_told(self.handle, self.objective)
-        return value_of(self.record.results, self.objective)
+            return best_told(self.handle, maximize=self.maximize[0])
+        return value_of(self.record.results, self.objective, self.maximize[0])
 
     @property
     def shown(self) -> str:
@@ -164,10 +166,18 @@ class LiveTrial:
         self.stages = extended(self.stages, self.recipe, self.record.results)
         if self.outcome != RUNNING:
             return
-        if has_diverged(self.record.results):
+        missing = [name for name in self._objectives() if name not in (*result.values, SECONDS)]
+        if missing:
+            returned = ", ".join(result.values)
+            self.decide(
+                FAILED,
+                f"Epoch {self.epochs} must have the objective {missing[0]!r}, but has {returned}.",
+            )
+            return
+        if has_diverged(self.record.results, self.objective):
             self.decide(DIVERGED)
             return
-        if math.isnan(result.metrics()[self.objective]):
+        if math.isnan(result.values[self.objective]):
             self.decide(FAILED, f"{self.objective} of epoch {self.epochs} is not a number.")
             return
         self._report()
@@ -188,7 +198,7 @@ class LiveTrial:
         """Let Optuna know the epoch's value; of two objectives it takes none."""
         assert isinstance(self.handle, optuna.Trial)
         if self.epochs > self.reported and not self.second:
-            value = self.record.results[-1].metrics()[self.objective]
+            value = self.record.results[-1].values[self.objective]
             self.handle.report(value, step=self.epochs)
             passing("epoch-reported")
 
@@ -224,12 +234,14 @@ class LiveTrial:
         passing("trial-told")
 
     def _values(self) -> list[float]:
-        return [value_of(self.record.results, name) for name in self._objectives()]
+        judged = zip(self._objectives(), self.maximize, strict=True)
+        return [value_of(self.record.results, name, more) for name, more in judged]
 
     def _penalties(self) -> list[float]:
         epochs, batch = self.config.epochs, self.config.batch_size
         results = self.record.results
-        return [penalty_of(results, name, epochs, batch) for name in self._objectives()]
+        judged = zip(self._objectives(), self.maximize, strict=True)
+        return [penalty_of(results, name, epochs, batch, more) for name, more in judged]
 
     def _objectives(self) -> list[str]:
         return [self.objective, *([self.second] if self.second else [])]
@@ -243,7 +255,12 @@ class LiveTrial:
         """The record of the trial at its end, with what only the end makes known."""
         checkpoints = self._checkpoints()
         return self.record.ended(
-            self.outcome, self.objective, checkpoints, at=self.ended_at, error=self.reason
+            self.outcome,
+            self.objective,
+            checkpoints,
+            at=self.ended_at,
+            error=self.reason,
+            maximize=self.maximize[0],
         )
 
     def _checkpoints(self) -> dict[str, Checkpoint]:
@@ -252,7 +269,14 @@ class LiveTrial:
 
     def _wanted(self) -> dict[str, Checkpoint]:
         """What the rule asks for, were the trial to end now."""
-        return self.rule.select(self.stages, self.record.results, self.objective, self.outcome)
+        return self.rule.select(
+            self.stages,
+            self.record.results,
+            self.objective,
+            self.outcome,
+            maximize=self.maximize[0],
+            has_weights=not self.config.trainable,
+        )
 
 
 def outcome_of(trial: FrozenTrial) -> str:
@@ -264,13 +288,13 @@ def outcome_of(trial: FrozenTrial) -> str:
     return FAILED if trial.state == TrialState.FAIL else RUNNING
 
 
-def best_told(trial: optuna.Trial | FrozenTrial, objective: str) -> float | None:
+def best_told(trial: optuna.Trial | FrozenTrial, *, maximize: bool) -> float | None:
     """The best value that Optuna was told of a trial; unless it is complete, the best reported."""
     if not isinstance(trial, FrozenTrial):
         return None
     reported = [it for it in trial.intermediate_values.values() if not math.isnan(it)]
     if trial.state in (TrialState.PRUNED, TrialState.RUNNING) and reported:
-        return max(reported) if OBJECTIVES[objective] else min(reported)
+        return max(reported) if maximize else min(reported)
     return trial.values[0] if trial.values else None
 
 

@@ -30,12 +30,11 @@ from sweeps.study.trial import (
 )
 from trainer.data import Data
 from trainer.errors import ConfigError, TrainerError
-from trainer.metrics import OBJECTIVES
 from trainer.stages.killpoints import passing
 from trainer.stages.plan import environment, plan
 from trainer.tracking.names import STUDY_TAG, TRIAL_TAG
 from trainer.tracking.record import DIVERGED, FAILED, RUNNING, record_of
-from trainer.training.recipe import Recipe
+from trainer.training.recipe import recipe_of
 
 CLOSED_AT = "closed_at"
 """User attribute of a study: with how many trials nothing more was granted."""
@@ -65,7 +64,7 @@ class Trials:
         self._config = config
         self._study = study
         self._data = data
-        self._base = Recipe(config.train, data)
+        self._base = recipe_of(config.train, data)
         self._unshared = unshared
         self._space = config.search_space
         self._kinds = Kinds(config, len(data.train.labels))
@@ -122,7 +121,7 @@ class Trials:
         share = self._config.until_settled
         if share is None:
             return False
-        maximize = OBJECTIVES[self._config.objective]
+        maximize = self._config.maximize
         gains = [
             late_gain([self._best(it) for it in kind], 0.5, maximize=maximize)
             for kind in self._kinds.split(begun(trials))
@@ -131,7 +130,7 @@ class Trials:
         return len(gains) == len(self._kinds.outlooks) and max(gains) < share
 
     def _best(self, trial: FrozenTrial) -> float:
-        value = best_told(trial, self._config.objective)
+        value = best_told(trial, maximize=self._config.maximize)
         return math.nan if value is None or outcome_of(trial) in (DIVERGED, FAILED) else value
 
     def _is_closed(self) -> bool:
@@ -186,7 +185,7 @@ class Trials:
             config = self._space.suggest(suggesting, self._config.train)
             label = config.label
             config = replace(config, unshared=id) if self._unshared else config
-            recipe = Recipe(config, self._data)
+            recipe = recipe_of(config, self._data)
             stages, facts = plan(recipe), environment(recipe)
         except TrainerError as error:  # values that cannot be together, which no check found before
             if not isinstance(error, ConfigError):
@@ -222,6 +221,7 @@ class Trials:
             record=record,
             objective=self._config.objective,
             second=self._config.second,
+            maximize=tuple(it == "maximize" for it in self._config.directions),
             penalized=self._config.sampler in COMPLETE_ONLY,
             rule=self._config.checkpoints,
             goal=recipe.config.epochs,

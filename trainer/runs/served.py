@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from trainer.data import prepare
 from trainer.settings.config import TrainConfig
-from trainer.stages.stage import data_of
+from trainer.stages.stage import prepared_data
 from trainer.training.device import set_determinism
 from trainer.training.loop import Training
 from trainer.training.recipe import Recipe
@@ -35,8 +34,7 @@ class Served:
     def __init__(self, config: TrainConfig, weights: Mapping[str, Tensor], folder: Path) -> None:
         config = replace(config, device="cpu")
         set_determinism(config.device, config.threads, deterministic=config.deterministic)
-        prepare(config.dataset, folder, config.image_size)
-        self._data = data_of(config, folder)
+        self._data = prepared_data(config, folder)
         self._training = Training(Recipe(config, self._data))
         self._training.load_weights(weights)
 
@@ -52,7 +50,7 @@ class Served:
 
     def network(self) -> nn.Module:
         """A module that takes images N x C x H x W (float32, 0 to 1), or other inputs as stored."""
-        return self._training.network().eval()
+        return self._training.export().eval()
 
     def examples(self) -> NDArray[np.float32]:
         """A few validation inputs in the form that the network takes."""

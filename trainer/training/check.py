@@ -12,6 +12,7 @@ from trainer.training.loss import find_loss
 from trainer.training.model import check_model
 from trainer.training.optim import find_optimizer
 from trainer.training.schedule import Schedule
+from trainer.training.trainable import find_trainable
 
 _DATASET_FORMS = (*DATASETS, "FOLDER/", "PATH.npz", REFERENCE)
 
@@ -23,6 +24,9 @@ def check_train(config: TrainConfig) -> None:
         ConfigError: the data set, model, loss, optimizer or schedule does not exist, or torch
             refuses it.
     """
+    if config.trainable:
+        find_trainable(config.trainable)
+        return
     _check_dataset(config.dataset)
     find_loss(config.loss)
     check_model(config.model, config.model_args)
