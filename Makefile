@@ -15,14 +15,14 @@ help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo '  ARGS="..." adds flags to sweep and test; PYTHON=... names the Python that .venv is made of.'
 
-sweep: $(VENV)/.installed ## Run a sweep of 50 trials, or go on with it
+sweep: $(VENV)/.installed ## Run a sweep of 50 trials, or resume it
 	$(BIN)/python -m sweeps.run --trials 50 $(ARGS)
 
 test: $(VENV)/.installed-test ## Run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
 test-crash: $(VENV)/.installed-test ## Kill sweeps at random moments; CRASHES=300 and CRASH_SEED=0 choose which
-	$(BIN)/python -m pytest -m crash tests/test_crashes.py $(ARGS)
+	$(BIN)/python -m pytest -m crash tests/test_crashes.py tests/test_user_code.py $(ARGS)
 
 lint: $(VENV)/.installed-test ## Check style, format, and which folder imports which
 	$(BIN)/ruff check

@@ -62,10 +62,9 @@ from sweeps.study.trials import Trials
 from trainer.data import Data, Part
 from trainer.metrics import EpochResult
 from trainer.settings.config import TrainConfig
-from trainer.stages.plan import Stage
+from trainer.stages.plan import Plan
 from trainer.stages.stage import Trained
 from trainer.tracking.record import DIVERGED, FAILED, CheckpointRule, RunRecord
-from trainer.training.recipe import Recipe
 
 RESULTS = Path(__file__).parent / "results"
 SECONDS = (25, 50, 75, 100, 150, 200, 250, 300, 400, 600, 800, 1000)
@@ -402,14 +401,14 @@ class SharedPoints(Points):
 
 def share_what_is_pure() -> None:
     """Have plans and points, which depend on configs alone, made once per process."""
-    make_plan = sweeps.study.trials.plan
-    plans: dict[str, tuple[Stage, ...]] = {}
+    make_plan = sweeps.study.trials.plan_of
+    plans: dict[str, Plan] = {}
     points: dict[str, Points] = {}
 
-    def plan(recipe: Recipe) -> tuple[Stage, ...]:
-        key = recipe.config.to_json()
+    def plan(data: Data, config: TrainConfig) -> Plan:
+        key = config.to_json()
         if key not in plans:
-            plans[key] = make_plan(recipe)
+            plans[key] = make_plan(data, config)
         return plans[key]
 
     def points_of(
@@ -420,7 +419,7 @@ def share_what_is_pure() -> None:
             points[key] = Points(space, base, images, fixed)
         return SharedPoints(points[key], fixed)
 
-    sweeps.study.trials.plan = plan
+    sweeps.study.trials.plan_of = plan
     sweeps.study.kinds.Points = points_of
 
 

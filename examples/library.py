@@ -2,7 +2,7 @@
 
     python examples/library.py
 
-What it does stands in MLflow too, and the command `python -m sweeps.run` could go on with it.
+What it does stands in MLflow too, and the command `python -m sweeps.run` could resume it.
 """
 
 from __future__ import annotations

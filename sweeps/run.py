@@ -13,6 +13,7 @@ import typer
 from sweeps.settings.config import SweepConfig
 from sweeps.settings.execution import ConfirmConfig, Places
 from sweeps.space import SEARCHED
+from sweeps.space.override import override
 from trainer.errors import ConfigError
 from trainer.settings import flags
 from trainer.settings.config import TrainConfig
@@ -28,7 +29,16 @@ def sweep(
     *,
     given: Annotated[flags.Given, flags.Flags(SweepConfig)],
     train_given: Annotated[flags.Given, flags.Flags(TrainConfig, but=SEARCHED)],
-    settings: flags.Settings = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Values of a parameter, which override those of the space: one (momentum=0.9), "
+            "several (optimizer=SGD,AdamW), a range (lr=1e-4..1e-2; with steps "
+            "gamma=0.1..0.9/0.1), or TOML as in the file of a space.",
+            metavar="NAME=VALUES",
+        ),
+    ] = None,
     places: Places,
     confirm: Annotated[
         int | None,
@@ -67,16 +77,18 @@ def sweep(
     from sweeps.engine.view import open_view
     from sweeps.report.publish import conclude
     from sweeps.report.showing import open_console
-    from sweeps.settings.check import check_sweep
 
     if "objective" in given:
         first, _, second = (part.strip() for part in given["objective"].partition(","))
         given |= {"objective": first, "second": second}
-    train = TrainConfig(**train_given).override(flags.parse_settings(settings or ()))
+    train, given["space"] = override(
+        TrainConfig(**train_given), given.get("space", ""), settings or ()
+    )
     config = SweepConfig(train=train, **given)
-    check_sweep(config)
     best = _confirmation(config, confirm, repeats)
     console = open_console()
+    if not isinstance(config.space, str):
+        console.print(_search_space(config), highlight=False, markup=False, soft_wrap=True)
     if dry_run:
         console.print(estimate(config, places), highlight=False, soft_wrap=True)
         return 0
@@ -96,6 +108,12 @@ def sweep(
     if not done:
         console.print("Stopped by --timeout; the same command resumes the sweep.")
     return 0
+
+
+def _search_space(config: SweepConfig) -> str:
+    """The space that `--set` led to, for people."""
+    *rows, _ = config.search_space.rows(config.train)
+    return "\n".join(("search space:", *(f"  {name}: {values}" for name, _, values in rows)))
 
 
 def _confirmation(

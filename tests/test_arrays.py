@@ -41,6 +41,16 @@ def test_whole_arrays_are_kept_and_found_by_name(tmp_path: Path) -> None:
     assert (meta.classes, meta.sha256) == (7, Arrays(**numbered()).digests())
 
 
+def test_half_written_arrays_of_a_killed_process_are_removed(tmp_path: Path) -> None:
+    """A temporary file, of hundreds of megabytes perhaps, that nobody else would ever delete."""
+    (tmp_path / "own").mkdir()
+    half = tmp_path / "own" / "train-images.npy.0123.tmp"
+    half.write_bytes(b"half")
+    ensure_arrays(tmp_path / "own", Maker())
+    assert not half.exists()
+    assert len(list((tmp_path / "own").iterdir())) == len(ARRAYS) + 1
+
+
 def test_inputs_and_targets_of_a_regression_are_kept_as_they_are(tmp_path: Path) -> None:
     """Arrays of float32 come back with their bits, and `classes` is the number of targets."""
     draw = np.random.default_rng(0)

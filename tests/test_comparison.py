@@ -240,7 +240,7 @@ def test_a_best_trial_that_came_last_may_not_be_the_best_there_is():
 
 
 def test_a_better_trial_than_the_confirmed_one_is_told():
-    """As it is when a study goes on after it was confirmed."""
+    """As it is when a study is resumed after it was confirmed."""
     trials = [*trials_of("Adam", [*SETTLED, 0.9]), *trials_of("SGD", SETTLED, by=1)]
     repeats = [*seeds_of(2, 1.0), *seeds_of(13, 2.0)]
     comparison, values = compared(frames_of(*trials, compare="optimizer", repeats=repeats))

@@ -3,7 +3,7 @@
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -27,13 +27,14 @@ from sweeps.search.optuna_private import is_enqueued
 from sweeps.settings.config import SweepConfig
 from sweeps.study.journal import journal_storage
 from sweeps.study.opening import OpenStudy, open_study
-from sweeps.study.trial import outcome_of
+from sweeps.study.trial import REASON, outcome_of
 from sweeps.study.trials import Trials
 from trainer.data import load
-from trainer.errors import DataError
+from trainer.errors import ConfigError, DataError
 from trainer.metrics import EpochResult
 from trainer.settings.config import TrainConfig
 from trainer.settings.paths import Paths
+from trainer.stages.plan import Plan, Planner
 from trainer.stages.store import StageStore
 from trainer.tracking.names import TRIAL_TAG
 from trainer.tracking.record import FAILED, RunRecord
@@ -108,14 +109,16 @@ class Bench:
         """The study as a new process finds it."""
         return open_study(self.config, self.paths)
 
-    def run(self, executor: FaultyExecutor, shown: Shown | None = None) -> tuple[bool, Shown]:
+    def run(
+        self, executor: FaultyExecutor, shown: Shown | None = None, plan: Planner | None = None
+    ) -> tuple[bool, Shown]:
         """Run it; whether it got all its trials, and what was shown."""
         shown = shown or Shown()
         train = self.config.train
         data = load(train.dataset, train.split, train.limit, self.paths.data)
         study = self.open()
         delivery = Delivery(shown)
-        trials = Trials(self.config, study, data)
+        trials = Trials(self.config, study, data, plan=plan)
         work = Workspace(
             data=data,
             folder=self.paths.data,
@@ -202,7 +205,7 @@ def test_where_no_worker_lives_the_sweep_ends_and_no_trial_fails(
 def test_a_stage_that_kills_its_workers_fails_its_trial_and_no_other(
     bench: Callable[..., Bench],
 ) -> None:
-    """After its tries the trial has failed, with the reason, and the sweep goes on."""
+    """After its tries the trial has failed, with the reason, and the sweep continues."""
     made = bench()
     executor = FaultyExecutor(fault=times(TRIES, WorkerLost("died")))
     done, shown = made.run(executor)
@@ -223,6 +226,61 @@ def test_the_only_trial_that_is_left_fails_where_it_kills_its_workers(
     done, _ = made.run(FaultyExecutor(fault=lambda config, epoch: WorkerLost("died")))
     assert done
     assert [trial.state for trial in made.trials()] == [TrialState.FAIL]
+
+
+def refusing(config: TrainConfig, val_losses: Sequence[float] = ()) -> Plan:
+    """Find no stages, as where user code has become faulty."""
+    raise ConfigError("it ended its process")
+
+
+def test_trials_that_can_no_longer_be_planned_fail_when_they_are_resumed(
+    bench: Callable[..., Bench],
+) -> None:
+    """With the reason, whatever an earlier start granted them."""
+    made = bench()
+    second = FaultyExecutor(fault=lambda _, epoch: DataError("gone") if epoch > 1 else None)
+    with pytest.raises(DataError):
+        made.run(second)
+    assert TrialState.RUNNING in {trial.state for trial in made.trials()}
+    done, shown = made.run(FaultyExecutor(), plan=refusing)
+    assert done
+    assert {trial.state for trial in made.trials()} == {TrialState.FAIL}
+    assert {trial.user_attrs[REASON] for trial in made.trials()} == {"it ended its process"}
+    assert {record.state for record in shown.records.values()} == {FAILED}
+
+
+def test_finished_trials_that_can_no_longer_be_planned_keep_their_runs(
+    bench: Callable[..., Bench],
+) -> None:
+    """What MLflow has is not replaced by less, which is said; the study stays complete."""
+    made = bench(trials=2)
+    assert made.run(FaultyExecutor())[0]
+    states = [trial.state for trial in made.trials()]
+    done, shown = made.run(FaultyExecutor(), plan=refusing)
+    assert done
+    assert not shown.records
+    assert [trial.state for trial in made.trials()] == states
+    assert shown.lines == [
+        f"The run of trial {number} cannot be delivered again: it ended its process"
+        for number in range(2)
+    ]
+
+
+def test_a_finished_trial_whose_lost_epochs_cannot_be_trained_again_is_delivered(
+    bench: Callable[..., Bench], tmp_path: Path
+) -> None:
+    """Without them, which is said; the sweep ends."""
+    made = bench(trials=2)
+    assert made.run(FaultyExecutor())[0]
+    made.store = StageStore(tmp_path / "empty")
+    done, shown = made.run(FaultyExecutor(fault=lambda config, epoch: ValueError("no more")))
+    assert done
+    assert len(shown.records) == 2
+    lost = [it for it in shown.lines if "cannot be made again: ValueError: no more" in it]
+    assert lost == [
+        f"The results of trial {number} cannot be made again: ValueError: no more"
+        for number in range(2)
+    ]
 
 
 class Forgetful(StageStore):
@@ -335,7 +393,7 @@ def test_an_error_of_the_training_code_fails_its_trial_with_its_traceback(
 def test_an_error_that_every_trial_would_meet_stops_the_sweep(
     bench: Callable[..., Bench],
 ) -> None:
-    """Missing data fails no trial; the next start goes on."""
+    """Missing data fails no trial; the next start resumes."""
     made = bench()
     with pytest.raises(DataError, match="not prepared"):
         made.run(FaultyExecutor(fault=times(1, DataError("not prepared"))))
@@ -364,7 +422,7 @@ def test_no_stage_is_submitted_twice_however_many_trials_want_it(
 
 
 def test_the_time_is_up_before_all_trials_are_there(bench: Callable[..., Bench]) -> None:
-    """No epoch is begun after the timeout; without one the same study goes on to its end."""
+    """No epoch is begun after the timeout; without one the same study runs to its end."""
     done, _ = bench(timeout=1e-9).run(FaultyExecutor())
     assert not done
     again = bench()

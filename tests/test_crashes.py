@@ -1,60 +1,61 @@
-"""`make test-crash`: sweeps killed at random moments, as many as CRASHES says."""
+"""`make test-crash`: commands killed at every kill point and at random moments, as many as CRASHES.
+
+Each test prints what its seed draws, and appends its kills to the table CRASH_TABLE.
+"""
 
 from __future__ import annotations
 
 import os
-import random
-import shutil
-import signal
-import time
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from processes import finish, start, sweep
-from test_killed_suspended import command
-from test_run import states, table
+from crashes import COMMANDS, Bench, assert_same, case_of, found, run_case, write_rows
+
+from trainer.killpoints import KILL_POINTS
 
 FIRST = int(os.environ.get("CRASH_SEED", "0"))
 CRASHES = int(os.environ.get("CRASHES", "300"))
+TABLE = Path(os.environ.get("CRASH_TABLE", "crashes.csv")).absolute()
 
-pytestmark = pytest.mark.crash
+Undisturbed = Callable[[str, int], tuple[float, dict[str, pd.DataFrame]]]
 
 
 @pytest.fixture(scope="module")
-def undisturbed(
-    empty_database: Path, tmp_path_factory: pytest.TempPathFactory, sample: Path
-) -> tuple[float, tuple[pd.DataFrame, pd.DataFrame]]:
-    """The seconds that an undisturbed sweep takes, and its table."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    shutil.copy(empty_database, folder)
-    assert sweep(folder, ["--help"]).status == 0  # imports, which later processes do not repeat
-    begun = time.monotonic()
-    ended = sweep(folder, command(sample))
-    assert ended.status == 0, ended.output
-    return time.monotonic() - begun, table(folder)
+def bench(tmp_path_factory: pytest.TempPathFactory, empty_database: Path, sample: Path) -> Bench:
+    """The folder in which all is tried."""
+    return Bench(tmp_path_factory.mktemp("crashes"), empty_database, sample)
 
 
+@pytest.fixture(scope="module")
+def undisturbed(bench: Bench) -> Undisturbed:
+    """The CPU time of an undisturbed command and what it leaves; the latter without workers."""
+    return cache(bench.undisturbed)
+
+
+def test_every_kill_point_is_passed_by_one_of_the_commands() -> None:
+    """So that a long run kills at each of them."""
+    assert {point for it in COMMANDS.values() for point in it.points} == {*KILL_POINTS}
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + CRASHES))
-def test_killed_at_a_random_moment_the_same_command_gives_the_same_table(
-    seed: int,
-    empty_database: Path,
-    tmp_path: Path,
-    sample: Path,
-    undisturbed: tuple[float, tuple[pd.DataFrame, pd.DataFrame]],
+def test_killed_anywhere_the_same_command_leaves_what_an_undisturbed_one_does(
+    seed: int, bench: Bench, undisturbed: Undisturbed
 ) -> None:
-    """SIGKILL of the process group; the seed draws the moment."""
-    shutil.copy(empty_database, tmp_path)
-    seconds, expected = undisturbed
-    process = start(tmp_path, command(sample))
-    process.join(random.Random(seed).uniform(0.2, 1.0) * seconds)
-    if process.exitcode is not None:
-        pytest.skip("the sweep ended before the moment of its kill")
-    assert process.pid is not None
-    os.killpg(process.pid, signal.SIGKILL)
-    assert finish(tmp_path, process).status == -signal.SIGKILL
-    again = sweep(tmp_path, command(sample))
-    assert again.status == 0, again.output
-    for got, wanted in zip(table(tmp_path), expected, strict=True):
-        pd.testing.assert_frame_equal(got, wanted)
-    assert {"running", "suspended", "interrupted"}.isdisjoint(states(tmp_path))
+    """In MLflow, Optuna and the stage store, to the bit, with 1, 2 or 4 workers or none."""
+    case = case_of(seed)
+    print(f"{case}\nto repeat it: make test-crash CRASHES=1 CRASH_SEED={seed}", flush=True)
+    seconds, _ = undisturbed(case.command, case.workers)
+    _, wanted = undisturbed(case.command, 0)
+    hits: list[bool] = []
+    result = "FAILED"
+    try:
+        hits = run_case(bench, case, seconds)
+        assert_same(found(bench.folder), wanted, strict=case.is_strict)
+        result = "same"
+    finally:
+        write_rows(TABLE, case, hits, result)

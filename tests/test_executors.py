@@ -204,7 +204,7 @@ def test_no_more_run_at_once_than_there_are_slots(executor: Executor) -> None:
 
 @with_workers
 def test_a_worker_that_dies_loses_its_task_and_no_other(executor: Executor) -> None:
-    """The future of the task says that its worker was lost; the other task goes on."""
+    """The future of the task says that its worker was lost; the other task continues."""
     other = executor.submit(rest, 1.0)
     with pytest.raises(WorkerLost):
         executor.submit(die).result(WAIT)
@@ -300,7 +300,7 @@ def stop_here(once: Path) -> int:
 
 
 def test_a_worker_that_is_stopped_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As by SIGSTOP; nobody waits for it until somebody lets it go on."""
+    """As by SIGSTOP; nobody waits for it until somebody continues it."""
     monkeypatch.setattr("sweeps.engine.executors.local._LOOK_SECONDS", 0.05)
     monkeypatch.setattr("sweeps.engine.executors.local._STOPPED_LOOKS", 3)
     made = LocalExecutor(1)

@@ -34,11 +34,11 @@ def test_a_held_interrupt_acts_where_it_is_asked_for() -> None:
     steps = []
     with interrupts.held():
         interrupt()
-        steps.append("went on")
+        steps.append("continued")
         with pytest.raises(KeyboardInterrupt):
             interrupts.check()
         interrupts.check()
-    assert steps == ["went on"]
+    assert steps == ["continued"]
 
 
 def test_a_held_interrupt_acts_at_the_end_at_the_latest() -> None:

@@ -94,7 +94,7 @@ def content(path: Path) -> str:
 def test_damage_anywhere_is_told_or_loses_the_end_and_never_changes_a_number(
     damage: Damage, intact: tuple[bytes, list[str]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """What the message says to run leaves a study that goes on from there, and the old file."""
+    """What the message says to run leaves a study that resumes from there, and the old file."""
     whole, after = intact
     path = tmp_path_factory.mktemp("d'amaged") / "s.journal"
     path.write_bytes(blob := damage(whole))

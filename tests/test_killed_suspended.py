@@ -12,7 +12,7 @@ import pytest
 from processes import sweep
 from test_run import ELSEWHERE, states, table
 
-from trainer.stages.killpoints import KILL_POINTS, VARIABLE
+from trainer.killpoints import KILL_POINTS, VARIABLE
 
 TRIALS = 6
 EPOCHS = 4
@@ -20,8 +20,9 @@ PLACES = [  # in an order in which each is still to come when those before it we
     ["state-written@3", "result-written@3", "epoch-reported@4"],
     ["trial-asked@3", "trial-suggested@3", "epochs-granted@3"],
     ["study-closed@1", "trial-decided@2", "trial-told@2"],
-    ["run-created@2", "params-logged@2", "epoch-logged@4"],
-    ["tags-set@2", "checkpoint-logged@2", "run-ended@2"],
+    ["run-created@2", "params-logged@2", "dataset-logged@2", "file-logged@3", "epoch-logged@4"],
+    ["tags-set@2", "values-logged@2", "checkpoint-logged@2", "run-ended@2"],
+    ["record-appended@30", "states-kept@3"],
 ]
 
 
@@ -60,7 +61,7 @@ def undisturbed(
     ended = sweep(folder, words)
     assert ended.status == 0, ended.output
     assert "suspended after" in ended.output
-    assert "goes on to epoch" in ended.output
+    assert "resumes, to epoch" in ended.output
     return words, table(folder)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.stages.killpoints import KILL_POINTS, VARIABLE, passing
+from trainer.killpoints import KILL_POINTS, VARIABLE, passing
 
 ROOT = Path(__file__).parent.parent
 
@@ -49,7 +49,7 @@ def test_a_process_dies_where_it_was_asked_to_with_its_whole_group(
     """As by `kill -9`, the Nth time it passes; its children go with it."""
     code = (
         "import subprocess, sys\n"
-        "from trainer.stages.killpoints import passing\n"
+        "from trainer.killpoints import passing\n"
         "child = subprocess.Popen(['sleep', '60'])\n"
         "for number in range(1, 5):\n"
         "    print(number, flush=True)\n"

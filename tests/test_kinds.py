@@ -52,7 +52,7 @@ class Played:
         return study, kinds, pruner if isinstance(pruner, AllocatingPruner) else WholeTrials()
 
     def run(self, steps: int | None = None) -> list[FrozenTrial]:
-        """Go on for so many grants, or to the end; all trials."""
+        """Continue for so many grants, or to the end; all trials."""
         study, kinds, pruner = self.open()
         while steps is None or steps > 0:
             steps = steps and steps - 1

@@ -19,9 +19,9 @@ from sweeps.settings.config import SweepConfig
 from sweeps.settings.execution import Places
 from sweeps.study.opening import open_study
 from trainer.errors import ConfigError
+from trainer.killpoints import VARIABLE
 from trainer.settings.config import TrainConfig
 from trainer.settings.paths import Paths
-from trainer.stages.killpoints import VARIABLE
 
 Small = Callable[..., TrainConfig]
 SPACE = (

@@ -270,7 +270,7 @@ def test_a_full_disk_at_the_release_does_not_replace_the_error_before_it(tmp_pat
 
 
 def test_a_database_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
-    """As Optuna's own journal is, the same command goes on."""
+    """As Optuna's own journal is, the same command resumes."""
     url = f"sqlite:///{tmp_path / 'optuna.db'}"
     study = open_study(SweepConfig(study="s"), Paths(tmp_path), url)
     size = (tmp_path / "optuna.db").stat().st_size

@@ -117,7 +117,7 @@ def test_a_sweep_whose_time_is_up_says_so(
 def test_a_start_that_fails_before_it_has_a_trial_is_not_the_newest_study(
     small: Callable[..., TrainConfig], places: Places, tmp_path: Path
 ) -> None:
-    """Reports without a name go on to show the study before it."""
+    """Reports without a name still show the study before it."""
     config = SweepConfig(train=small(limit=20, epochs=1), trials=1, executor="inline", study="s")
     sweep(config, places, progress=False)
     other = replace(config, train=replace(config.train, dataset=npz(tmp_path / "tiny.npz")))
@@ -130,7 +130,7 @@ def test_a_start_that_fails_before_it_has_a_trial_is_not_the_newest_study(
 def test_code_of_some_trials_fails_these_alone(
     small: Callable[..., TrainConfig], places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A loss that gives a vector: the trial has the reason, and others go on."""
+    """A loss that gives a vector: the trial has the reason, and others continue."""
     monkeypatch.syspath_prepend(Path.cwd())
     Path("losses_of_some.py").write_text(
         "def suggest(trial):\n"

@@ -10,7 +10,7 @@ import pytest
 from fresh import begin, run_module
 
 from trainer.__main__ import main
-from trainer.stages.killpoints import VARIABLE
+from trainer.killpoints import VARIABLE
 from trainer.tracking.connection import connect
 
 
@@ -66,7 +66,7 @@ def test_the_command_trains_and_prints_a_line_an_epoch(
 def test_what_was_trained_before_is_reused(
     short: list[str], tracking_uri: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Another number of epochs goes on where the first ended; each start is a run of its own."""
+    """Another number of epochs resumes where the first ended; each start is a run of its own."""
     assert main(short) == 0
     assert "epochs: 3, of them reused: 0\n" in capsys.readouterr().out
     assert main([*short, "--epochs", "4"]) == 0

@@ -25,8 +25,8 @@ from sweeps.promote import main
 from sweeps.report.reading.frames import load_study
 from sweeps.report.summary import summarize
 from sweeps.winner.champion import promote
+from trainer.killpoints import VARIABLE
 from trainer.settings.config import TrainConfig
-from trainer.stages.killpoints import VARIABLE
 from trainer.tracking.connection import connect, read_weights
 
 STUDY = "s"
@@ -95,7 +95,8 @@ def test_killed_between_any_two_writes_the_next_promotion_is_whole(folder: Path)
     """What the test images gave is there once and complete, and so is the model."""
     places = places_in(folder)
     assert models(folder) == 0  # so this test has to come before all that promote
-    for place in ("test-measured", "model-copied", "model-logged", "version-registered"):
+    made = ("test-measured", "model-created", "model-copied", "model-logged")
+    for place in (*made, "outputs-logged", "name-registered", "version-registered", "alias-set"):
         killed = subprocess.run(
             [sys.executable, "-m", "sweeps.promote", "--study", STUDY],
             cwd=folder,

@@ -56,7 +56,7 @@ def curves(seed: int, trials: int = 40, epochs: int = EPOCHS) -> Iterator[list[f
 def verdicts(
     pruner: BasePruner, again: BasePruner | None = None, sign: int = 1, **changes: int
 ) -> list[list[bool]]:
-    """What a pruner says after each epoch of each trial, of some that go on side by side.
+    """What a pruner says after each epoch of each trial, of some that train side by side.
 
     Args:
         pruner: asked first.
@@ -83,7 +83,7 @@ def verdicts(
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
         elif epoch == len(curve):
             study.tell(trial, value)
-        else:  # three go on side by side
+        else:  # three train side by side
             live.insert(min(2, len(live)), (trial, curve, epoch + 1))
     return said
 
@@ -107,7 +107,7 @@ def test_more_can_be_better(name: str) -> None:
     ("name", "kept"), [("PercentilePruner", 1), ("MedianPruner", 2), ("none", 5)]
 )
 def test_the_pruners_keep_the_share_they_say(name: str, kept: int) -> None:
-    """Against five complete trials of values 1 to 5 a trial goes on within the share it names."""
+    """Against five complete trials of values 1 to 5 a trial continues within the share it names."""
     study = optuna.create_study(pruner=made(name))
     for result in range(1, 6):
         trial = study.ask()

@@ -101,7 +101,7 @@ def test_the_front_of_many_trials_needs_little_memory():
 
 
 def test_trials_that_share_their_best_epoch_are_one_result():
-    """However they went on; of those the best ranked one, which is the first, counts."""
+    """Whatever they trained after that; of those the best ranked one, the first, counts."""
     frames = frames_of(
         ("complete", [3.0, 2.0, 4.0], {}),
         ("pruned", [3.0, 2.0], {"gamma": 0.5}),

@@ -30,8 +30,8 @@ from sweeps.settings.config import SweepConfig
 from sweeps.settings.execution import Execution
 from trainer.data import prepare
 from trainer.errors import DataError, PlatformMismatch, StoreError
+from trainer.killpoints import VARIABLE
 from trainer.settings.config import TrainConfig
-from trainer.stages.killpoints import VARIABLE
 from trainer.stages.stage import data_of
 from trainer.stages.store import StageStore
 from trainer.training.device import platform
@@ -94,7 +94,7 @@ def test_the_code_of_the_sweep_and_of_users_reaches_the_nodes(
 
 
 def test_a_task_that_takes_too_long_is_ended(cluster: Cluster) -> None:
-    """Its worker goes on with the next."""
+    """Its worker continues with the next."""
     executor = executor_with(epoch_timeout=1.0)
     try:
         with pytest.raises(TaskFailed, match=r"time limit of 1 s \(--epoch-timeout\)"):
@@ -299,7 +299,7 @@ def table(uri: str) -> list[pd.DataFrame]:
 def test_a_sweep_whose_coordinator_and_nodes_die_gives_the_table_of_one_that_ran_through(
     cluster: Cluster, empty_database: Path, sample: Path, tmp_path: Path
 ) -> None:
-    """It goes on in another folder from three URLs, while a node is killed and another joins."""
+    """It resumes in another folder from three URLs, while a node is killed and another joins."""
     for name in ("through", "one", "two"):
         (tmp_path / name).mkdir()
     for name, kill in (("through", {}), ("one", {VARIABLE: "epoch-reported@4"})):

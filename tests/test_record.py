@@ -133,7 +133,7 @@ def test_a_run_without_an_epoch_has_no_best() -> None:
 
 
 def test_an_interrupted_run_keeps_no_checkpoints() -> None:
-    """It goes on, so its last state is not the last."""
+    """It will be resumed, so its last state is not the last."""
     assert running(*RESULTS).ended(INTERRUPTED, "val_loss", LAST).checkpoints == {}
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from processes import Ended, finish, start
 from samples import Said
 
 from sweeps import Places, SweepConfig, load_trials, sweep
@@ -20,6 +22,7 @@ from sweeps.report.reading.frames import StudyFrames, load_study
 from sweeps.settings.execution import ConfirmConfig
 from sweeps.study.journal import journal_storage
 from trainer.errors import ConfigError
+from trainer.killpoints import VARIABLE
 from trainer.metrics import VAL_LOSS, best
 from trainer.settings.config import TrainConfig
 from trainer.stages.stage import train_stage
@@ -110,7 +113,7 @@ def test_each_of_the_best_is_trained_from_the_same_other_seeds_to_its_end(folder
 def test_trials_that_share_their_best_epoch_are_confirmed_once(
     empty_database: Path, sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They have the same weights by then, however they went on."""
+    """They have the same weights by then, however they were trained after that."""
     shutil.copy(empty_database, tmp_path)
     monkeypatch.chdir(tmp_path)
     train = TrainConfig(dataset=str(sample), limit=50, batch_size=5, epochs=2, device="cpu")
@@ -200,6 +203,25 @@ def test_what_the_time_cut_off_goes_on(folder: Path) -> None:
     """Nothing is begun after the time; the same call without it ends where one call would."""
     assert not confirm(settings(timeout=1e-9), Places(), Said())
     assert confirm(settings(), Places(), Said())
+    assert read().repeats["state"].isin(("complete", "diverged")).all()
+    assert len(read().repeats) == 6
+
+
+def test_killed_before_a_repeat_has_its_parameters_the_report_and_the_same_command_work(
+    folder: Path,
+) -> None:
+    """The repeat is no row until they are there, and ends as if nothing had happened."""
+    words = ["--study", "s", "--top", "2", "--repeats", "3", "--executor", "inline"]
+
+    def command(**environment: str) -> Ended:
+        return finish(folder, start(folder, words, module="sweeps.confirm", **environment))
+
+    for place in ("run-created@2", "params-logged@2"):
+        killed = command(**{VARIABLE: place})
+        assert killed.status == -signal.SIGKILL, killed.output
+        assert len(read().repeats) < 6
+    again = command()
+    assert again.status == 0, again.output
     assert read().repeats["state"].isin(("complete", "diverged")).all()
     assert len(read().repeats) == 6
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import optuna
 import pandas as pd
 import pytest
 from processes import Ended, finish, start, sweep
@@ -19,7 +20,8 @@ from sweeps.confirm import main as confirm
 from sweeps.report.reading.frames import load_study
 from sweeps.run import main
 from sweeps.settings.execution import ConfirmConfig
-from trainer.stages.killpoints import KILL_POINTS, VARIABLE
+from sweeps.study.journal import journal_storage
+from trainer.killpoints import KILL_POINTS, VARIABLE
 from trainer.tracking.connection import connect, search_runs
 
 TRIALS = 14
@@ -27,10 +29,14 @@ EPOCHS = 2
 WHEN = ["started_at", "seconds", "ended_at", "epoch_seconds", "images_per_second"]
 WHERE = ["worker", "run_id"]
 ELSEWHERE = (
+    "database-made",  # see test_tracking.py
+    *("array-written", "arrays-described", "experiment-created"),  # see below
     "point-enqueued",  # see test_known.py
     "study-closed",  # see test_suspended.py
-    *("study-copied", "study-set-aside", "run-renamed"),  # see below
-    *("test-measured", "model-copied", "model-logged", "version-registered"),  # test_promote.py
+    *("study-copied", "study-set-aside", "run-interrupted", "run-closed", "run-renamed"),  # below
+    *("run-reopened", "page-logged"),  # see below
+    *("test-measured", "model-created", "model-copied", "model-logged"),  # test_promote.py
+    *("outputs-logged", "name-registered", "version-registered", "alias-set"),  # too
 )
 PLACES = [place for place in KILL_POINTS if place not in ELSEWHERE]
 
@@ -229,7 +235,7 @@ def test_killed_between_any_two_writes_the_same_command_gives_the_same_table(
 def test_a_torn_journal_is_healed(
     folder: Path, expected: tuple[pd.DataFrame, pd.DataFrame], sample: Path
 ) -> None:
-    """A line that was half written when the machine died is cut off, and the sweep goes on."""
+    """A line that was half written when the machine died is cut off, and the sweep resumes."""
     killed = sweep(folder, command(sample), **{VARIABLE: "epoch-reported@5"})
     assert killed.status == -signal.SIGKILL
     (journal,) = folder.glob("mlruns/studies/*.journal")
@@ -241,7 +247,7 @@ def test_a_torn_journal_is_healed(
 def test_a_wiped_stage_store_costs_time_and_no_number(
     folder: Path, expected: tuple[pd.DataFrame, pd.DataFrame], sample: Path
 ) -> None:
-    """Without stored stages the sweep goes on to the same losses."""
+    """Without stored stages the sweep resumes to the same losses."""
     killed = sweep(folder, command(sample), **{VARIABLE: "trial-told@8"})
     assert killed.status == -signal.SIGKILL
     shutil.rmtree(folder / "mlruns" / "stages")
@@ -334,7 +340,8 @@ def test_killed_while_a_study_is_set_aside_the_next_start_goes_on_with_that(
     """Its runs in MLflow get its new name, and those that a kill left running are closed."""
     words = [*command(sample), "--study", "mine", "--trials", "3"]
     assert sweep(folder, words, **{VARIABLE: "epoch-logged@2"}).status == -signal.SIGKILL
-    for place in ("study-copied", "study-set-aside", "run-renamed@1"):
+    aside = ("study-copied", "study-set-aside", "run-interrupted", "run-closed", "run-renamed")
+    for place in aside:
         killed = sweep(folder, [*words, "--fresh"], **{VARIABLE: place})
         assert killed.status == -signal.SIGKILL, killed.output
     again = sweep(folder, words)
@@ -348,6 +355,49 @@ def test_killed_while_a_study_is_set_aside_the_next_start_goes_on_with_that(
     assert len(old) > 1
     assert len(runs) - len(old) == 4
     assert {run.data.tags["sweep.state"] for run in old} <= {"interrupted", "complete", "pruned"}
+
+
+@pytest.mark.parametrize("place", ["record-appended@5", "study-copied"])
+def test_a_study_that_was_not_yet_set_aside_when_the_start_was_killed_is_resumed(
+    place: str, folder: Path, sample: Path
+) -> None:
+    """Without --fresh: under its own name, in MLflow too, and the copy is deleted."""
+    words = [*command(sample), "--study", "mine", "--trials", "2"]
+    assert sweep(folder, words).status == 0
+    before = table(folder)
+    killed = sweep(folder, [*words, "--fresh"], **{VARIABLE: place})
+    assert killed.status == -signal.SIGKILL, killed.output
+    storage = journal_storage(folder / "mlruns" / "studies" / "mine.journal")
+    assert len(optuna.get_all_study_names(storage)) == 2
+    again = sweep(folder, words)
+    assert again.status == 0, again.output
+    assert optuna.get_all_study_names(storage) == ["mine"]
+    for got, wanted in zip(table(folder), before, strict=True):
+        pd.testing.assert_frame_equal(got, wanted)
+    client = connect(f"sqlite:///{folder}/mlflow.db")
+    experiment = client.get_experiment_by_name("sweeps")
+    runs = search_runs(client, experiment.experiment_id, "")
+    assert {run.data.tags["sweep.study"] for run in runs} == {"mine"}
+
+
+def test_killed_at_the_first_and_the_last_writes_the_same_command_continues(
+    folder: Path, sample: Path
+) -> None:
+    """Preparing the data, making the experiment, the report's page, and reopening the study."""
+    words = ["--dataset", "digits", "--limit", "20", "--batch-size", "10", "--epochs", "1"]
+    words += ["--device", "cpu", "--executor", "inline", "--study", "s", "--trials"]
+    points = ["array-written", "array-written@2", "array-written@4", "arrays-described"]
+    for place in [*points, "experiment-created", "page-logged"]:
+        killed = sweep(folder, [*words, "1"], **{VARIABLE: place})
+        assert killed.status == -signal.SIGKILL, f"{place}: {killed.output}"
+    killed = sweep(folder, [*words, "2"], **{VARIABLE: "run-reopened"})
+    assert killed.status == -signal.SIGKILL, killed.output
+    again = sweep(folder, [*words, "2"])
+    assert again.status == 0, again.output
+    assert states(folder) == {"complete": ["FINISHED"] * 3}
+    prepared = sorted(path.name for path in (folder / "dataset" / "digits").iterdir())
+    kinds = ("test-images", "test-labels", "train-images", "train-labels")
+    assert prepared == ["meta.json", *(f"{kind}.npy" for kind in kinds)]
 
 
 def test_what_mlflow_or_optuna_lost_is_told(folder: Path, sample: Path, tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_what_cannot_be_is_said_with_its_line(text: str, start: str, words: list
             ["Adagrad"],
         ),
         ('optimizer = ["SGD", "Adm"]', "my.toml:1: optimizer = Adm is invalid: ", ["'Adam'"]),
-        ("batchsize = [32, 64]", "my.toml:1: batchsize = 32 is invalid", ["the field batch_size"]),
+        ("batchsize = [32, 64]", "my.toml:1: batchsize = 32 is invalid", ["mean 'batch_size'"]),
         ("lr = [0.1, -1]", "my.toml:1: lr = -1 is invalid: lr must be", ["above 0"]),
         (
             f'{TWO}[when.optimizer.SGD]\nmomentum = [0.0, "much"]',

@@ -75,7 +75,7 @@ def test_what_cannot_be_known_of_a_function_is_not_claimed(opened: Open) -> None
 
 
 def test_other_code_is_another_space(opened: Open) -> None:
-    """A study goes on only with the code that it was begun with."""
+    """A study is resumed only with the code that it was started with."""
     described = opened(GOOD).describe(BASE)
     unload_changed([described["function"]])
     assert opened(GOOD.replace("0.9", "0.8")).describe(BASE) != described

@@ -65,7 +65,7 @@ def print_last_digest(config: TrainConfig, store: StageStore) -> None:
 def test_fresh_processes_give_the_same_bits_straight_through_or_resumed(
     small: Small, store: StageStore, tmp_path: Path
 ) -> None:
-    """One process trains three epochs, another goes on from the first; both end as this one."""
+    """One process trains three epochs, another continues from the first; both end as this one."""
     config = small(optimizer="Adam", lr=0.001, step_size=2, gamma=0.5)
     straight = begin(
         tmp_path / "straight", print_last_digest, config, StageStore(tmp_path / "other")

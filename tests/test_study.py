@@ -127,7 +127,7 @@ def test_optuna_knows_the_objectives_by_name(paths: Paths) -> None:
 
 
 def test_a_study_of_before_the_search_had_a_seed_is_another_one(paths: Paths) -> None:
-    """It was searched from the seed of its weights; going on would mix two searches."""
+    """It was searched from the seed of its weights; resuming it would mix two searches."""
     with open_study(SweepConfig(study="mine"), paths) as opened:
         settings = dict(opened.optuna.user_attrs[SETTINGS])
         del settings["search_seed"]

@@ -47,6 +47,15 @@ def test_what_was_not_the_same_for_all_trials_is_shown():
     assert {"momentum", "batch_size"} <= set(summary.top.columns)
 
 
+def test_trials_without_a_valid_config_add_no_columns():
+    """Most of their values are missing, which is no difference."""
+    fields = {"seed": 1, "dataset": "digits"}
+    refused = ("failed", [], {"asked_epochs": None})
+    top = summarize(frames_of(("complete", [1.0], fields), refused)).top
+    assert top.columns.is_unique
+    assert {"seed", "dataset"}.isdisjoint(top.columns)
+
+
 def test_trials_that_share_their_best_epoch_are_listed_once():
     """They are one result under several numbers."""
     same = [("complete", [2.0, 1.0], {"gamma": gamma}) for gamma in (0.1, 0.2, 0.3)]

@@ -210,7 +210,7 @@ def test_trials_are_suspended_taken_up_again_and_told_at_the_end(
     seen: list[list[FrozenTrial]] = []
     view = made.run(before=lambda study: lambda: seen.append(study.optuna.get_trials()))
     assert any(line.startswith("trial ") and " suspended after " in line for line in view.lines)
-    assert any(" goes on to epoch " in line for line in view.lines)
+    assert any(" resumes, to epoch " in line for line in view.lines)
     assert max(progress.suspended for progress in view.progress) > 1
     assert view.progress[-1].suspended == 0
     pruned = [it for trials in seen for it in trials if it.state == TrialState.PRUNED]
@@ -299,7 +299,7 @@ SEARCHES: dict[str, dict[str, Any]] = {
 def test_any_number_of_workers_gives_the_same_table(
     changes: dict[str, Any], bench: Callable[..., Bench]
 ) -> None:
-    """Whichever of them is faster, and where the study is cut off and goes on with another."""
+    """Whichever of them is faster, and where the study is cut off and resumed with another."""
     alone = bench(**changes)
     executor = LawExecutor(alone.data)
     alone.run(executor)
@@ -457,7 +457,7 @@ def test_a_grid_has_each_of_its_points_though_trials_of_it_are_suspended(
 def test_a_study_ends_once_its_later_trials_improve_too_little(
     bench: Callable[..., Bench], arguments: dict[str, Any]
 ) -> None:
-    """Before it has all its trials; the same command again adds none; without the flag it goes on
+    """Before it has all its trials; the same command again adds none; without the flag it resumes
     to all of them.
     """
     made = bench(trials=60, until_settled=0.05, **arguments)
@@ -504,8 +504,8 @@ def test_a_model_that_cannot_be_made_fails_its_trial_alone(
 
 
 def grants(lines: Sequence[str]) -> list[str]:
-    """Of what was said, who went on."""
-    return [line for line in lines if " goes on to epoch " in line]
+    """Of what was said, who resumed."""
+    return [line for line in lines if " resumes, to epoch " in line]
 
 
 def test_what_is_said_tells_why_a_trial_goes_on(bench: Callable[..., Bench]) -> None:

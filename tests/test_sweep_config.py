@@ -93,7 +93,7 @@ def test_a_bad_field_is_named_with_what_was_got_and_what_may_be(
 
 
 def test_how_long_and_where_a_sweep_runs_does_not_name_its_study() -> None:
-    """The same command with more trials or other workers goes on with the study."""
+    """The same command with more trials or other workers resumes the study."""
     name = SweepConfig().study_name
     for changes in (
         {"trials": 60},

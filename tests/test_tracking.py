@@ -231,7 +231,7 @@ def test_each_state_has_its_status_and_its_tag(
 def test_an_interrupted_run_goes_on_and_ends(make_tracker: MakeTracker) -> None:
     """Interrupted twice, each time taken up by another process: killed, running, ..., finished.
 
-    While it goes on it still shows when it was interrupted: MLflow takes no end time back.
+    While it is resumed it still shows when it was interrupted: MLflow takes no end time back.
     """
     statuses = []
     for record in (
@@ -615,7 +615,7 @@ def test_a_database_that_cannot_be_opened_is_an_error_at_once(tmp_path: Path) ->
 
 
 def test_a_server_that_does_not_answer_is_an_error_at_once() -> None:
-    """MLflow's own client would go on asking for minutes; a password is not shown here either."""
+    """MLflow's own client would retry for minutes; a password is not shown here either."""
     with pytest.raises(TrackingError, match=r"server http://127\.0\.0\.1:9/ must answer, but does"):
         connect("http://me:secret@127.0.0.1:9/")
 

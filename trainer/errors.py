@@ -14,6 +14,10 @@ class ConfigError(TrainerError):
     """An invalid configuration."""
 
 
+class CodeFailed(ConfigError):
+    """User code that ended its process, did not return in time, or raised without a reason."""
+
+
 class DataError(TrainerError):
     """A data set that is unavailable or invalid."""
 

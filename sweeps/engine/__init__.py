@@ -1,1 +1,1 @@
-"""One start of a sweep: the coordinator, what trains for it, what it delivers and shows."""
+"""One run of a sweep's command: the coordinator, its executors, delivery to MLflow, progress."""

@@ -1,6 +1,6 @@
-"""The coordinator: asks Optuna, looks stages up, has the missing ones trained, decides and tells.
+"""The coordinator: asks Optuna for trials, has missing stages trained, and decides how trials end.
 
-It alone talks to Optuna, and through the delivery to MLflow. Workers know neither.
+It alone talks to Optuna and, through the delivery, to MLflow. Workers know neither.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class Coordinator:
 
     Args:
         config: the sweep, with the device of `config.train` resolved.
-        study: that this process holds; Optuna's is told how trials end.
-        trials: of that study.
-        work: what they are trained with and delivered by.
+        study: held by this process.
+        trials: the trials of that study.
+        work: the workspace: data, stage store, executor, delivery.
         view: shows the progress.
     """
 
@@ -58,13 +58,12 @@ class Coordinator:
         self._delivery = work.delivery
         self._view = view
         self._live: dict[str, LiveTrial] = {}
-        self._undecided: deque[LiveTrial] = deque()  # that an earlier start did not come to grant
+        self._undecided: deque[LiveTrial] = deque()  # not granted before an earlier start stopped
         self._window = Window(trials.width)
         self._flights = Flights(
             work.executor,
             work.store,
             work.folder,
-            common=() if config.train.trainable else config.train.references,
             timeout=config.timeout,
         )
         self.progress = Progress(
@@ -77,7 +76,7 @@ class Coordinator:
         )
 
     def resume(self) -> bool:
-        """Take up what earlier starts left: unfinished trials, and runs that MLflow has not whole.
+        """Resume what earlier starts left: unfinished trials, and incomplete runs in MLflow.
 
         Returns:
             Whether there is anything to do.
@@ -93,6 +92,10 @@ class Coordinator:
                 self.progress = self.progress.with_epochs(*trial.told_epochs())
                 if self._delivery.is_whole(trial.closed()):
                     continue
+                if trial.goal and not trial.stages:
+                    why = _last_line(trial.reason)
+                    self._view.say(f"The run of {trial.title} cannot be delivered again: {why}")
+                    continue
             elif not trial.recorded:
                 self._undecided.append(trial)
             reported[trial.id] = trial.reported
@@ -101,12 +104,12 @@ class Coordinator:
         return bool(self._live or self._trials.left())
 
     def run(self) -> bool:
-        """Go on until the study has all its trials; False where the time was up before that.
+        """Run until the study has all its trials; False if the timeout came before that.
 
         Raises:
             TrainerError: nothing can be trained here (the data, the store, the machine).
         """
-        landed = True  # what this start depends on is made known to others
+        landed = True  # other sweeps on this store must not evict what this one needs
         while True:
             self._take_results()
             if landed:
@@ -125,7 +128,7 @@ class Coordinator:
             self._study.lease.renew()
 
     def interrupted(self) -> list[RunRecord]:
-        """The records of the trials that are left on their way, wherever that was."""
+        """The records of the unfinished trials, wherever they stopped."""
         return [
             trial.closed()
             if trial.ended_at is not None and trial.needs(self._store.has_state) is None
@@ -134,7 +137,7 @@ class Coordinator:
         ]
 
     def _take_results(self) -> None:
-        """Take results into account in the order of the window, and fill the room that this makes.
+        """Take results into account in the order of the window, and refill the window.
 
         A trial that stored results bring to its end is not shown as running, so that its run in
         MLflow may stay as it is.
@@ -143,12 +146,15 @@ class Coordinator:
         self._fill()
         while self._window:
             if self._window.has_room and not self._flights.in_time():
-                break  # what is to be decided here, the next start decides
+                break  # the next start decides
             if not self._window.pass_over():
-                trial = self._live[self._window.first]
-                if not self._take_first(trial):
+                trial = self._live.get(self._window.first)
+                if trial is None or trial.ended_at is not None:
+                    self._window.drop()  # it failed before what an earlier start granted it
+                elif self._take_first(trial):
+                    changed[trial.id] = trial
+                else:
                     break
-                changed[trial.id] = trial
             self._fill()
         for trial in changed.values():
             if trial.outcome == RUNNING:
@@ -157,7 +163,7 @@ class Coordinator:
             self._finish(trial)
 
     def _fill(self) -> None:
-        """Decide what is trained further, as long as the window has room."""
+        """Decide what is trained next, as long as the window has room."""
         while self._window.has_room:
             if granted := self._window.recorded():
                 self._window.grant(granted.trial, granted.epochs)
@@ -167,7 +173,7 @@ class Coordinator:
                 return
 
     def _decide(self) -> bool:
-        """Grant epochs to a trial, or begin one; whether anything is to be granted now."""
+        """Grant epochs to a trial, or start a new one; False if nothing can be granted now."""
         interrupts.check()
         self._study.lease.renew()
         if self._undecided:
@@ -184,17 +190,21 @@ class Coordinator:
             (trial,) = (it for it in self._live.values() if it.number == grant.trial)
             trial.grant(self._window.grant(trial.id, grant.epochs))
             self._delivery.put(trial.record)
-            self._view.say(f"{trial.title} goes on to epoch {grant.epochs}: {grant.why}")
+            self._view.say(f"{trial.title} resumes, to epoch {grant.epochs}: {grant.why}")
         return True
 
     def _begin(self, trial: LiveTrial) -> None:
         if trial.outcome == RUNNING:
             trial.grant(self._window.grant(trial.id, trial.goal))
-        else:  # no config follows from its parameters
+        else:  # its parameters give no valid config
             self._tell(trial)
 
     def _take_first(self, trial: LiveTrial) -> bool:
-        """Take the next result of the first trial of the window into account, if it is there."""
+        """Take the next result of the window's first trial into account, if it is there."""
+        if trial.outcome != RUNNING:  # an earlier start began it, and it can no longer be planned
+            self._window.drop()
+            self._tell(trial)
+            return True
         key = trial.stages[trial.epochs + 1].result_key
         if key in self._flights:
             return False
@@ -216,7 +226,7 @@ class Coordinator:
         return True
 
     def _submit(self) -> None:
-        """Give free workers what is needed, the most urgent first."""
+        """Submit the most urgent stages while workers are free."""
         for trial, stage, with_state in self._needed():
             if not self._flights.may_submit():
                 return
@@ -226,8 +236,10 @@ class Coordinator:
                 self._flights.submit(trial, stage, with_state)
 
     def _needed(self) -> Iterator[tuple[LiveTrial, Stage, bool]]:
-        """Stages to train, and whether for their states: what the window waits for, what ended
-        trials lack, and what trials of the window will need before anything else is decided.
+        """Stages to train, and whether their states are needed, most urgent first.
+
+        These are what the window waits for, what ended trials lack, and what trials of the window
+        need before the next decision.
         """
         waiting = [self._live[it] for it in self._window.queue if it in self._live]
         for trial in [*waiting, *(it for it in self._live.values() if it.outcome != RUNNING)]:
@@ -241,7 +253,7 @@ class Coordinator:
                     break
 
     def _close(self) -> None:
-        """End what is suspended, as nothing more is to be granted."""
+        """End the suspended trials, as no more epochs are granted."""
         suspended = [trial for trial in self._live.values() if trial.is_suspended]
         is_early = self._trials.left() > 0 or self._trials.asked() < self.progress.trials
         if (suspended or is_early) and not self._window and self._trials.next() is None:
@@ -271,7 +283,7 @@ class Coordinator:
         del self._live[trial.id]
 
     def _evict(self) -> None:
-        """Make room in the store, but never of a state that a trial or a delivery stands on."""
+        """Free space in the store, but never a state that a trial or the delivery needs."""
         standing = (trial.state_keys() for trial in self._live.values() if not trial.is_suspended)
         self._store.evict(keep=self._delivery.state_keys().union(*standing))
 
@@ -279,12 +291,12 @@ class Coordinator:
         if trial.ended_at is None:
             trial.decide(FAILED, reason)
             return
-        trial.rule = CheckpointRule(best=False, last=False)
-        last = reason.strip().rpartition("\n")[2]
-        self._view.say(f"The checkpoints of {trial.title} cannot be made again: {last}")
+        lost = "results" if trial.epochs < trial.goal else "checkpoints"
+        trial.rule, trial.goal = CheckpointRule(best=False, last=False), trial.epochs
+        self._view.say(f"The {lost} of {trial.title} cannot be made again: {_last_line(reason)}")
 
     def _tell(self, trial: LiveTrial) -> None:
-        """Tell Optuna what was decided."""
+        """Finish a decided trial in Optuna."""
         trial.tell(self._study.optuna)
         self._count(trial)
         self._view.say(f"{trial.title} {trial.outcome} after {_result(trial)}")
@@ -304,6 +316,10 @@ class Coordinator:
         )
 
 
+def _last_line(reason: str) -> str:
+    return reason.strip().rpartition("\n")[2]
+
+
 def _result(trial: LiveTrial) -> str:
-    """How far a trial came, and with what, for people."""
+    """How far a trial came, and its values, for people."""
     return f"{counted(trial.epochs)}: " + "  ".join(filter(None, (trial.shown, trial.label)))

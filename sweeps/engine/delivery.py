@@ -1,4 +1,4 @@
-"""Delivery: a thread makes the tracker's runs match their records; training never waits for it."""
+"""Delivery: a thread makes MLflow's runs match their records; training never waits for it."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from trainer.tracking.connection import without_password
 from trainer.tracking.record import RunRecord
 from trainer.tracking.tracker import Tracker
 
-_MOST_LETTERS = 200  # of a reason: requests names the address three times
-_QUIET_SECONDS = 10.0  # that a record may wait before people are told
+_MOST_LETTERS = 200  # letters of a reason: requests repeats the address three times
+_QUIET_SECONDS = 10.0  # a record may wait before this is reported
 _LOOK_SECONDS = 1.0
-_RETRY_SECONDS = 2.0  # before a record is sent again
+_RETRY_SECONDS = 2.0  # before a record is retried
 _FIRST_PAUSE_SECONDS = 0.05  # after a failure; longer after each further one
 
 
 class Delivery:
-    """Delivers the latest record of each run, in the order in which the runs first came.
+    """Delivers the latest record of each run, in the order in which the runs were first put.
 
-    What the tracker refuses is tried again, after all others, until it is taken or the drain's time
-    is up; only runs below one that is refused wait for it. A checkpoint whose state is no longer
-    stored is left for a later start, which trains it again and delivers whatever is still missing.
-    Where the tracker lost runs, all that were delivered are delivered again.
+    A record that the tracker refuses is retried after all others until it is accepted or the
+    drain's time is up; only child runs of a refused run wait for it. A checkpoint whose state is no
+    longer stored is left to a later start, which trains it again and delivers what is missing. If
+    the tracker lost runs, all runs that were delivered are delivered again.
 
     Args:
         tracker: used by one thread at a time.
-        quiet_seconds: that a record may wait before `problem` tells of it.
+        quiet_seconds: how long a record may wait before `problem` reports it.
 
     Attributes:
-        reason: why the tracker last refused a record; "" where it took all.
+        reason: why the tracker last refused a record; "" if it accepted all.
         is_used: whether anything was put.
     """
 
@@ -46,7 +46,7 @@ class Delivery:
         self._taken = 0
         self._waiting: OrderedDict[str, RunRecord] = OrderedDict()
         self._due: dict[str, float] = {}  # of those that were refused: not before
-        self._left: set[str] = set()  # for a later start
+        self._left: set[str] = set()  # left to a later start
         self._failures = 0  # since the last success
         self._sending: RunRecord | None = None
         self._held: RunRecord | None = None
@@ -59,7 +59,7 @@ class Delivery:
         self._thread.start()
 
     def put(self, record: RunRecord) -> None:
-        """Deliver this record in place of any earlier one of its run."""
+        """Deliver this record, in place of any earlier one of its run."""
         with self._changed:
             for item in filter(None, (self._held, record)):
                 self._add(item)
@@ -68,12 +68,12 @@ class Delivery:
             self._changed.notify_all()
 
     def hold(self, record: RunRecord) -> None:
-        """Deliver this record just before the next one that is put; never where none is."""
+        """Deliver this record just before the next one that is put; never if none is."""
         with self._changed:
             self._held = record
 
     def is_whole(self, record: RunRecord) -> bool:
-        """Whether the tracker already shows the record to its end."""
+        """Whether the tracker already shows the final record."""
         with self._tracker_free:
             return self._tracker.is_whole(record)
 
@@ -85,12 +85,12 @@ class Delivery:
 
     @property
     def undelivered(self) -> int:
-        """How many runs the tracker does not show as they stand."""
+        """Number of runs whose latest record is not delivered."""
         return len(self._since)
 
     @property
     def problem(self) -> str:
-        """For people: since when how many runs wait, and why; "" while the tracker keeps up."""
+        """For people: how many runs wait, since when and why; "" while the tracker keeps up."""
         with self._changed:
             now = time.monotonic()
             waits = now - min(self._since.values(), default=now)
@@ -104,14 +104,14 @@ class Delivery:
             return f"{counted(self.undelivered, 'run')} waiting since {since}: {why}"
 
     def drain(self, seconds: float, waiting: Callable[[float], None] = lambda left: None) -> int:
-        """Wait until all is delivered, or nothing was for so long, and end the thread.
+        """Wait until all is delivered, or nothing was delivered for `seconds`, and end the thread.
 
         Args:
-            seconds: since the last run that was delivered.
-            waiting: is told every second how many of these are left.
+            seconds: time limit since the last delivered run.
+            waiting: called every second with the seconds left.
 
         Returns:
-            How many runs are left behind.
+            Number of runs that were not delivered.
         """
         with self._changed:
             now = time.monotonic()
@@ -167,7 +167,7 @@ class Delivery:
         self._waiting.setdefault(record.id, record)
         self._waiting.move_to_end(record.id)
         if isinstance(error, LostRuns):
-            self._is_behind = True  # people are told at once
+            self._is_behind = True  # reported at once
             newer, self._waiting = self._waiting, OrderedDict()
             for item in (self._delivered | newer).values():
                 self._add(item)
@@ -177,7 +177,7 @@ class Delivery:
         self._changed.wait_for(lambda: self._stopped, pause)
 
     def _next(self) -> RunRecord | None:
-        """Wait for something to send; None when there is to be no more."""
+        """Wait for a record to send; None when no more will come."""
         with self._changed:
             while not self._stopped:
                 now = time.monotonic()

@@ -1,11 +1,13 @@
-"""What a sweep would train, for how long and on how much disk, from timing a few batches."""
+"""Estimate of a sweep's epochs, time and disk space, from a few timed batches."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 
 from sweeps.engine.purity import brought
+from sweeps.engine.user_code import user_code_apart
 from sweeps.engine.workspace import open_data, ready, slots
 from sweeps.report.showing import duration
 from sweeps.search.allocation.grants import AllocatingPruner
@@ -14,9 +16,10 @@ from sweeps.settings.check import check_objectives
 from sweeps.settings.config import SweepConfig
 from sweeps.settings.execution import Places
 from sweeps.study.kinds import Kinds
-from trainer.data import Data
 from trainer.errors import ConfigError
+from trainer.settings.apart import apart
 from trainer.settings.config import TrainConfig
+from trainer.stages.stage import data_of
 from trainer.stages.store import packed
 from trainer.training.device import set_determinism, synchronize
 from trainer.training.loop import Training, build
@@ -27,24 +30,28 @@ _TIMED_BATCHES = 10
 
 
 def estimate(config: SweepConfig, places: Places) -> str:
-    """A few lines for people: the most that would be trained, how long that takes, and the disk.
+    """Lines for people: the most epochs that would be trained, their time, and the disk space.
 
     Raises:
-        ConfigError: it cannot be run.
-        DataError: the data set cannot be had.
+        ConfigError: the sweep is not valid.
+        DataError: the data set is not available.
     """
     if config.executor == "ray":
         raise ConfigError(
             "With --dry-run executor must be local or inline, as batches are timed in this "
             "process, but got 'ray'."
         )
-    config = ready(config)
+    with user_code_apart(config, config.study_name):
+        return _estimate(ready(config), places)
+
+
+def _estimate(config: SweepConfig, places: Places) -> str:
     train = config.train
-    _, data = open_data(train, places)
+    folder, data = open_data(train, places)
     check_objectives(config, data)
     example = next(brought(config)) if train.trainable else train
     measure = _measure_own if train.trainable else _measure
-    epoch_seconds, state_bytes = measure(example, data)
+    epoch_seconds, state_bytes = apart(train.user_code, measure, example, folder)
     trials = config.trials if config.grid is None else min(config.trials, len(config.grid))
     most = trials * train.epochs
     pruner = make_pruner(config.pruner, config.pruner_args, train.epochs)
@@ -67,12 +74,13 @@ def estimate(config: SweepConfig, places: Places) -> str:
     return "\n".join(lines)
 
 
-def _measure(train: TrainConfig, data: Data) -> tuple[float, int]:
+def _measure(train: TrainConfig, folder: Path) -> tuple[float, int]:
     """Seconds of an epoch, and bytes of a state (of Adam, which keeps the most)."""
     config = replace(
         train, optimizer="Adam", optimizer_args={}, scheduler="none", scheduler_args={}, warmup=0
     )
     set_determinism(config.device, config.threads, deterministic=config.deterministic)
+    data = data_of(config, folder)
     recipe = Recipe(config, data)
     training, rates = Training(recipe), recipe.rates()[0]
     training.train(1, rates, most=_WARM_UP_BATCHES)
@@ -86,10 +94,10 @@ def _measure(train: TrainConfig, data: Data) -> tuple[float, int]:
     return seconds, len(packed(training.state_dict()))
 
 
-def _measure_own(train: TrainConfig, data: Data) -> tuple[float, int]:
+def _measure_own(train: TrainConfig, folder: Path) -> tuple[float, int]:
     """Seconds of the first epoch of a loop of the user's, and bytes of its state."""
     set_determinism(train.device, train.threads, deterministic=train.deterministic)
-    training = build(recipe_of(train, data))
+    training = build(recipe_of(train, data_of(train, folder)))
     began = time.perf_counter()
     training.train_epoch(1)
     synchronize(train.device)

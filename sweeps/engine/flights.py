@@ -1,10 +1,10 @@
-"""The stages that are being trained: each once, however many trials wait for it."""
+"""The stages in training: each once, however many trials wait for it."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from functools import partial
@@ -22,20 +22,20 @@ from trainer.stages.stage import Trained, train_stage
 from trainer.stages.store import StageStore
 
 TRIES = 3
-"""Workers that may die with a stage before its trials fail."""
+"""Number of workers that may die with a stage before its trials fail."""
 
 MOST_LOST_IN_A_ROW = 15
-"""Workers that die one after another, with different stages, before the sweep ends: the fault is
-that of the machine, and no trial is to fail for it."""
+"""Number of workers that may die in a row, with different stages, before the sweep ends: the fault
+is the machine's, and no trial may fail for it."""
 
-_GRACE_SECONDS = 5.0  # in which epochs may still end when the time is up, if none took longer
-_SLOW_SECONDS = 60.0  # an epoch may take so long, or
-_SLOW_FACTOR = 10  # so many times as long as any before it, until somebody is told
+_GRACE_SECONDS = 5.0  # after the timeout, for epochs in training, if none took longer
+_SLOW_SECONDS = 60.0  # an epoch takes at least so long, and
+_SLOW_FACTOR = 10  # so many times as long as any before it, before it is reported
 
 
 @dataclass(frozen=True)
 class _Flight:
-    """A stage that is being trained, and the trial it was submitted for."""
+    """A stage in training, and the trial it was submitted for."""
 
     future: Future[Trained]
     trial: LiveTrial
@@ -51,7 +51,6 @@ class Flights:
         executor: trains them.
         store: where they are kept.
         folder: of the prepared data sets.
-        common: user code that all trials run, by reference.
         timeout: seconds from now on after which nothing more is submitted; None: no limit.
 
     Attributes:
@@ -67,13 +66,11 @@ class Flights:
         store: StageStore,
         folder: Path,
         *,
-        common: Iterable[str] = (),
         timeout: float | None = None,
     ) -> None:
         self._executor = executor
         self._store = store
         self._folder = folder
-        self._common = frozenset(common)
         self._timeout = math.inf if timeout is None else timeout
         self._began = time.monotonic()
         self._flights: dict[str, _Flight] = {}
@@ -83,7 +80,7 @@ class Flights:
         self._unseen: dict[str, int] = {}
         self._slow: set[str] = set()
         self._results: dict[str, EpochResult] = {}
-        self._missing: set[str] = set()  # so that the store is asked once; a worker asks it again
+        self._missing: set[str] = set()  # the store is asked once here; a worker asks it again
         self.landed = 0
         self.failures: dict[str, str] = {}
         self.suspects: dict[str, str] = {}
@@ -96,7 +93,7 @@ class Flights:
         return len(self._flights)
 
     def result(self, key: str) -> EpochResult | None:
-        """As a worker gave it, whether or not the store shows it, or as it is stored."""
+        """The result that a worker returned, shown by the store or not, or the stored one."""
         if key not in self._results and key not in self._missing:
             if stored := self._store.result(key):
                 self._results[key] = stored
@@ -105,27 +102,27 @@ class Flights:
         return self._results.get(key)
 
     def seconds(self) -> float:
-        """Since this start."""
+        """Seconds since this start."""
         return time.monotonic() - self._began
 
     def in_time(self) -> bool:
-        """Whether the timeout has not come."""
+        """Whether the timeout has not passed."""
         return self.seconds() < self._timeout
 
     def are_over(self) -> bool:
-        """Whether it came so long ago that what is in training is given up: it may hang."""
+        """Whether it passed so long ago that what is in training is given up: it may hang."""
         return self.seconds() > self._timeout + max(_GRACE_SECONDS, self._longest)
 
     def may_submit(self) -> bool:
-        """Whether a worker is free, and the time not up."""
+        """Whether a worker is free and the timeout has not passed."""
         return self.in_time() and len(self) < self._executor.slots
 
     def may_train(self, key: str) -> bool:
-        """Whether a stage is neither in training nor known to fail or suspected to."""
+        """Whether a stage is neither in training nor failed nor a suspect."""
         return not any(key in them for them in (self._flights, self.failures, self.suspects))
 
     def submit(self, trial: LiveTrial, stage: Stage, with_state: bool) -> None:
-        """Have a stage of a trial trained; with its state where that is what is needed."""
+        """Have a stage of a trial trained; with its state where that is needed."""
         work = partial(
             train_stage,
             trial.config,
@@ -147,13 +144,13 @@ class Flights:
         wait(futures, timeout=seconds, return_when=FIRST_COMPLETED)
 
     def land(self, say: Callable[[str], None]) -> int:
-        """Take in every stage that came back.
+        """Take every stage that came back.
 
         Args:
-            say: tells people what they should know of them.
+            say: receives lines for people.
 
         Returns:
-            How many did.
+            Number of stages.
 
         Raises:
             TrainerError: nothing can be trained here.
@@ -172,9 +169,7 @@ class Flights:
                 self._lose(key, flight, error, say)
             elif not isinstance(error, TrainerError):
                 self.failures[key] = reason_of(error)
-            elif isinstance(error, ConfigError) and not self._common.issuperset(
-                flight.trial.config.references
-            ):  # user code of some trials must not end the others
+            elif isinstance(error, ConfigError) and flight.trial.config.user_code:
                 self.failures[key] = str(error)
             else:
                 raise error
@@ -182,17 +177,17 @@ class Flights:
         return len(landed)
 
     def settle(self) -> bool:
-        """Decide on the suspects where nothing else is left to train; whether there were any.
+        """Decide on the suspects when nothing else is left to train; False if there are none.
 
         Raises:
-            SweepError: they are so many that the fault is the machine's.
+            SweepError: they are so many that the machine is at fault.
         """
         if len({*self._lost_in_a_row}) > TRIES:
             raise self._blame_machine()
         return self._accuse()
 
     def _accuse(self) -> bool:
-        """Fail the stages that are suspected, as the machine trains others."""
+        """Fail the suspected stages, as the machine trains others."""
         accused = bool(self.suspects)
         self.failures |= self.suspects
         self.suspects.clear()
@@ -230,7 +225,7 @@ class Flights:
     def _lose(
         self, key: str, flight: _Flight, lost: WorkerLost, say: Callable[[str], None]
     ) -> None:
-        """Have it trained again, unless it is suspected or nothing can be trained here."""
+        """Train it again, unless it becomes a suspect or nothing can be trained here."""
         self._lost_in_a_row.append(key)
         self._last_loss = str(lost)
         most, epochs = max(MOST_LOST_IN_A_ROW, 3 * self._executor.slots), {*self._lost_in_a_row}
@@ -247,11 +242,11 @@ class Flights:
         return SweepError(
             f"Workers must be able to train, but {len(self._lost_in_a_row)} died one after "
             f"another, with {len({*self._lost_in_a_row})} different epochs: {self._last_loss} The "
-            "same command goes on with the study when that is mended."
+            "same command resumes the study once that is fixed."
         )
 
     def _tell_slow(self, say: Callable[[str], None]) -> None:
-        """Say once of a flight that it takes far longer than any before it: it may hang."""
+        """Report once that a stage takes far longer than any before it: it may hang."""
         for key, flight in self._flights.items():
             seconds = time.monotonic() - flight.began
             most = max(_SLOW_SECONDS, _SLOW_FACTOR * self._longest)

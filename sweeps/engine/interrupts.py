@@ -1,8 +1,8 @@
-"""Interrupts: Ctrl-C and SIGTERM take effect where no lock is held and nothing is half done.
+"""Interrupts: Ctrl-C and SIGTERM take effect where no lock is held and nothing is half written.
 
-Python runs a signal's handler between any two steps of the main thread, so also right after a lock
-was taken and before anything would give it back; whoever needs that lock to clean up then waits
-for ever.
+Python runs a signal's handler between any two bytecodes of the main thread, so also right after a
+lock was acquired and before anything would release it; cleanup code that needs the lock would then
+wait for ever.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-_handlers: dict[int, Any] = {}  # those of before, while interrupts are held
-_come: list[int] = []  # what came since
+_handlers: dict[int, Any] = {}  # the previous handlers, while interrupts are held
+_come: list[int] = []  # signals that came since
 _allowed = False
 
 
 @contextmanager
 def held() -> Iterator[None]:
-    """Within, a first signal waits for `allowed`, `check` or the end; a second acts at once.
+    """In the block a first signal waits for `allowed`, `check` or the end; a second acts at once.
 
-    Signals that Python does not handle stay as they are. Only the main thread gets any.
+    Signals whose handler is not Python's stay as they are. Only the main thread receives any.
     """
     if _handlers or threading.current_thread() is not threading.main_thread():
         yield
@@ -47,7 +47,7 @@ def held() -> Iterator[None]:
 
 @contextmanager
 def allowed() -> Iterator[None]:
-    """Within, a signal acts at once: for what takes long and leaves nothing behind."""
+    """In the block a signal acts at once: for what takes long and leaves nothing half written."""
     global _allowed
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -61,10 +61,10 @@ def allowed() -> Iterator[None]:
 
 
 def check() -> None:
-    """Let a signal that came act now.
+    """Let a pending signal act now.
 
     Raises:
-        KeyboardInterrupt: as its handler does.
+        KeyboardInterrupt: from its handler.
     """
     if _come and threading.current_thread() is threading.main_thread():
         signum = _come.pop()

@@ -1,4 +1,4 @@
-"""Known points: configurations that a study tries first, once, whatever its sampler would say."""
+"""Known points: configurations that a study tries first, before its sampler suggests any."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ import optuna
 
 from sweeps.settings.config import SweepConfig
 from trainer.errors import ConfigError
+from trainer.killpoints import passing
 from trainer.settings.flags import parse_settings
-from trainer.stages.killpoints import passing
 
 POINT = "enqueued"
-"""User attribute of a trial that was enqueued: its point, which finds it again."""
+"""User attribute of an enqueued trial: its point, by which a later start finds it."""
 
 
 def known_points(config: SweepConfig, tracking_uri: str | None) -> list[dict[str, Any]]:
-    """Optuna's parameters of every point that `config.enqueue` names, in order, none twice.
+    """Optuna's parameters of every point that `config.enqueue` names, in order, without duplicates.
 
     Args:
         config: the sweep.
         tracking_uri: MLflow's store, for the trials of other studies.
 
     Raises:
-        ConfigError: a point that the space does not have.
-        SweepError: a study that cannot be read.
+        ConfigError: a point is not in the search space.
+        SweepError: a study cannot be read.
     """
     points: dict[str, dict[str, Any]] = {}
     for text in config.enqueue:
@@ -51,10 +51,10 @@ def known_points(config: SweepConfig, tracking_uri: str | None) -> list[dict[str
 
 
 def enqueue(study: optuna.Study, points: Sequence[dict[str, Any]]) -> int:
-    """Have the study try each point next that it was not given before, however that was stopped.
+    """Enqueue each point that the study was not given before, also by a start that was killed.
 
     Returns:
-        How many those are.
+        Number of points that were enqueued.
     """
     given = {trial.user_attrs.get(POINT) for trial in study.get_trials(deepcopy=False)}
     named = {json.dumps(params, sort_keys=True): params for params in points}
@@ -68,7 +68,7 @@ def enqueue(study: optuna.Study, points: Sequence[dict[str, Any]]) -> int:
 def _read(
     text: str, config: SweepConfig, tracking_uri: str | None
 ) -> list[tuple[str, Mapping[str, Any]]]:
-    """Values as people write them, each with where they stand."""
+    """The points as they are written, each with its place for messages."""
     names = config.search_space.searched
     if found := re.fullmatch(r"study:(.+):top=([1-9]\d*)", text):
         return _best(found[1], int(found[2]), names, tracking_uri)
@@ -93,7 +93,7 @@ def _read(
 def _best(
     study: str, top: int, names: Sequence[str], tracking_uri: str | None
 ) -> list[tuple[str, Mapping[str, Any]]]:
-    """The best trials of another study, as far as this one searches what they had."""
+    """The best trials of another study, restricted to the parameters that this one searches."""
     from sweeps.report.compare.ranking import rank
     from sweeps.report.reading.frames import load_study
 
@@ -105,6 +105,6 @@ def _best(
 
 
 def _cells(row: Mapping[Any, Any], names: Sequence[str]) -> dict[str, Any]:
-    """What a row of a table of trials has of these names; a cell may be empty."""
+    """The values of these names in a row of a table of trials; empty cells are left out."""
     given = {name: row.get(name) for name in names}
     return parse_settings([f"{name}={it}" for name, it in given.items() if it not in (None, "")])

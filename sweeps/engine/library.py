@@ -14,7 +14,7 @@ from types import FrameType
 import pandas as pd
 
 from sweeps.engine.progress import Progress, View
-from sweeps.engine.purity import brought
+from sweeps.engine.purity import brings_code
 from sweeps.engine.session import run_sweep
 from sweeps.engine.view import open_view
 from sweeps.errors import SweepError
@@ -30,12 +30,12 @@ from trainer.settings.paths import Paths
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SweepResult:
-    """What a sweep found.
+    """The result of a sweep.
 
     Attributes:
         study: its name.
-        done: whether it has all its trials; False where `SweepConfig.timeout` came first.
-        best: the winner; None where no trial has a result.
+        done: whether it has all its trials; False if `SweepConfig.timeout` came first.
+        best: the winner; None if no trial has a result.
         trials: a row a trial; see `load_trials`.
         curves: a row a trial and epoch; see `load_curves`.
     """
@@ -52,23 +52,23 @@ def sweep(
     places: Places = Places(),  # noqa: B008 - frozen
     progress: bool = True,
 ) -> SweepResult:
-    """Run a sweep, or go on with it, as `python -m sweeps.run --no-promote` does.
+    """Run or resume a sweep, as `python -m sweeps.run --no-promote` does.
 
-    The same call again goes on where it was stopped, by Ctrl-C too; when all trials are there it
+    The same call resumes a sweep that was stopped, by Ctrl-C too; once all trials are there it
     trains nothing. A script must call it under `if __name__ == "__main__":` where processes are
-    started: by the executor "local", or to try whether code that is brought repeats.
+    started: by the executor "local", or to test whether users' code is deterministic.
 
     Args:
         config: what to search, and how.
-        places: where things are kept, where that is not the working folder.
-        progress: whether to show where it stands, as the command does.
+        places: where things are stored; by default in the working folder.
+        progress: whether to show the progress, as the command does.
 
     Raises:
         SweepError: it cannot be run or read, or the script lacks that line, or another thread of
-            this process sweeps.
+            this process runs a sweep.
         TrainerError: nothing can be trained here; the base of all expected errors.
     """
-    check_guard(config.executor == "local" or any(brought(config)))
+    check_guard(config.executor == "local" or brings_code(config))
     with one_sweep(), open_view(open_console()) if progress else _silence() as view:
         done = run_sweep(config, places, view)
     frames = load_study(config.study_name, places.tracking_uri)
@@ -87,7 +87,7 @@ _sweeping = threading.Lock()
 
 @contextmanager
 def one_sweep() -> Iterator[None]:
-    """Refuse a second sweep at a time: torch's settings, code and data are those of a process."""
+    """Refuse a second sweep at the same time: torch's settings, code and data are global."""
     if not _sweeping.acquire(blocking=False):
         raise SweepError(
             "A process must run one sweep at a time, but another thread runs one; start the second "
@@ -115,17 +115,17 @@ def _silence() -> Iterator[View]:
 
 
 def check_guard(starts_processes: bool) -> None:
-    """Refuse to begin a sweep that a worker process would begin again.
+    """Refuse to start a sweep that each worker process would start again.
 
     A spawned process first imports the script it was started from, under another `__name__`.
     Notebooks, `python -c` and `python -m package` have no such script.
 
     Args:
-        starts_processes: whether the sweep is about to start any.
+        starts_processes: whether the sweep starts any.
 
     Raises:
-        SweepError: this is such a process, importing the script; or the script's line from which
-            the call comes lies in no `if` on `__name__`. It says which lines to write.
+        SweepError: this is such a process, importing the script; or the calling line of the script
+            is not under an `if` on `__name__`. The message says which lines to write.
     """
     main = vars(sys.modules["__main__"])
     for frame in _scripts():
@@ -139,7 +139,7 @@ def check_guard(starts_processes: bool) -> None:
 
 
 def _scripts() -> Iterator[FrameType]:
-    """The calls that go through the top of a module."""
+    """The frames that run the top level of a module."""
     frame: FrameType | None = sys._getframe()
     while frame is not None:
         if frame.f_code.co_name == "<module>":
@@ -154,7 +154,7 @@ def _is_package(main: dict[str, object]) -> bool:
 
 
 def _statement(script: str, line: int) -> ast.stmt | None:
-    """The statement at the top of a script that has this line; None where it cannot be read."""
+    """The top-level statement of a script that contains this line; None if unreadable."""
     try:
         top = ast.parse(Path(script).read_bytes()).body
     except (OSError, SyntaxError, ValueError):
@@ -163,7 +163,7 @@ def _statement(script: str, line: int) -> ast.stmt | None:
 
 
 def _is_guarded(statement: ast.stmt, line: int) -> bool:
-    """Whether the line lies in an `if` whose test has `__name__` in it."""
+    """Whether the line is under an `if` whose test has `__name__` in it."""
     return any(
         isinstance(node, ast.If)
         and node.lineno <= line <= (node.end_lineno or node.lineno)

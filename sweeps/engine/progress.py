@@ -1,4 +1,4 @@
-"""Where a sweep stands, as a value; views show it."""
+"""Progress of a sweep, as a value that views show."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ class Best:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Where a sweep stands.
+    """Progress of a sweep.
 
     Attributes:
         study: its name.
-        trials: how many it is to have.
+        trials: target number of trials.
         epochs: of a trial that is not stopped.
-        objective: the metric that trials are judged by.
+        objective: name of the metric that is optimized.
         maximize: whether a higher value of it is better.
-        ended: trials by how they ended.
-        best: the best trial that did not diverge or fail.
-        trained: epochs of the study first trained for the trial that has them.
+        ended: number of trials by outcome.
+        best: the best trial that neither diverged nor failed.
+        trained: epochs of the study that its own trials trained.
         reused: epochs of the study that another trial or study had trained.
         suspended: trials that wait for further epochs to be granted.
-        most_epochs: that are trained in all; None: not limited.
+        most_epochs: upper bound of the epochs trained in all; None: unlimited.
         landed: stages that came back since this start.
         seconds: since this start.
         busy: what the workers train.
-        problem: since when runs wait for MLflow, and why; "" while it keeps up.
-        closing: what is waited for when all is trained; "" before.
+        problem: how many runs wait for MLflow, since when and why; "" while it keeps up.
+        closing: what is waited for after the last epoch; "" before.
     """
 
     study: str
@@ -71,12 +71,12 @@ class Progress:
 
     @property
     def done(self) -> int:
-        """Trials that ended, however they did."""
+        """Number of trials that ended."""
         return sum(self.ended.values())
 
     @property
     def seconds_left(self) -> float | None:
-        """From the epochs a trial took so far and the time an epoch took since this start.
+        """Estimate from the epochs of a trial so far and the time of an epoch since this start.
 
         None before an epoch came back; before a trial ended, as if none were pruned.
         """
@@ -95,11 +95,11 @@ class Progress:
         return f"{'about' if known else 'at most'} {duration(self.seconds_left)} left"
 
     def with_epochs(self, trained: int, reused: int) -> Progress:
-        """So many more epochs."""
+        """Add epochs."""
         return replace(self, trained=self.trained + trained, reused=self.reused + reused)
 
     def with_trial(self, trial: int, label: str, outcome: str, value: float | None) -> Progress:
-        """One more trial has ended; `value` is its best, None where it is not to be ranked."""
+        """Add an ended trial; `value` is its best, None if it has no rank."""
         best = self.best
         if value is not None and (best is None or self._better(value, best.value)):
             best = Best(trial=trial, label=label, value=value)
@@ -119,10 +119,10 @@ class Progress:
 
 
 class View(Protocol):
-    """Shows people where a sweep stands."""
+    """Shows the progress of a sweep."""
 
     def show(self, progress: Progress) -> None:
-        """Show this instead of what was shown before."""
+        """Replace what was shown before."""
 
     def say(self, line: str) -> None:
         """Add a line that stays."""

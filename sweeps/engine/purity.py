@@ -6,16 +6,17 @@ depends on the order of a set, breaks that; then the trials of a study share not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
-from sweeps.engine.executors import Executor, LocalExecutor, reason_of
+from sweeps.engine.executors import Executor
+from sweeps.engine.user_code import UserCode
 from sweeps.errors import SweepError
 from sweeps.search.objectives import SECONDS
 from sweeps.settings.config import SweepConfig
 from sweeps.space.function import random_trial
-from trainer.errors import ConfigError, TrainerError
+from trainer.errors import CodeFailed, ConfigError
 from trainer.settings.config import TrainConfig
 from trainer.settings.references import is_reference
 from trainer.stages.rehearsal import Rehearsal, check_resumes, rehearse
@@ -26,52 +27,58 @@ _NAMES = ("model", "loss", "optimizer")
 
 def is_pure(
     config: SweepConfig,
-    executor: Executor,
     folder: Path,
-    another: Callable[[], Executor] | None = None,
+    processes: Sequence[Callable[[], Executor]],
+    say: Callable[[str], None],
 ) -> bool:
     """Whether the first batches give the same bits in two processes, for all that users bring.
 
-    Without such code it is known that they do, and nothing is tried.
+    Without such code it is known that they do, and nothing is tried. Code of some trials that fails
+    is left out, as these trials fail, too.
 
     A space that is a Python function does not say what it will bring; that is not tried.
 
     Args:
         config: the sweep, with the device of `config.train` resolved.
-        executor: that will train it.
         folder: of the prepared data sets.
-        another: makes the executor whose process is the second; None: a new local one.
+        processes: two, each as a function that makes its executor.
+        say: receives lines for people.
 
     Raises:
-        SweepError: the code fails; with its traceback.
+        SweepError: the code of all trials fails; with its traceback.
         ConfigError: it keeps something between epochs that is not in a state.
     """
     configs = list(brought(config))
     if not configs:
         return True
-    judged = [name for name in config.objectives if name != SECONDS]
-
-    def rehearsal(train: TrainConfig) -> Callable[[], Rehearsal]:
-        return partial(rehearse, train, folder, objectives=judged)
-
-    logs = executor.logs if isinstance(executor, LocalExecutor) else None
-    other = another() if another is not None else LocalExecutor(1, logs=logs)
-    try:
-        futures = [[one.submit(rehearsal(train)) for one in (executor, other)] for train in configs]
-        rehearsals = [[future.result() for future in pair] for pair in futures]
-    except TrainerError:
-        raise
-    except Exception as error:  # users' code can raise anything
-        raise SweepError(
-            "Code that was brought fails in its first batches:\n" + reason_of(error).rstrip()
-        ) from error
-    finally:
-        other.stop()
-    for train, (one, two) in zip(configs, rehearsals, strict=True):
-        if not (one.repeats and one == two):
-            return False
-        check_resumes(train, one)
+    one, two = (UserCode(make, config.epoch_timeout) for make in processes)
+    with closing(one), closing(two):
+        for caller in (one, two):
+            caller.start()
+        for train in configs:
+            try:
+                first, second = (_rehearsed(caller, train, folder, config) for caller in (one, two))
+            except CodeFailed as error:
+                if _is_of_all(train, config):
+                    raise SweepError(
+                        f"Code that was brought fails in its first batches:\n{str(error).rstrip()}"
+                    ) from error
+                _report(train, error, say)
+                continue
+            except ConfigError as error:
+                if _is_of_all(train, config):
+                    raise
+                _report(train, error, say)
+                continue
+            if not (first.repeats and first == second):
+                return False
+            check_resumes(train, first)
     return True
+
+
+def brings_code(config: SweepConfig) -> bool:
+    """Whether it is known to run user code, or on a GPU other than deterministic algorithms."""
+    return any(_candidates(config))
 
 
 def brought(config: SweepConfig) -> Iterator[TrainConfig]:
@@ -79,14 +86,38 @@ def brought(config: SweepConfig) -> Iterator[TrainConfig]:
     if config.train.trainable:  # its config needs the values of a trial
         yield config.search_space.suggest(random_trial(0), config.train)
         return
+    for train in _candidates(config):
+        if train is not config.train:
+            try:
+                check_train(train)
+            except ConfigError:  # needs more than its name, so it is first tried in a trial
+                continue
+        yield train
+
+
+def _candidates(config: SweepConfig) -> Iterator[TrainConfig]:
     if config.train.references or not config.train.deterministic:
         yield config.train
     for name in _NAMES:
         for choice in config.search_space.choices(name):
             if is_reference(choice):
-                try:
-                    train = config.train.override({name: choice})
-                    check_train(train)
-                except ConfigError:  # needs more than its name, so it is first tried in a trial
-                    continue
-                yield train
+                yield config.train.override({name: choice})
+
+
+def _is_of_all(train: TrainConfig, config: SweepConfig) -> bool:
+    """Whether all trials run the code of this config, so that all would fail with it."""
+    return train is config.train or bool(train.trainable)
+
+
+def _rehearsed(
+    caller: UserCode, train: TrainConfig, folder: Path, config: SweepConfig
+) -> Rehearsal:
+    judged = tuple(name for name in config.objectives if name != SECONDS)
+    # a loop of the user's trains whole epochs, which may take long
+    limited = not train.trainable
+    return caller(train.references, rehearse, train, folder, 3, judged, limited=limited)
+
+
+def _report(train: TrainConfig, error: ConfigError, say: Callable[[str], None]) -> None:
+    last = str(error).strip().rpartition("\n")[2]
+    say(f"{' and '.join(train.references)} fails where it is tried before training: {last}")

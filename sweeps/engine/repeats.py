@@ -1,9 +1,9 @@
-"""Repeats: the best trials of a study trained once more from other seeds, outside its ranking.
+"""Repeats: the best trials of a study trained again from other seeds, outside its ranking.
 
-The best of many trials owes part of its value to luck. Trained again from seeds that no trial was
-chosen by, the best few show which of them is better, and how sure that is. Where a study compares
-values of a parameter, the best few of each value race: all are trained from the first two seeds,
-and the best of each value by these from the others, too.
+The best of many trials owes part of its value to chance. Trained again from seeds by which no trial
+was chosen, the best few show which of them is better, and how certain that is. Where a study
+compares values of a parameter, the best few of each value race: all are trained from the first two
+seeds, and the best of each value by these from the others, too.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import optuna
 from sweeps.engine.coordinator import Coordinator
 from sweeps.engine.progress import View
 from sweeps.engine.session import drive
+from sweeps.engine.user_code import user_code_apart
 from sweeps.engine.workspace import open_workspace, resolved
 from sweeps.errors import SweepError
 from sweeps.report.compare.ranking import rank
@@ -32,34 +33,39 @@ from sweeps.study.window import Granted
 from trainer.data import Data
 from trainer.settings.config import TrainConfig
 from trainer.settings.paths import Paths
-from trainer.stages.plan import environment, plan
+from trainer.stages.plan import Planner
 from trainer.stages.stage import renew
 from trainer.tracking.connection import connect, read_file
 from trainer.tracking.names import CONFIG_FILE, CONFIRMS_TAG, STUDY_TAG
 from trainer.tracking.record import BEST, BEST_EPOCH, CheckpointRule, record_of
 from trainer.training.check import check_train
-from trainer.training.recipe import recipe_of
 
 _NO_CHECKPOINTS = CheckpointRule(best=False, last=False)
 HEAT = 2
-"""Seeds that decide who goes on; of 3 candidates of each value they choose as well as 5 do."""
+"""Seeds that decide which candidates stay; of 3 of each value they choose as well as 5 seeds do."""
 
 
 def confirm(config: ConfirmConfig, places: Places, view: View) -> bool:
-    """Train the best trials again; what is trained already is not trained another time.
+    """Train the best trials again; epochs that are stored are not trained again.
 
     Returns:
-        False where the time was up before all were trained.
+        False if the timeout came before all were trained.
 
     Raises:
-        ConfigError: one of them cannot be trained any more.
+        ConfigError: one of them can no longer be trained.
         UnknownStudy: there is no such study, in MLflow or in Optuna's storage.
-        SweepError: none of its trials can be confirmed, or MLflow did not take all of it.
+        SweepError: none of its trials can be confirmed, or MLflow did not accept all of it.
         StudyInUse: another process runs it.
-        KeyboardInterrupt: as it came; the same call goes on.
+        KeyboardInterrupt: after an interrupt; the same call resumes.
     """
     uri = places.tracking_uri or Paths.here().tracking_uri
     frames = load_study(config.study, uri)
+    with user_code_apart(config, frames.name.partition(ASIDE)[0]):
+        return _confirm(config, frames, places, view)
+
+
+def _confirm(config: ConfirmConfig, frames: StudyFrames, places: Places, view: View) -> bool:
+    uri = places.tracking_uri or Paths.here().tracking_uri
     sources = _sources(frames, config.top, uri)
     for source in sources:
         renew(source.config)
@@ -76,7 +82,7 @@ def confirm(config: ConfirmConfig, places: Places, view: View) -> bool:
         checkpoints=_NO_CHECKPOINTS,
     )
     numbers = ", ".join(str(source.number) for source in sources)
-    best = f", of which the best of each {frames.compare} go on" if frames.compare else ""
+    best = f", of which the best of each {frames.compare} stay" if frames.compare else ""
     view.say(f"Confirming trials {numbers} from {config.repeats} other seeds{best}.")
     with (
         find_study(frames.name, Paths.here(), places.storage, takeover=config.takeover) as study,
@@ -85,18 +91,20 @@ def confirm(config: ConfirmConfig, places: Places, view: View) -> bool:
         after = int(frames.trials["seed"].max())
         seeds = range(after + 1, after + 1 + config.repeats)
         width = 2 * work.executor.slots
-        repeats = Repeats((frames.name, study.id), sources, seeds, work.data, sweep, width)
+        repeats = Repeats(
+            (frames.name, study.id), sources, seeds, work.data, work.plan, sweep, width
+        )
         return drive(Coordinator(sweep, study, repeats, work, view), work, view)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A trial that is to be repeated.
+    """A trial to be repeated.
 
     Attributes:
         number: of the trial.
-        config: what it trained, or would have, had it not been stopped.
-        value: of the parameter whose values are compared; None: none are, and all go on.
+        config: what it trained, or would have trained without being stopped.
+        value: of the parameter that is compared; None if none is, and then all stay.
     """
 
     number: int
@@ -105,15 +113,15 @@ class Source:
 
     @property
     def entry(self) -> Any:
-        """What it runs for: of each the best one comes into the final."""
+        """The group in whose name it races: the best of each group reaches the final."""
         return self.number if self.value is None else self.value
 
 
 class Repeat(LiveTrial):
-    """A trial on its way again. Optuna never hears of it, so nothing stops it but its own end."""
+    """A trial trained again. Optuna does not know it, so nothing prunes it."""
 
     def tell(self, study: optuna.Study) -> None:
-        """It has ended."""
+        """End it."""
         self.ended_at = time.time()
 
     def grant(self, granted: Granted) -> None:
@@ -128,18 +136,19 @@ class Repeat(LiveTrial):
 
 
 class Repeats:
-    """Where live repeats come from; to the coordinator what `Trials` is for a sweep.
+    """Source of live repeats; for the coordinator what `Trials` is for a sweep.
 
-    Those that were trained before are asked for again: their epochs are stored, and MLflow has
-    their runs, so that costs nothing.
+    Repeats that were trained before are asked for again: their epochs are stored, and MLflow has
+    their runs, so that this costs nothing.
 
     Args:
         study: its name, and its id.
         sources: the trials.
-        seeds: each is trained from every one of these.
+        seeds: each trial is trained from every seed.
         data: the data set.
-        sweep: says what they are judged by.
-        width: how many are in training at a time.
+        plan: finds the stages of a config on it.
+        sweep: has the objective that ranks them.
+        width: repeats in training at a time.
     """
 
     def __init__(
@@ -148,6 +157,7 @@ class Repeats:
         sources: Sequence[Source],
         seeds: Sequence[int],
         data: Data,
+        plan: Planner,
         sweep: SweepConfig,
         width: int = LEAST_WIDTH,
     ) -> None:
@@ -162,18 +172,19 @@ class Repeats:
         self._begun = 0
         self._raced: list[LiveTrial] = []
         self._data = data
+        self._plan = plan
         self._objective, self._maximize = sweep.objective, sweep.maximize
 
     def asked(self) -> int:
-        """How many there are in all."""
+        """Target number of repeats."""
         return self._asked
 
     def left(self) -> int:
-        """How many are still to be begun."""
+        """Number of repeats still to be started."""
         return self._asked - self._begun
 
     def next(self) -> Grant | None:
-        """The next one; between heat and final nothing until all of the heat have ended."""
+        """The next one; None between heat and final, until the whole heat has ended."""
         if not self._left and self._others and all(it.ended_at for it in self._raced):
             self._left = [(source, seed) for seed in self._others for source in self._finalists()]
             self._others = ()
@@ -188,7 +199,7 @@ class Repeats:
         return None
 
     def begun(self) -> Iterator[LiveTrial]:
-        """None: each is begun by being asked for."""
+        """None: each is started by `ask`."""
         return iter(())
 
     def ask(self) -> LiveTrial:
@@ -199,11 +210,11 @@ class Repeats:
         config = replace(source.config, seed=seed)
         if config.unshared:
             config = replace(config, unshared=id)
-        recipe = recipe_of(config, self._data)
+        plan = self._plan(config)
         record = record_of(
             config,
             self._data,
-            environment(recipe),
+            plan.environment,
             id=id,
             name=f"trial {source.number} again, seed {seed}",
             started_at=time.time(),
@@ -214,9 +225,10 @@ class Repeats:
         repeat = Repeat(
             number=source.number,
             handle=optuna.trial.create_trial(state=optuna.trial.TrialState.RUNNING),
-            recipe=recipe,
+            config=config,
+            plan=self._plan,
             label=f"{config.label} seed={seed}",
-            stages=plan(recipe),
+            stages=plan.stages,
             record=record,
             objective=self._objective,
             maximize=(self._maximize,),
@@ -227,7 +239,7 @@ class Repeats:
         return repeat
 
     def _finalists(self) -> list[Source]:
-        """The best of each value by the mean over the seeds of the heat; all where none race."""
+        """The best of each value by the mean over the seeds of the heat; all if none race."""
         sign = -1 if self._maximize else 1
         losses = dict.fromkeys(self._sources, 0.0)
         for trial in self._raced:
@@ -241,7 +253,7 @@ class Repeats:
 def _sources(frames: StudyFrames, top: int, uri: str) -> list[Source]:
     """The best trials with their configs, as MLflow has them; of each value that is compared.
 
-    Of trials that share the epoch they were best at the first counts: they have the same weights.
+    Of trials that share their best epoch the first counts: they have the same weights.
     """
     best = rank(frames).drop_duplicates([BEST + frames.objective, BEST_EPOCH])
     groups = best.groupby(frames.compare, sort=False) if frames.compare else best
@@ -249,7 +261,7 @@ def _sources(frames: StudyFrames, top: int, uri: str) -> list[Source]:
     if best.empty:
         raise SweepError(
             f"Study {frames.name!r} must have a complete or pruned trial to be confirmed, but has "
-            "none; to go on with it: python -m sweeps.run"
+            "none; to resume it: python -m sweeps.run"
         )
     client = connect(uri)
     return [

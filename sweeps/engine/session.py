@@ -1,4 +1,4 @@
-"""One start of a sweep: opens its study, lets the coordinator work, leaves everything whole."""
+"""One run of a sweep's command: opens its study, runs the coordinator, leaves all complete."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sweeps.engine.delivery import Delivery
 from sweeps.engine.known import enqueue, known_points
 from sweeps.engine.progress import Progress, View
 from sweeps.engine.purity import is_pure
+from sweeps.engine.user_code import user_code_apart
 from sweeps.engine.workspace import Workspace, open_workspace, ready
 from sweeps.errors import SweepError
 from sweeps.report.showing import counted
@@ -37,18 +38,23 @@ from trainer.tracking.names import (
 from trainer.tracking.past import groups_of, set_aside
 from trainer.tracking.record import BEST, COMPLETE, FAILED, INTERRUPTED, RUNNING, RunRecord
 
-_PATIENCE_SECONDS = 60.0  # for MLflow at the end, since it last took a run
-_SHORT_PATIENCE_SECONDS = 20.0  # where somebody waits for the end
+_PATIENCE_SECONDS = 60.0  # for MLflow at the end, since it last accepted a run
+_SHORT_PATIENCE_SECONDS = 20.0  # where a user waits for the end
 
 
 def run_sweep(config: SweepConfig, places: Places, view: View) -> bool:
-    """Run the sweep, or go on with it; False where its time was up before it had all its trials.
+    """Run or resume the sweep; False if the timeout came before it had all its trials.
 
     Raises:
-        SweepError: the study cannot be run, all its trials failed, or MLflow did not take all.
+        SweepError: the study cannot be run, all its trials failed, or MLflow did not accept all.
         TrainerError: nothing can be trained here.
-        KeyboardInterrupt: as it came; all is left so that the next start goes on from here.
+        KeyboardInterrupt: after an interrupt; the same command resumes.
     """
+    with user_code_apart(config, config.study_name):
+        return _run_sweep(config, places, view)
+
+
+def _run_sweep(config: SweepConfig, places: Places, view: View) -> bool:
     config = ready(config)
     points = known_points(config, places.tracking_uri)
     with (
@@ -56,9 +62,7 @@ def run_sweep(config: SweepConfig, places: Places, view: View) -> bool:
         open_study(config, Paths.here(), places.storage, work.data.digest) as study,
     ):
         view.say(f"To watch it: {work.tracker.page}")
-        unshared = not study.shares(
-            lambda: is_pure(config, work.executor, work.folder, work.another)
-        )
+        unshared = not study.shares(lambda: is_pure(config, work.folder, work.processes, view.say))
         if unshared:
             view.say(
                 "The code that was brought gives other bits in another process: trials of this "
@@ -72,7 +76,7 @@ def run_sweep(config: SweepConfig, places: Places, view: View) -> bool:
                 f"This study trains {width} trials at a time, so {work.executor.slots - width} of "
                 f"{work.executor.slots} workers stay idle."
             )
-        trials = Trials(config, study, work.data, width=width, unshared=unshared)
+        trials = Trials(config, study, work.data, plan=work.plan, width=width, unshared=unshared)
         if enqueued and trials.asked() > config.trials:
             view.say(f"With what was enqueued the study gets {trials.asked():,} trials.")
         if config.grid is not None:
@@ -90,14 +94,14 @@ def run_sweep(config: SweepConfig, places: Places, view: View) -> bool:
 
 
 def _check_trained(trials: Sequence[FrozenTrial], page: str) -> None:
-    """Refuse to call a sweep done whose trials all failed."""
+    """Raise an error if all trials failed."""
     if any(outcome_of(trial) != FAILED for trial in trials):
         return
     first = trials[0].user_attrs.get(REASON, "").strip().rpartition("\n")[2]
     raise SweepError(
         f"A trial at least must be trained, but all {len(trials)} failed, trial 0 with: "
         f"{first.rstrip('.')}. Each run in MLflow has its traceback.txt ({page}). When that is "
-        "mended, --fresh begins anew."
+        "fixed, --fresh starts anew."
     )
 
 
@@ -107,22 +111,22 @@ def drive(
     view: View,
     parent: Callable[[str], RunRecord] | None = None,
 ) -> bool:
-    """Let the coordinator work to its end, and leave all whole, however it ends.
+    """Run the coordinator to its end, and leave all complete, however it ends.
 
     Args:
-        coordinator: that has not worked yet.
+        coordinator: that has not run yet.
         work: its executor is stopped at the end, and its delivery drained.
-        view: is told what keeps the user waiting.
+        view: shows what the user waits for.
         parent: makes the record of the study's own run in a state, where that is to be delivered;
-            it is not where the start fails before it has a trial, as MLflow needs no empty study.
+            it is not if the start fails before its first trial, as MLflow needs no empty study.
 
     Returns:
-        False where its time was up before it had all its trials.
+        False if the timeout came before it had all its trials.
 
     Raises:
-        SweepError: MLflow did not take all of it.
+        SweepError: MLflow did not accept all of it.
         TrainerError: nothing can be trained here.
-        KeyboardInterrupt: as it came.
+        KeyboardInterrupt: after an interrupt.
     """
     delivery = work.delivery
     with interrupts.held():
@@ -152,7 +156,7 @@ def drive(
 
 
 def _waiting(delivery: Delivery, coordinator: Coordinator, view: View) -> Callable[[float], None]:
-    """Shows what MLflow is waited for, and for how many seconds more."""
+    """Shows what MLflow is waited for, and for how many more seconds."""
 
     def show(left: float) -> None:
         runs = counted(delivery.undelivered, "run")
@@ -164,7 +168,7 @@ def _waiting(delivery: Delivery, coordinator: Coordinator, view: View) -> Callab
 
 
 def _compare(study: OpenStudy, tracker: MlflowTracker, name: str, view: View) -> None:
-    """Give runs in MLflow the name their study was set aside under, and say what does not fit."""
+    """Rename runs in MLflow as their study was renamed, and report what does not agree."""
     with in_one_line(tracker.uri):
         groups = groups_of(tracker.client, tracker.experiment_id, name)
         for group in groups & study.aside.keys():

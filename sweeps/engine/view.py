@@ -1,4 +1,4 @@
-"""How a sweep is shown: a live panel in a terminal, plain lines elsewhere."""
+"""Views of a sweep: a live panel in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PLAIN_SECONDS = 30.0
 
 
 class PlainView:
-    """A line for each trial that ends, and one now and then between."""
+    """A line for each trial that ends, and a progress line from time to time."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -28,7 +28,7 @@ class PlainView:
         self._is_closing = False
 
     def show(self, progress: Progress) -> None:
-        """Say where the sweep stands now and then, and when MLflow falls behind or catches up."""
+        """Print a progress line from time to time, and when MLflow falls behind or catches up."""
         if progress.closing:
             if not self._is_closing:
                 self.say(progress.closing)
@@ -47,7 +47,7 @@ class PlainView:
 
 
 class LiveView:
-    """A panel that is drawn again in its place, with the lines that stay above it."""
+    """A panel that is redrawn in place, below the lines that stay."""
 
     def __init__(self, live: Live) -> None:
         self._live = live
@@ -63,7 +63,7 @@ class LiveView:
 
 @contextmanager
 def open_view(console: Console) -> Iterator[View]:
-    """The view that fits the console; where an interrupt ends it, it says how to go on."""
+    """The view that fits the console; after an interrupt it says how to resume."""
     try:
         if console.is_terminal:
             opening = Spinner("dots", "opening the data, the study and MLflow")
@@ -72,7 +72,7 @@ def open_view(console: Console) -> Iterator[View]:
         else:
             yield PlainView(console)
     except KeyboardInterrupt:
-        console.print("Stopped; the same command goes on from here.")
+        console.print("Stopped; the same command resumes from here.")
         raise
 
 

@@ -1,15 +1,16 @@
-"""What each start opens: the data, the store of stages, the workers, and the way to MLflow."""
+"""`Workspace`: the data, the stage store, the workers and MLflow, as each start opens them."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from sweeps.engine.delivery import Delivery
 from sweeps.engine.executors import Executor, InlineExecutor, LocalExecutor
@@ -18,19 +19,21 @@ from sweeps.settings.config import SweepConfig
 from sweeps.settings.execution import Execution, Places
 from trainer.data import Data
 from trainer.errors import ConfigError
+from trainer.settings.apart import apart
 from trainer.settings.config import TrainConfig
 from trainer.settings.paths import Paths
 from trainer.settings.references import is_reference, unload_changed
-from trainer.stages.stage import prepared_data, renew
+from trainer.stages.plan import Plan, plan_of
+from trainer.stages.stage import plan_from, prepared_data, renew
 from trainer.stages.store import StageStore
 from trainer.tracking.mlflow_tracker import MlflowTracker
 from trainer.tracking.names import STUDIES_EXPERIMENT
-from trainer.training.device import assume_platform, resolve_device, visible_gpus
+from trainer.training.device import assume_platform, platform, resolve_device, visible_gpus
 
 
 @dataclass(frozen=True, kw_only=True)
 class Workspace:
-    """What trials are trained with and delivered by.
+    """What trials are trained and delivered with.
 
     Attributes:
         data: the data set.
@@ -38,8 +41,8 @@ class Workspace:
         store: of stages.
         executor: trains stages.
         tracker: writes the runs of studies to MLflow; used by the delivery's thread.
-        delivery: takes the records of runs to the tracker.
-        another: makes an executor whose processes are others; None: one of local processes does.
+        delivery: delivers the records of runs to the tracker.
+        processes: each makes an executor, of processes that the other does not use.
     """
 
     data: Data
@@ -48,19 +51,33 @@ class Workspace:
     executor: Executor
     tracker: MlflowTracker
     delivery: Delivery
-    another: Callable[[], Executor] | None = None
+    processes: tuple[Callable[[], Executor], Callable[[], Executor]] = (
+        InlineExecutor,
+        partial(LocalExecutor, 1),
+    )
+
+    def plan(self, config: TrainConfig, val_losses: Sequence[float] = ()) -> Plan:
+        """The stages of a config, with user code in a process of its own.
+
+        Raises:
+            ConfigError: it cannot be trained.
+        """
+        if not config.user_code:
+            return plan_of(self.data, config, val_losses)
+        facts = platform(config.device)
+        return apart(config.user_code, plan_from, self.folder, facts, config, val_losses)
 
 
 @contextmanager
 def open_workspace(config: SweepConfig, places: Places) -> Iterator[Workspace]:
-    """Ask MLflow, prepare the data, start the workers, and stop them at the end.
+    """Check that MLflow answers, prepare the data, start the workers; stop them at the end.
 
     Args:
         config: with its device resolved; see `ready`.
-        places: where things are kept.
+        places: where things are stored.
 
     Raises:
-        DataError: the data set cannot be had.
+        DataError: the data set is not available.
         TrackingError: MLflow's store cannot be used.
     """
     paths = Paths.here()
@@ -73,45 +90,48 @@ def open_workspace(config: SweepConfig, places: Places) -> Iterator[Workspace]:
     executor: Executor = InlineExecutor()
     if config.executor == "local":
         gpus = visible_gpus() if config.train.device == "cuda" else []
-        logs = paths.journal(config.study_name).with_suffix(".logs")
-        executor = LocalExecutor(slots(config), gpus, config.epoch_timeout, logs)
-    another = None
+        executor = LocalExecutor(
+            slots(config), gpus, config.epoch_timeout, paths.logs(config.study_name)
+        )
+    local = partial(LocalExecutor, 1, logs=paths.logs(config.study_name))
+    processes: Any = (InlineExecutor if config.executor == "inline" else local, local)
     if config.executor == "ray":
         on_ray = import_ray()
         store.sign()
-        executor = on_ray.executor_for(config, folder, data.digest, store)
-        another = partial(on_ray.executor_for, config, folder, data.digest, store, apart=True)
+        make = partial(on_ray.executor_for, config, folder, data.digest, store)
+        executor = make()
+        processes = (make, partial(make, apart=True))
     try:
         yield Workspace(
             data=data,
             folder=folder,
             store=store,
             executor=executor,
-            another=another,
+            processes=processes,
             tracker=tracker,
             delivery=Delivery(tracker),
         )
-        store.release()  # not where it was interrupted: the next start needs the same states
+        store.release()  # not after an interrupt: the next start needs the same states
     finally:
         executor.stop()
-        assume_platform(None)  # what this process trains itself after that has keys of its own
+        assume_platform(None)  # what this process trains itself later has other keys
 
 
 def open_data(train: TrainConfig, places: Places) -> tuple[Path, Data]:
-    """The folder of data sets, and the one of this config, prepared there.
+    """The folder of data sets, and the data set of this config, prepared there.
 
     Raises:
-        DataError: it cannot be had.
+        DataError: it is not available.
     """
     folder = places.data or Paths.here().data
     return folder, prepared_data(train, folder)
 
 
 def ready(config: SweepConfig) -> SweepConfig:
-    """The config, checked, with the name of its study and the device of this machine.
+    """The checked config, with the name of its study and the device of this machine.
 
     Raises:
-        ConfigError: it cannot be run; the message says why.
+        ConfigError: it is not valid; the message says why.
     """
     if is_reference(config.space):
         unload_changed([str(config.space)])
@@ -125,10 +145,10 @@ def ready(config: SweepConfig) -> SweepConfig:
 
 
 def resolved(config: Execution, train: TrainConfig, references: Iterable[str]) -> TrainConfig:
-    """The config with the device that its workers have, whose platform goes into the keys.
+    """The config with the device of its workers, whose platform enters the keys.
 
     Args:
-        config: says where it is trained.
+        config: names the executor.
         train: to be resolved.
         references: to user code that workers on other machines need.
 
@@ -145,7 +165,7 @@ def resolved(config: Execution, train: TrainConfig, references: Iterable[str]) -
 
 
 def import_ray() -> ModuleType:
-    """The module of the executor `ray`, whose package is not always installed."""
+    """The module of the executor `ray`, an optional dependency."""
     try:
         from sweeps.engine.executors import ray
     except ImportError as error:
@@ -157,7 +177,7 @@ def import_ray() -> ModuleType:
 
 
 def slots(config: SweepConfig) -> int:
-    """How many stages the sweep trains at once on this machine."""
+    """Number of stages that this machine trains at once."""
     if config.executor == "inline":
         return 1
     if config.workers:

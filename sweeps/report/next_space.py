@@ -17,7 +17,7 @@ from sweeps.report.reading.command import base_of, constants, sweep_command
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.report.summary import summarize
 from sweeps.space.declared import DeclaredSpace
-from sweeps.space.described import Change, Described, changed, is_function, to_toml
+from sweeps.space.described import Change, Described, changed, is_function, mapped, to_toml
 from sweeps.space.file import parse_space
 from sweeps.space.parameter import EPOCHS
 from trainer.errors import ConfigError
@@ -104,16 +104,7 @@ def _with_epochs(space: Described, epochs: int) -> dict[str, Any]:
             return {**entry, "high": EPOCHS} if isinstance(entry["low"], int) else entry
         return entry
 
-    described = {name: entry_of(name, it) for name, it in space.items() if name != "when"}
-    if "when" in space:
-        described["when"] = {
-            parent: {
-                value: {name: entry_of(name, it) for name, it in table.items()}
-                for value, table in cases.items()
-            }
-            for parent, cases in space["when"].items()
-        }
-    return described
+    return mapped(space, entry_of)
 
 
 def _opened(space: Described, base: TrainConfig, path: Path) -> DeclaredSpace:

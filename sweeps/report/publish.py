@@ -11,6 +11,7 @@ from sweeps.report.page import to_page
 from sweeps.report.reading.frames import StudyFrames, load_study
 from sweeps.report.render import render_table
 from sweeps.report.summary import summarize
+from trainer.killpoints import passing
 from trainer.settings.paths import Paths
 from trainer.tracking.connection import connect
 from trainer.tracking.names import PAGE_FILE
@@ -34,6 +35,7 @@ def publish(frames: StudyFrames, tracking_uri: str) -> str:
             page = Path(folder, PAGE_FILE)
             page.write_text(to_page(frames), encoding="utf-8")
             connect(tracking_uri).log_artifact(frames.run_id, str(page))
+            passing("page-logged")
     except Exception as error:  # MLflow's, a database's, a network's, a full disk's
         reason = str(error).strip().partition("\n")[0]
         return f"The report's page could not be logged to MLflow: {type(error).__name__}: {reason}"

@@ -182,6 +182,8 @@ def searched_columns(trials: pd.DataFrame) -> list[str]:
     searched = [name for name in SEARCHED if trials.empty or trials[name].notna().any()]
     others = [name for name in CONFIG_COLUMNS.values() if name in trials]
     others += arguments(trials.columns)
+    if "asked_epochs" in trials:  # of trials without a valid config most values are missing
+        trials = trials[trials["asked_epochs"].notna()]
     varied = [name for name in others if trials[name].nunique(dropna=False) > 1]
     return list(dict.fromkeys((*searched, *varied)))
 

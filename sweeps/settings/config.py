@@ -44,12 +44,12 @@ _SHARE_OF_COMPARED = 0.5  # FrugalPruner's share with `compare`: see benchmarks/
 
 
 def _space(name: str, got: Any) -> Any:
-    """A dict is copied, with the types that TOML has."""
+    """A dict is copied, with the types that TOML has; Optuna's distributions become such."""
     if isinstance(got, str):
         return got
     try:
         if isinstance(got, Mapping):
-            return json.loads(json.dumps(got))
+            return json.loads(json.dumps(got, default=_described))
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{name} must have plain values, but: {error}.") from error
     raise ConfigError(
@@ -66,6 +66,18 @@ def _directions(name: str, got: Any) -> Any:
             f"got {got!r}."
         )
     return got
+
+
+def _described(got: Any) -> Any:
+    """A distribution of Optuna, which is not imported here, as the file of a space has it."""
+    known = type(got)
+    if known.__module__ != "optuna.distributions":
+        raise TypeError(f"got {got!r} of type {known.__name__}")
+    if hasattr(got, "choices"):
+        return got.choices
+    has_step = got.step is not None and not got.log
+    more = {"log": True} if got.log else {"step": got.step} if has_step else {}
+    return {"low": got.low, "high": got.high, **more}
 
 
 def _file_name(name: str, got: Any) -> Any:
@@ -98,7 +110,7 @@ class SweepConfig(Execution):
     )
     space: str | Mapping[str, Any] = setting(
         "",
-        "Search space: a PATH.toml or package.module:function; see sweeps.space.",
+        "Search space: a PATH.toml or package.module:function; see sweeps.space and --set.",
         _space,
         parse=str,
         shown="optimizer, lr, step_size, gamma",

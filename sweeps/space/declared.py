@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +9,9 @@ from sweeps.space.entries import Entries, Entry
 from sweeps.space.parameter import Parameter
 from sweeps.space.space import FIELDS
 from sweeps.space.values import shown
-from trainer.errors import ConfigError, unknown
-from trainer.settings.config import NICKNAMES, TrainConfig
+from trainer.errors import CodeFailed, ConfigError, unknown
+from trainer.settings.apart import tried_briefly
+from trainer.settings.config import NICKNAMES, TrainConfig, near_field
 
 if TYPE_CHECKING:  # so that reading a space takes no Optuna
     from optuna.distributions import BaseDistribution
@@ -74,13 +74,14 @@ class DeclaredSpace:
         def bounds(entry: Entry, parameter: Parameter) -> list[Any]:
             return parameter.bounds() if entry.name in decisive else parameter.bounds()[:1]
 
-        for values, _ in self._entries.combinations(bounds, base.epochs):
-            self._make(base, values, decisive)
-            for entry in self._entries.active(values):
-                parameter = entry.resolve(base.epochs)
-                for bound in parameter.bounds()[1:] if entry.name not in decisive else ():
-                    varied = values | {entry.name: parameter.value(bound)}
-                    self._make(base, varied, decisive, entry.name)
+        with tried_briefly():
+            for values, _ in self._entries.combinations(bounds, base.epochs):
+                self._make(base, values, decisive)
+                for entry in self._entries.active(values):
+                    parameter = entry.resolve(base.epochs)
+                    for bound in parameter.bounds()[1:] if entry.name not in decisive else ():
+                        varied = values | {entry.name: parameter.value(bound)}
+                        self._make(base, varied, decisive, entry.name)
 
     def choices(self, name: str) -> tuple[Any, ...]:
         """Values of a parameter; empty if it is a range or unknown."""
@@ -172,6 +173,8 @@ class DeclaredSpace:
         """Make a config; if it is invalid, name the responsible entry and its place in the file."""
         try:
             _make_config(base, values)
+        except CodeFailed:  # the trials that run it fail, and no others
+            pass
         except ConfigError as error:
             culprits = (name for name in reversed(values) if _is_valid_without(base, values, name))
             name = blame or next(culprits, next(iter(values)))
@@ -188,14 +191,10 @@ class DeclaredSpace:
             ) from error
 
     def _hint(self, entry: Entry) -> str:
-        """Suggestion for an entry that is taken for an argument but was perhaps meant otherwise."""
-        if entry.name in FIELDS or entry.where is not None:
+        """Suggestion for an argument that was perhaps meant for some values of its owner only."""
+        if entry.name in FIELDS or entry.where is not None or near_field(entry.name):
             return ""
-        owner, dot, _ = entry.name.rpartition(".")
-        near = [] if dot else difflib.get_close_matches(entry.name, FIELDS, n=1, cutoff=0.7)
-        if near:
-            return f" Or is it the field {near[0]}?"
-        owner = owner or "optimizer"
+        owner = entry.name.rpartition(".")[0] or "optimizer"
         several = len(self.choices(owner)) > 1
         return f" Put arguments of only some of them under [when.{owner}.NAME]." if several else ""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +41,7 @@ def is_function(space: Described) -> bool:
 def choices_of(space: Described, name: str) -> list[Any]:
     """Values of a parameter in all tables; empty if it is a range or unknown."""
     found: list[Any] = []
-    for table in _tables(space):
+    for table in tables_of(space):
         entry = table.get(name, [])
         if isinstance(entry, Mapping):
             return []
@@ -84,6 +84,23 @@ def changed(space: Described, changes: Iterable[Change]) -> dict[str, Any]:
     return result | ({"when": when} if when else {})
 
 
+def tables_of(space: Described) -> Iterator[Described]:
+    """The table of unconditional parameters, and each conditional one."""
+    yield {name: entry for name, entry in space.items() if name != "when"}
+    for cases in space.get("when", {}).values():
+        yield from cases.values()
+
+
+def mapped(space: Described, change: Callable[[str, Any], Any]) -> dict[str, Any]:
+    """The space with each entry replaced by `change` of its name and the entry."""
+    return _each(space, lambda table: {name: change(name, it) for name, it in table.items()})
+
+
+def without(space: Described, names: Collection[str]) -> dict[str, Any]:
+    """The space without the unconditional and conditional entries of these names."""
+    return _each(space, lambda table: {it: table[it] for it in table if it not in names})
+
+
 def lines_of(changes: Iterable[Change]) -> list[str]:
     """Lines of TOML for these changes, with the table headers of conditional ones."""
     return [line for line in to_toml(_put({}, changes)).splitlines() if line]
@@ -98,6 +115,15 @@ def to_toml(space: Described) -> str:
     return "\n".join(part for part in parts if part)
 
 
+def literal(value: Any) -> str:
+    """TOML of a fixed value or a list."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(literal, value))}]"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return json.dumps(value)  # floats with all digits, like Python's repr
+
+
 def _put(space: Described, changes: Iterable[Change]) -> dict[str, Any]:
     result: dict[str, Any] = copy.deepcopy({**space})
     for change in changes:
@@ -108,10 +134,14 @@ def _put(space: Described, changes: Iterable[Change]) -> dict[str, Any]:
     return result
 
 
-def _tables(space: Described) -> Iterator[Described]:
-    yield {name: entry for name, entry in space.items() if name != "when"}
-    for cases in space.get("when", {}).values():
-        yield from cases.values()
+def _each(space: Described, change: Callable[[Described], dict[str, Any]]) -> dict[str, Any]:
+    """The space with each of its tables replaced."""
+    plain, *_ = tables_of(space)
+    when = {
+        parent: {value: change(table) for value, table in cases.items()}
+        for parent, cases in space.get("when", {}).items()
+    }
+    return change(plain) | ({"when": when} if when else {})
 
 
 def _dead(space: Described) -> Iterator[tuple[str, str]]:
@@ -129,13 +159,13 @@ def _text(table: Described) -> str:
 def _value(entry: Any) -> str:
     """TOML of a parameter's description."""
     if not isinstance(entry, Mapping):
-        return _literal(entry)
+        return literal(entry)
     if "grid" in entry:
         numbers = entry["grid"]
         entry = {"low": numbers[0], "high": numbers[-1], "grid": GRID}
         if not _describes(entry, numbers):  # TOML files have 1-2-5 grids only
-            return _literal(numbers)
-    return f"{{ {', '.join(f'{name} = {_literal(it)}' for name, it in entry.items())} }}"
+            return literal(numbers)
+    return f"{{ {', '.join(f'{name} = {literal(it)}' for name, it in entry.items())} }}"
 
 
 def _describes(entry: Mapping[str, Any], numbers: list[Any]) -> bool:
@@ -145,13 +175,5 @@ def _describes(entry: Mapping[str, Any], numbers: list[Any]) -> bool:
         return False
 
 
-def _literal(value: Any) -> str:
-    if isinstance(value, list):
-        return f"[{', '.join(map(_literal, value))}]"
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return json.dumps(value)  # floats with all digits, like Python's repr
-
-
 def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _literal(name)
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else literal(name)

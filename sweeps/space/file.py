@@ -10,16 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.space.declared import DeclaredSpace
+from sweeps.space.described import without
 from sweeps.space.entries import Entries, Entry
 from sweeps.space.parameter import Choice, Fixed, Parameter
 from sweeps.space.ranges import parse_range
 from sweeps.space.space import check_name
+from sweeps.space.spec import parse_spec
 from sweeps.space.values import same, shown
 from trainer.errors import ConfigError
 from trainer.settings.config import TrainConfig
 from trainer.settings.fields import is_number
 
 _DEFAULT = "default.toml"
+_OF_STEP_LR = ("step_size", "gamma")
 _OWNERS = ("scheduler", "model")  # whose arguments are written "scheduler.NAME"
 
 
@@ -31,7 +34,7 @@ def default_text() -> str:
 def default_space(scheduler: str = "StepLR") -> DeclaredSpace:
     """The default space; the arguments of StepLR are searched only if it is the scheduler."""
     space = parse_space(default_text(), _DEFAULT)
-    return space if scheduler == "StepLR" else space.without("step_size", "gamma")
+    return space if scheduler == "StepLR" else space.without(*_OF_STEP_LR)
 
 
 def read_space(path: str, base: TrainConfig) -> DeclaredSpace:
@@ -40,12 +43,38 @@ def read_space(path: str, base: TrainConfig) -> DeclaredSpace:
     Raises:
         ConfigError: the file cannot be read, or is invalid.
     """
+    return parse_space(_read(path), path, base)
+
+
+def document_of(space: str, base: TrainConfig) -> dict[str, Any]:
+    """The content of a space's file, with the names of nested tables in full.
+
+    Args:
+        space: PATH.toml; "": the default space, which is empty for a loop of the user's.
+        base: the config shared by all trials.
+
+    Raises:
+        ConfigError: the file cannot be read, or is invalid.
+    """
+    if base.trainable and not space:
+        return {}
+    text, file = (_read(space), space) if space else (default_text(), _DEFAULT)
+    parse_space(text, file, base)  # whose messages have lines
+    document: dict[str, Any] = {}
+    for (*where, name), raw in _items(tomllib.loads(text), file):
+        table = document
+        for word in where:
+            table = table.setdefault(word, {})
+        table[name] = raw
+    return document if space or base.scheduler == "StepLR" else without(document, _OF_STEP_LR)
+
+
+def _read(path: str) -> str:
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"{path} must be a readable file, but: {reason}.") from error
-    return parse_space(text, path, base)
 
 
 def parse_space(text: str, file: str, base: TrainConfig | None = None) -> DeclaredSpace:
@@ -63,21 +92,25 @@ def parse_space(text: str, file: str, base: TrainConfig | None = None) -> Declar
         raise ConfigError(
             f"{file}:{line}: {reason.removesuffix(' (at end of document)')}."
         ) from error
-    return space_of(document, file, lambda keys: f"{file}:{line_of(text, keys)}", base)
+    return space_of(
+        document, file, lambda keys: f"{file}:{line_of(text, keys)}", lambda raw: raw, base
+    )
 
 
 def space_of(
     document: Mapping[str, Any],
-    file: str,
-    place_of: Callable[[tuple[str, ...]], str],
+    file: str = "space",
+    place_of: Callable[[tuple[str, ...]], str] = lambda keys: "space",
+    parse: Callable[[Any], Any] = parse_spec,
     base: TrainConfig | None = None,
 ) -> DeclaredSpace:
-    """The space in a dict, as TOML is parsed to.
+    """The space in a dict: as TOML is parsed to, or with specs in place of texts.
 
     Args:
         document: the dict.
         file: its name in messages.
         place_of: where what lies under such keys was written, for messages.
+        parse: makes the value that a file would have of an entry.
         base: the config shared by all trials; None: the default.
 
     Raises:
@@ -89,7 +122,7 @@ def space_of(
         name, where = keys[-1], (keys[1], keys[2]) if len(keys) > 1 else None
         try:
             check_name(name, base or TrainConfig())
-            entries.append(Entry(name, _parameter(raw), where, place))
+            entries.append(Entry(name, parameter_of(parse(raw)), where, place))
         except ConfigError as error:
             head = "" if str(error).startswith(name) else f"{name}: "
             raise ConfigError(f"{place}: {head}{error}") from error
@@ -137,7 +170,12 @@ def _items(document: Mapping[str, Any], file: str) -> Iterator[tuple[tuple[str, 
                 yield (*keys, name), raw
 
 
-def _parameter(raw: Any) -> Parameter:
+def parameter_of(raw: Any) -> Parameter:
+    """The parameter that a value in a file describes.
+
+    Raises:
+        ConfigError: the value is invalid.
+    """
     if isinstance(raw, dict):
         return parse_range(raw)
     _check_plain(raw)

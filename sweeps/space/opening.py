@@ -14,7 +14,7 @@ from trainer.settings.references import is_reference
 def open_space(text: str | Mapping[str, Any] = "", base: TrainConfig | None = None) -> Space:
     """Open a PATH.toml, `package.module:function`, or a dict of what such a file holds.
 
-    "" is the default space for the built-in training.
+    "" is the default space for the built-in training. Texts of a dict are specs, as of `--set`.
 
     Args:
         text: the path, reference, or dict.
@@ -35,7 +35,7 @@ def open_space(text: str | Mapping[str, Any] = "", base: TrainConfig | None = No
             )
         return default_space(base.scheduler)
     if isinstance(text, Mapping):
-        return space_of(text, "space", lambda keys: "space", base)
+        return space_of(text, base=base)
     if is_reference(text):
         return FunctionSpace(text)
     if text.endswith(".toml"):

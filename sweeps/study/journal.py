@@ -16,6 +16,7 @@ from optuna.storages.journal import BaseJournalBackend
 
 from sweeps.errors import SweepError
 from trainer.files import lock_file
+from trainer.killpoints import passing
 
 _LOOK_BACK = 1 << 16
 _CHECKSUM = "crc32"  # its name in a record
@@ -67,6 +68,7 @@ class _Journal(BaseJournalBackend):
             file.write("".join(map(_sealed, logs)).encode())
             file.flush()
             os.fsync(file.fileno())
+        passing("record-appended")
 
 
 @contextmanager
@@ -79,8 +81,8 @@ def _writing(path: Path) -> Iterator[Any]:
             yield file
     except OSError as error:
         raise SweepError(
-            f"The study's journal {path} must be writable, but: {error}. The same command goes on "
-            "when that is mended."
+            f"The study's journal {path} must be writable, but: {error}. The same command resumes "
+            "the study once that is fixed."
         ) from error
 
 
@@ -125,7 +127,7 @@ def damaged(path: Path, line: int) -> SweepError:
     name, old = shlex.quote(str(path)), shlex.quote(f"{path}.damaged")
     return SweepError(
         f"Line {line} of {path} must be a record of Optuna's, but is damaged. The {trials} trials "
-        "before it can be kept: run what follows, then the same command goes on from there, and "
+        "before it can be kept: run what follows, then the same command resumes from there, and "
         f"what was trained after them is looked up: cp {name} {old} && head -n {line - 1} {old} > "
         f"{name}"
     )

@@ -22,15 +22,15 @@ _LEAST_START = 3  # initial trials of each kind, before the model suggests
 
 
 class Kinds:
-    """What a study searches, each kind separately: see `SweepConfig.compare`.
+    """The trials of a study, grouped by kind: see `SweepConfig.compare`.
 
-    Kinds take turns, so that each has the same number of trials. Each kind has its own sampler, its
-    trials compete for epochs with their own kind only, and each kind gets the same number of
+    Kinds take turns, so that each gets the same number of trials. Each kind has its own sampler,
+    its trials compete for epochs with their own kind only, and each kind gets the same number of
     epochs. The model of one epoch learns from all trials.
 
     Args:
         config: the sweep.
-        images: in an epoch.
+        images: training images in an epoch.
     """
 
     def __init__(self, config: SweepConfig, images: int) -> None:
@@ -50,11 +50,11 @@ class Kinds:
         self.sampler: BaseSampler = self._samplers[0] if len(fixed) == 1 else _Turns(self)
 
     def of(self, trial: FrozenTrial) -> Outlook:
-        """The outlook of the kind of a trial, which follows from its number."""
+        """The outlook of a trial's kind, which follows from the trial's number."""
         return self.outlooks[trial.number % len(self.outlooks)]
 
     def sampler_of(self, trial: FrozenTrial) -> BaseSampler:
-        """The sampler of the kind."""
+        """The sampler of a trial's kind."""
         return self._samplers[trial.number % len(self.outlooks)]
 
     def next(

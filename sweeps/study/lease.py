@@ -20,8 +20,8 @@ LEASE = "lease"
 """User attribute of the study that holds the lease."""
 
 _RENEW_SECONDS = 30.0
-_GONE_SECONDS = 150.0  # a holder on another machine that said nothing for so long is gone
-_SETTLE_SECONDS = 1.0  # in which two processes that took a lease at once have both written theirs
+_GONE_SECONDS = 150.0  # without a renewal a holder on another machine then counts as dead
+_SETTLE_SECONDS = 1.0  # two processes that take a lease at once have both written within this time
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Holder:
 
     Attributes:
         host: name of its machine.
-        pid: number of the process.
-        started: when it started, as the kernel says it.
+        pid: process id.
+        started: start time reported by the kernel.
         world: boot of the machine and pid namespace, within which the pid is unique.
     """
 
@@ -42,21 +42,21 @@ class Holder:
 
     @classmethod
     def this_process(cls) -> Holder:
-        """The process that calls."""
+        """The calling process."""
         return cls(socket.gethostname(), os.getpid(), _start_of(os.getpid()), _this_world())
 
     @property
     def is_visible(self) -> bool:
-        """Whether this process can see if it lives."""
+        """Whether this process can check that it is alive."""
         return self.host == socket.gethostname() and self.world in ("", _this_world())
 
     @property
     def boot(self) -> str:
-        """The boot of its machine, which containers share."""
+        """The boot id of its machine, which containers share."""
         return self.world.partition(" ")[0]
 
     def may_live(self, seen: float) -> bool:
-        """Whether it may still run; if that is not visible, `seen`, its last renewal, decides."""
+        """Whether it may be alive; if that cannot be checked, `seen`, its last renewal, decides."""
         if self.is_visible:
             return _start_of(self.pid) == self.started != ""
         return time.time() - seen < _GONE_SECONDS
@@ -67,12 +67,12 @@ class Lease:
 
     Args:
         study: the study to hold.
-        lock: a file lock to hold as long, which the kernel frees when this process dies; None: a
-            study in a database has none, and is held by its user attribute alone.
-        takeover: a holder on another machine counts as gone, however recent its last renewal.
+        lock: a file lock to hold for the same time, which the kernel frees when this process dies;
+            None for a study in a database, which is held by its user attribute alone.
+        takeover: treat a holder on another machine as dead, however recent its last renewal.
 
     Raises:
-        StudyInUse: another process that may still live holds it.
+        StudyInUse: another process that may still be alive holds it.
     """
 
     def __init__(
@@ -103,17 +103,17 @@ class Lease:
             self._check()
 
     def renew(self) -> None:
-        """Record that this process still lives, unless it did so recently.
+        """Record that this process is alive, unless that was done recently.
 
         Raises:
-            StudyInUse: another process took the study, as this one was silent for too long.
+            StudyInUse: another process took the study because this one did not renew in time.
         """
         if abs(time.time() - self._renewed) > _RENEW_SECONDS:  # clocks jump
             self._check()
             self._write()
 
     def release(self) -> None:
-        """Let the next process have the study; if another took it, that one keeps it."""
+        """Release the study; if another process took it, it keeps it."""
         try:
             if self._is_mine():
                 self._study.set_user_attr(LEASE, None)
@@ -123,7 +123,7 @@ class Lease:
 
     @contextmanager
     def released_on_error(self) -> Iterator[None]:
-        """Release it if the block raises; errors of the release are suppressed in favor of that."""
+        """Release it if the block raises; an error of the release never replaces the block's."""
         try:
             yield
         except BaseException:
@@ -132,15 +132,15 @@ class Lease:
             raise
 
     def _running(self, takeover: bool = False) -> str:
-        """Which other process may be running the study, in words; "" if none."""
+        """A description of another process that may be running the study; "" if there is none."""
         held = self._study.user_attrs.get(LEASE)
         if not held:
             return ""
         other = Holder(held["host"], held["pid"], held["started"], held.get("world", ""))
-        if other in (self._me, replace(self._me, world="")):  # without, of an earlier version
+        if other in (self._me, replace(self._me, world="")):  # written by an earlier version
             return ""
         has_lock = self._lock is not None and self._lock.is_locked
-        freed = has_lock and other.boot == self._me.boot != ""  # by the kernel that both share
+        freed = has_lock and other.boot == self._me.boot != ""  # the kernel that both share says so
         if not other.may_live(held["seen"]) or (not other.is_visible and (takeover or freed)):
             return ""
         # an earlier version recorded its last renewal only
@@ -171,7 +171,7 @@ def in_use(study: str, by: str = "this one runs it already, or another has just 
 
 
 def _start_of(pid: int) -> str:
-    """When a process of this machine started, as the kernel says it; "" if it does not live."""
+    """Start time of a process of this machine, as reported by the kernel; "" if it is dead."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -181,7 +181,7 @@ def _start_of(pid: int) -> str:
 
 
 def _this_world() -> str:
-    """The boot of the machine, and the namespace in which processes are numbered."""
+    """The boot of this machine and the pid namespace of this process."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"

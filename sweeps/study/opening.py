@@ -20,8 +20,8 @@ from sweeps.search.pruning import make_pruner
 from sweeps.settings.config import SweepConfig, difference
 from sweeps.study.journal import journal_storage
 from sweeps.study.lease import LEASE, Lease, in_use
+from trainer.killpoints import passing
 from trainer.settings.paths import Paths
-from trainer.stages.killpoints import passing
 from trainer.tracking.connection import without_password
 
 ID = "id"
@@ -32,12 +32,12 @@ DATA = "data"
 WIDTH = "concurrent_trials"
 
 LEAST_WIDTH = 4
-"""Trials that a study trains at a time unless said otherwise; with more than two workers twice as
-many as these, so that hardly one waits for a decision. It is a constant of the study, and it alone
-and not the number of workers changes what is searched."""
+"""Default number of trials in training at a time. With more than two workers it is twice their
+number, so that workers rarely wait for a decision. It is a constant of the study: the search
+depends on it, not on the number of workers."""
 
 ASIDE = "~"
-"""Between the name of a study that was set aside and the time of that; no other name has it."""
+"""Separates the name of a study that was set aside from the time of that; no other name has it."""
 
 
 @dataclass(frozen=True)
@@ -72,19 +72,19 @@ class OpenStudy:
         if isinstance(error, StorageInternalError):
             reason = str(error.__cause__ or error).partition("\n")[0].rstrip(".")
             raise SweepError(
-                f"Optuna's storage must be writable, but: {reason}. The same command goes on when "
-                "that is mended."
+                f"Optuna's storage must be writable, but: {reason}. The same command resumes the "
+                "study once that is fixed."
             ) from error
 
     def width(self, given: int | None, workers: int) -> int:
         """Number of trials in training at a time: set at the first start, then constant.
 
         Args:
-            given: by the user; None: not given.
-            workers: of this start.
+            given: the user's setting; None: the default.
+            workers: number of workers of this start.
 
         Raises:
-            StudyMismatch: an earlier start set another number than is given.
+            StudyMismatch: an earlier start set another number.
         """
         if WIDTH not in self.optuna.user_attrs:
             self.optuna.set_user_attr(WIDTH, given or max(LEAST_WIDTH, 2 * workers))
@@ -97,7 +97,7 @@ class OpenStudy:
         return width
 
     def shares(self, try_it: Callable[[], bool]) -> bool:
-        """Whether its trials share epochs; tried once, then stored."""
+        """Whether its trials share epochs; tested once, then stored."""
         if SHARES not in self.optuna.user_attrs:
             self.optuna.set_user_attr(SHARES, try_it())
         return bool(self.optuna.user_attrs[SHARES])
@@ -140,7 +140,7 @@ def open_study(
         lease = Lease(study, lock, takeover=config.takeover)
         with lease.released_on_error():
             _name_objectives(study, config.objectives)
-            # each only if it is missing: completes what a start that died in between had written
+            # each only if it is missing: completes the work of a start that was killed in between
             for attr, value in (
                 (SETTINGS, config.settings()),
                 (DATA, data),
@@ -149,6 +149,7 @@ def open_study(
             ):
                 if attr not in study.user_attrs:
                     study.set_user_attr(attr, value)
+            _delete_copies(study, storage)
             attrs, aside = study.user_attrs, _aside(name, storage)
         stack.pop_all()
         return OpenStudy(study, attrs[ID], attrs[CREATED_AT], lease, aside)
@@ -180,18 +181,18 @@ def find_study(
 
 
 def _lock(name: str, paths: Paths, url: str | None) -> filelock.BaseFileLock | None:
-    """The lock beside the journal that is held as long as the lease; None for a database."""
+    """The file lock beside the journal, held as long as the lease; None for a database."""
     if url:
         return None
     return filelock.FileLock(paths.journal(name).with_suffix(".lease"), thread_local=False)
 
 
 def _acquire(lock: filelock.BaseFileLock, name: str, storage: BaseStorage) -> None:
-    """Acquire the lock; where another process has it, say which."""
+    """Acquire the lock, or raise `StudyInUse` with its owner."""
     try:
         lock.acquire(blocking=False)
     except filelock.Timeout as error:
-        with suppress(KeyError):  # it has just begun, or is being renamed
+        with suppress(KeyError):  # it was just created, or is being renamed
             Lease(optuna.load_study(study_name=name, storage=storage), lock).release()
         raise StudyInUse(in_use(name)) from error
 
@@ -201,7 +202,7 @@ def _storage(name: str, paths: Paths, url: str | None) -> BaseStorage:
         return journal_storage(paths.journal(name))
     try:
         return optuna.storages.get_storage(url)
-    except Exception as error:  # of SQLAlchemy or a driver, by what the URL names
+    except Exception as error:  # of SQLAlchemy or a driver, depending on the URL
         reason = str(error).partition("\n")[0].rstrip(".")
         url = without_password(url)
         raise SweepError(f"Optuna's storage {url} cannot be used: {reason}.") from error
@@ -222,7 +223,7 @@ def _check_settings(study: optuna.Study, config: SweepConfig, data: str) -> None
 
 
 def _name_objectives(study: optuna.Study, names: Sequence[str]) -> None:
-    """Let Optuna's dashboard and plots show the objectives by their names."""
+    """Set metric names, so that Optuna's dashboard and plots show the objectives by name."""
     if study.metric_names is None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
@@ -232,15 +233,14 @@ def _name_objectives(study: optuna.Study, names: Sequence[str]) -> None:
 def _set_aside(
     config: SweepConfig, storage: BaseStorage, lock: filelock.BaseFileLock | None
 ) -> None:
-    """Give the study of this name another name."""
+    """Rename the existing study of this name."""
     name = config.study_name
     old = optuna.load_study(study_name=name, storage=storage)
     Lease(old, lock, takeover=config.takeover)  # refuses while another process runs it
-    old.set_user_attr(LEASE, None)  # the copy is nobody's
-    if copy := _aside(name, storage).get(old.user_attrs.get(ID, "")):  # of a start that died here
-        optuna.delete_study(study_name=copy, storage=storage)
+    old.set_user_attr(LEASE, None)  # nobody holds the copy
+    _delete_copies(old, storage)
     stem = f"{name}{ASIDE}{time.strftime('%Y%m%d-%H%M%S')}"
-    taken = optuna.get_all_study_names(storage=storage)  # as by one set aside in the same second
+    taken = optuna.get_all_study_names(storage=storage)  # another was set aside in the same second
     aside = next(it for it in chain([stem], (f"{stem}-{n}" for n in count(2))) if it not in taken)
     optuna.copy_study(
         from_study_name=name, from_storage=storage, to_storage=storage, to_study_name=aside
@@ -250,10 +250,25 @@ def _set_aside(
     passing("study-set-aside")
 
 
+def _delete_copies(study: optuna.Study, storage: BaseStorage) -> None:
+    """Delete copies of the study made by a start that was killed before it deleted the original.
+
+    One that was killed earlier has made a copy without an id, to which trials are added last.
+    """
+    for name in _names_aside(study.study_name, storage):
+        copy = optuna.load_study(study_name=name, storage=storage)
+        id = copy.user_attrs.get(ID)
+        if id == study.user_attrs.get(ID) or (id is None and not copy.get_trials(deepcopy=False)):
+            optuna.delete_study(study_name=name, storage=storage)
+
+
 def _aside(name: str, storage: BaseStorage) -> dict[str, str]:
     """The names of the studies that were set aside for one of this name, by their ids."""
-    names = [
-        it for it in optuna.get_all_study_names(storage=storage) if it.startswith(f"{name}{ASIDE}")
-    ]
+    names = _names_aside(name, storage)
     studies = [optuna.load_study(study_name=it, storage=storage) for it in names]
     return {it.user_attrs[ID]: it.study_name for it in studies if ID in it.user_attrs}
+
+
+def _names_aside(name: str, storage: BaseStorage) -> list[str]:
+    names = optuna.get_all_study_names(storage=storage)
+    return [it for it in names if it.startswith(f"{name}{ASIDE}")]

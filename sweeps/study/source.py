@@ -1,4 +1,4 @@
-"""`TrialSource`: what the coordinator trains, and in which order."""
+"""`TrialSource`: the trials that the coordinator trains, and their order."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from sweeps.study.trial import LiveTrial
 
 
 class TrialSource(Protocol):
-    """Where live trials come from: `Trials` of a sweep, `Repeats` of some of them."""
+    """Source of live trials: `Trials` of a study, or `Repeats` of some of them."""
 
     @property
     def width(self) -> int:
-        """How many are in training at a time."""
+        """Number of trials in training at a time."""
 
     @property
     def trains_ahead(self) -> bool:
-        """Whether all epochs that a trial is granted are needed, unless it diverges."""
+        """Whether all epochs granted to a trial are needed, unless it diverges."""
 
     def asked(self) -> int:
-        """How many there are to be in all."""
+        """Target number of trials."""
 
     def left(self) -> int:
-        """How many are still to be asked for."""
+        """Number of trials still to be started."""
 
     def next(self) -> Grant | None:
-        """What a free worker does next; None: nothing until one has come further."""
+        """The next grant of epochs; None: wait for the next result."""
 
     def ask(self) -> LiveTrial:
-        """A new one, with the epochs that it is granted at first."""
+        """A new trial, with its first epochs granted."""
 
     def close(self) -> str:
-        """Store that nothing more is granted; why not, for people, where that needs saying."""
+        """Store that no more epochs are granted; returns the reason where users need one."""
 
     def most_epochs(self) -> int | None:
-        """The most that are trained in all; None: not limited."""
+        """Upper bound of the epochs trained in all; None: unlimited."""
 
     def begun(self) -> Iterator[LiveTrial]:
-        """Those that earlier starts began."""
+        """The trials started earlier, in the order of their numbers."""

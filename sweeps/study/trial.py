@@ -1,4 +1,4 @@
-"""A trial on its way: what it has, what it needs next, and how it ends."""
+"""`LiveTrial`: a trial in training, its results, its next stage, and how it ends."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from optuna.trial import FrozenTrial, TrialState
 from sweeps.search.allocation.curves import DIVERGED_ATTR, DIVERGED_CONSTRAINT, EPOCHS, GRANTED
 from sweeps.search.objectives import SECONDS, penalty_of, value_of
 from sweeps.study.window import Granted
+from trainer.errors import ConfigError
+from trainer.killpoints import passing
 from trainer.metrics import EpochResult, has_diverged
 from trainer.settings.config import TrainConfig
-from trainer.stages.killpoints import passing
-from trainer.stages.plan import Stage, extended
+from trainer.stages.plan import Planner, Stage
 from trainer.tracking.record import (
     COMPLETE,
     DIVERGED,
@@ -28,7 +29,6 @@ from trainer.tracking.record import (
     CheckpointRule,
     RunRecord,
 )
-from trainer.training.recipe import Recipe, UserRecipe
 
 REUSED = "reused_epochs"
 RETRAINED = "retrained_epochs"
@@ -37,30 +37,33 @@ REASON = "reason"
 
 @dataclass
 class LiveTrial:
-    """One trial, from being asked for until its run is whole.
+    """One trial, from `study.ask` until its MLflow run is complete.
 
     Attributes:
         number: Optuna's number of the trial.
-        handle: Optuna's trial; a frozen one where an earlier start has told its end.
-        recipe: what it trains.
-        label: what makes it different from others, for people.
-        stages: its stages 0, 1, ... to the last, or as far as its results let them be known.
-        record: what is known of it.
-        objective: the metric it is judged by.
-        second: what else it is judged by, another metric or the time; "": nothing.
+        handle: Optuna's trial; a frozen one if it finished in an earlier start.
+        config: that it trains, with its device resolved.
+        plan: finds the stages of a config, of which some schedules determine more with each result.
+        label: its parameters, for people.
+        stages: its stages 0, 1, ... to the last, or as far as they follow from the results so far;
+            none of a trial that cannot be trained.
+        record: the contents of its MLflow run.
+        objective: name of the metric that is optimized.
+        second: name of the second objective, another metric or the time; "": none.
         maximize: of each of these, whether a higher value is better.
-        penalized: whether, where it diverged, Optuna is told a value all the same.
-        rule: which of its states are kept.
-        goal: epochs it trains: what it was granted so far, or had when it ended.
-        outcome: how it ended, "running" until that is decided.
+        penalized: whether Optuna gets a value for a diverged trial, too.
+        rule: which of its states are kept as checkpoints.
+        goal: epochs granted so far, or trained when it ended.
+        outcome: "running" until it is decided how the trial ends.
         reason: why it failed.
-        reported: epochs whose values Optuna has from an earlier start.
-        ended_at: when Optuna was told, seconds since 1970; None: not yet.
+        reported: epochs whose values an earlier start reported to Optuna.
+        ended_at: when it finished in Optuna, seconds since 1970; None: not yet.
     """
 
     number: int
     handle: optuna.Trial | FrozenTrial
-    recipe: Recipe | UserRecipe
+    config: TrainConfig
+    plan: Planner
     label: str
     stages: tuple[Stage, ...]
     record: RunRecord
@@ -77,27 +80,22 @@ class LiveTrial:
 
     @property
     def id(self) -> str:
-        """Of its run."""
+        """The id of its run."""
         return self.record.id
 
     @property
-    def config(self) -> TrainConfig:
-        """Its configuration."""
-        return self.recipe.config
-
-    @property
     def title(self) -> str:
-        """Which one it is, for people."""
+        """Its name, for people."""
         return f"trial {self.number}"
 
     @property
     def epochs(self) -> int:
-        """Epochs it has the results of."""
+        """Number of epochs with results."""
         return len(self.record.results)
 
     @property
     def value(self) -> float | None:
-        """The best value of the objective so far; None where there is nothing to be ranked."""
+        """The best value of the objective so far; None if it has no rank."""
         if self.outcome in (DIVERGED, FAILED):
             return None
         if not self.record.results:
@@ -106,7 +104,7 @@ class LiveTrial:
 
     @property
     def shown(self) -> str:
-        """The values it is judged by, for people; "" where there is nothing to be ranked."""
+        """Its objective values, for people; "" if it has no rank."""
         if self.value is None:
             return ""
         named = zip(self._objectives(), self._values(), strict=True)
@@ -119,7 +117,7 @@ class LiveTrial:
 
     @property
     def recorded(self) -> list[Granted]:
-        """What earlier starts granted it."""
+        """The grants stored by earlier starts."""
         grants = self.handle.user_attrs.get(GRANTED)
         return (
             [Granted(it[0], it[1], it[2], self.id) for it in grants]
@@ -128,7 +126,7 @@ class LiveTrial:
         )
 
     def grant(self, granted: Granted) -> None:
-        """Let it train so many epochs in all, and store that for a later start."""
+        """Let it train up to `granted.epochs` epochs in all, and store that for a later start."""
         assert isinstance(self.handle, optuna.Trial)
         grants = [*(it[:-1] for it in self.recorded), granted[:-1]]
         self.handle.set_user_attr(GRANTED, grants)
@@ -141,12 +139,12 @@ class LiveTrial:
         self.record = replace(self.record, state=RUNNING)
 
     def suspend(self) -> None:
-        """Show that it waits."""
+        """Mark its run as suspended."""
         self.record = replace(self.record, state=SUSPENDED)
 
     def needs(self, has_state: Callable[[str], bool]) -> tuple[Stage, bool] | None:
-        """The stage it needs next, and whether its state is what it needs; None: nothing more."""
-        if self.epochs < self.goal:
+        """The stage it needs next, and whether it needs the stage's state; None: nothing more."""
+        if self.epochs < self.goal and len(self.stages) > self.epochs + 1:
             return self.stages[self.epochs + 1], False
         for checkpoint in self._checkpoints().values():
             if not has_state(checkpoint.key):
@@ -154,17 +152,20 @@ class LiveTrial:
         return None
 
     def state_keys(self) -> set[str]:
-        """Keys of the states it stands on."""
-        if not self.stages:  # of a trial that has no config
+        """Keys of the states that must not be evicted."""
+        if not self.stages:  # a trial without a valid config
             return set()
         kept = self._wanted().values()
         return {self.stages[self.epochs].key, *(checkpoint.key for checkpoint in kept)}
 
     def accept(self, result: EpochResult) -> None:
-        """Take the next epoch's result; while it is not decided: report it, and decide."""
+        """Add the next epoch's result; unless decided, report it and decide whether it ends."""
         self.record = replace(self.record, results=(*self.record.results, result))
-        self.stages = extended(self.stages, self.recipe, self.record.results)
+        refused = self._extend_stages()
         if self.outcome != RUNNING:
+            return
+        if refused:
+            self.decide(FAILED, refused)
             return
         missing = [name for name in self._objectives() if name not in (*result.values, SECONDS)]
         if missing:
@@ -186,8 +187,18 @@ class LiveTrial:
         elif self._falls_behind():
             self.decide(PRUNED)
 
+    def _extend_stages(self) -> str:
+        """Find the stages that the results now determine; why that cannot be done, or ""."""
+        if len(self.stages) <= self.config.epochs:
+            try:
+                losses = [result.val_loss for result in self.record.results]
+                self.stages = self.plan(self.config, losses).stages
+            except ConfigError as error:
+                return str(error)
+        return ""
+
     def retrain(self, epochs: int) -> None:
-        """Count epochs that were trained once more, as their states were removed."""
+        """Count epochs that were trained again because their states were evicted."""
         if epochs and self.ended_at is None:
             total = self.record.retrained_epochs + epochs
             self.record = replace(self.record, retrained_epochs=total)
@@ -195,7 +206,7 @@ class LiveTrial:
                 self.handle.set_user_attr(RETRAINED, total)
 
     def _report(self) -> None:
-        """Let Optuna know the epoch's value; of two objectives it takes none."""
+        """Report the epoch's value to Optuna, which takes none with two objectives."""
         assert isinstance(self.handle, optuna.Trial)
         if self.epochs > self.reported and not self.second:
             value = self.record.results[-1].values[self.objective]
@@ -203,17 +214,17 @@ class LiveTrial:
             passing("epoch-reported")
 
     def _falls_behind(self) -> bool:
-        """Whether Optuna's pruner would stop it here."""
+        """Whether Optuna's pruner stops it here."""
         assert isinstance(self.handle, optuna.Trial)
         return self.epochs >= self.reported and not self.second and self.handle.should_prune()
 
     def decide(self, outcome: str, reason: str = "") -> None:
-        """Settle how the trial ends."""
+        """Set how the trial ends."""
         self.outcome, self.reason, self.goal = outcome, reason, self.epochs
         passing("trial-decided")
 
     def tell(self, study: optuna.Study) -> None:
-        """Tell Optuna how it ended: the one place where the endings of a trial are told apart."""
+        """Finish the trial in Optuna: the one place where the outcomes are told apart."""
         assert isinstance(self.handle, optuna.Trial)
         self.handle.set_user_attr(EPOCHS, self.epochs)
         self.handle.set_user_attr(REUSED, self.record.reused_epochs)
@@ -226,7 +237,7 @@ class LiveTrial:
             self.handle.set_user_attr(DIVERGED_ATTR, True)
             told = study.tell(self.handle, self._penalties())
         else:
-            # one that was set just before a crash stays, and Optuna would warn
+            # it stays from before a crash; setting it again would warn
             if self.outcome == DIVERGED and DIVERGED_CONSTRAINT not in self.handle.constraints:
                 self.handle.set_constraint(DIVERGED_CONSTRAINT, 1.0)
             told = study.tell(self.handle, state=TrialState.PRUNED)
@@ -247,12 +258,12 @@ class LiveTrial:
         return [self.objective, *([self.second] if self.second else [])]
 
     def told_epochs(self) -> tuple[int, int]:
-        """How many epochs Optuna was told it trained itself, and how many it reused."""
+        """Epochs that the trial trained and reused, as stored in Optuna."""
         reused = self.handle.user_attrs.get(REUSED, 0)
         return self.handle.user_attrs.get(EPOCHS, 0) - reused, reused
 
     def closed(self) -> RunRecord:
-        """The record of the trial at its end, with what only the end makes known."""
+        """The final record of the trial."""
         checkpoints = self._checkpoints()
         return self.record.ended(
             self.outcome,
@@ -264,11 +275,11 @@ class LiveTrial:
         )
 
     def _checkpoints(self) -> dict[str, Checkpoint]:
-        """What is kept with the run; of a failed one nothing: its states may be what fails."""
+        """Its checkpoints; none for a failed one, whose states may be the fault."""
         return {} if self.outcome in (RUNNING, FAILED) else self._wanted()
 
     def _wanted(self) -> dict[str, Checkpoint]:
-        """What the rule asks for, were the trial to end now."""
+        """The checkpoints to keep if the trial ended now."""
         return self.rule.select(
             self.stages,
             self.record.results,
@@ -280,7 +291,7 @@ class LiveTrial:
 
 
 def outcome_of(trial: FrozenTrial) -> str:
-    """How a trial that Optuna holds for finished ended."""
+    """The outcome of a trial that is finished in Optuna."""
     if trial.state == TrialState.COMPLETE:
         return DIVERGED if trial.user_attrs.get(DIVERGED_ATTR) else COMPLETE
     if trial.state == TrialState.PRUNED:
@@ -289,7 +300,7 @@ def outcome_of(trial: FrozenTrial) -> str:
 
 
 def best_told(trial: optuna.Trial | FrozenTrial, *, maximize: bool) -> float | None:
-    """The best value that Optuna was told of a trial; unless it is complete, the best reported."""
+    """The best value of a trial in Optuna; unless it is complete, the best reported one."""
     if not isinstance(trial, FrozenTrial):
         return None
     reported = [it for it in trial.intermediate_values.values() if not math.isnan(it)]
@@ -305,5 +316,5 @@ def last_reported(trial: FrozenTrial) -> int:
 
 
 def seconds_of(trial: FrozenTrial) -> float:
-    """When Optuna was told how the trial ended, in seconds since 1970."""
+    """When the trial finished in Optuna, in seconds since 1970."""
     return trial.datetime_complete.timestamp() if trial.datetime_complete else time.time()

@@ -1,4 +1,4 @@
-"""Where live trials come from: asked for, taken up where they stood, or told but not delivered."""
+"""`Trials`: the live trials of a study, new ones and those that earlier starts began."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import optuna
 from optuna.pruners import NopPruner
@@ -30,14 +31,14 @@ from sweeps.study.trial import (
 )
 from trainer.data import Data
 from trainer.errors import ConfigError, TrainerError
-from trainer.stages.killpoints import passing
-from trainer.stages.plan import environment, plan
+from trainer.killpoints import passing
+from trainer.stages.plan import Plan, Planner, plan_of
 from trainer.tracking.names import STUDY_TAG, TRIAL_TAG
 from trainer.tracking.record import DIVERGED, FAILED, RUNNING, record_of
-from trainer.training.recipe import recipe_of
+from trainer.training.recipe import check_inputs
 
 CLOSED_AT = "closed_at"
-"""User attribute of a study: with how many trials nothing more was granted."""
+"""User attribute of a study: the number of trials with which no more epochs were granted."""
 
 
 class Trials:
@@ -46,9 +47,10 @@ class Trials:
     Args:
         config: the sweep.
         study: held by this process.
-        data: the data set, for the keys of the stages.
+        data: the data set, which enters the keys of the stages.
+        plan: finds the stages of a config; None: in this process.
         width: trials in training at a time.
-        unshared: whether each of them keeps its epochs to itself.
+        unshared: whether trials share no epochs with each other.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Trials:
         study: OpenStudy,
         data: Data,
         *,
+        plan: Planner | None = None,
         width: int = LEAST_WIDTH,
         unshared: bool = False,
     ) -> None:
@@ -64,7 +67,8 @@ class Trials:
         self._config = config
         self._study = study
         self._data = data
-        self._base = recipe_of(config.train, data)
+        self._plan = plan or partial(plan_of, data)
+        check_inputs(config.train, data)
         self._unshared = unshared
         self._space = config.search_space
         self._kinds = Kinds(config, len(data.train.labels))
@@ -78,7 +82,7 @@ class Trials:
 
     def asked(self) -> int:
         """Target number of trials, capped by the size of the grid, or where the search settled;
-        never less than the study has, some of which may have been enqueued later.
+        at least the number in the study, some of which may have been enqueued later.
         """
         trials = self._all()
         if self._is_settled(trials):
@@ -89,21 +93,23 @@ class Trials:
         return max(most, len(trials))
 
     def left(self) -> int:
-        """How many are still to be begun; none once the study is closed."""
+        """Number of trials still to be started; 0 once the study is closed."""
         if self._is_closed():
             return 0
         return self.asked() - len(begun(self._all()))
 
     def next(self) -> Grant | None:
-        """What a free worker does next; None: nothing until a trial has come further."""
+        """The next grant of epochs; None: wait for the next result."""
         trials = self._all()
         if self._is_closed() or self._is_settled(trials):
             return None
         return self._kinds.next(self._pruner, trials, self.left())
 
     def close(self) -> str:
-        """Store that with so many trials nothing more is granted, so that a start that finds some
-        of them ended does not decide anew. A settled study needs no mark: it settles again.
+        """Store that no more epochs are granted at this number of trials.
+
+        The next start, which finds some of them finished, then does not decide again. A settled
+        study needs no mark: it settles again.
         """
         settled = self._is_settled(self._all())
         if not settled:
@@ -117,7 +123,7 @@ class Trials:
         )
 
     def _is_settled(self, trials: Sequence[FrozenTrial]) -> bool:
-        """Whether in each kind of trials the second half improved on the first by too little."""
+        """Whether in each kind the second half of trials improved on the first by too little."""
         share = self._config.until_settled
         if share is None:
             return False
@@ -137,17 +143,17 @@ class Trials:
         return bool(self._study.optuna.user_attrs.get(CLOSED_AT) == self.asked())
 
     def most_epochs(self) -> int | None:
-        """The most that are trained in all; None: not limited."""
+        """Upper bound of the epochs trained in all; None: unlimited."""
         return self._pruner.most(self._kinds.outlooks[0], self.asked())
 
     def ask(self) -> LiveTrial:
-        """A new one, with the epochs that it is granted at first."""
+        """A new trial, with its first epochs granted."""
         handle = self._study.optuna.ask()
         passing("trial-asked")
         return self._begin(handle)
 
     def begun(self) -> Iterator[LiveTrial]:
-        """Those that earlier starts began, in the order of their numbers."""
+        """The trials that earlier starts began, in the order of their numbers."""
         for frozen in self._all():
             if frozen.state == TrialState.RUNNING:
                 trial = self._begin(take_up(self._study.optuna, frozen))
@@ -165,42 +171,42 @@ class Trials:
         return trial
 
     def _first(self, new: FrozenTrial) -> int:
-        """Epochs that a new trial is granted."""
+        """Epochs granted to a new trial."""
         others = [it for it in begun(self._all()) if it.number != new.number]
         return self._pruner.first(self._kinds.of(new), others, new)
 
     def _told(self, frozen: FrozenTrial) -> LiveTrial:
-        """A finished trial; its results are looked up only if its run turns out not to be whole."""
+        """A finished trial; its results are looked up only if its run is incomplete."""
         trial = self._live(frozen, FixedTrial(frozen.params, frozen.number))
         trial.outcome = outcome_of(frozen)
-        trial.reason = frozen.user_attrs.get(REASON, "")
+        trial.reason = frozen.user_attrs.get(REASON, trial.reason)
         trial.goal = frozen.user_attrs.get(EPOCHS, 0)
         trial.ended_at = seconds_of(frozen)
         return trial
 
     def _live(self, handle: optuna.Trial | FrozenTrial, suggesting: BaseTrial) -> LiveTrial:
         id = f"{self._study.id}/{handle.number}"
+        plan = Plan(stages=(), environment={})
         refused = ""
         try:
             config = self._space.suggest(suggesting, self._config.train)
             label = config.label
             config = replace(config, unshared=id) if self._unshared else config
-            recipe = recipe_of(config, self._data)
-            stages, facts = plan(recipe), environment(recipe)
-        except TrainerError as error:  # values that cannot be together, which no check found before
+            plan = self._plan(config)
+        except TrainerError as error:  # an invalid combination of values
             if not isinstance(error, ConfigError):
                 raise
             refused = str(error)
-        except Exception:  # what users bring can raise anything
+        except Exception:  # users' code can raise anything
             refused = traceback.format_exc()
         if refused:
-            recipe, stages, facts = self._base, (), {}
+            config = self._config.train
             label = " ".join(f"{name}={value}" for name, value in suggesting.params.items())
         assert handle.datetime_start is not None, "a trial that was asked for has a start"
         record = record_of(
-            recipe.config,
+            config,
             self._data,
-            facts,
+            plan.environment,
             id=id,
             name=f"trial {handle.number}: {label}",
             started_at=handle.datetime_start.timestamp(),
@@ -209,22 +215,23 @@ class Trials:
             tags={STUDY_TAG: self._config.study_name, TRIAL_TAG: str(handle.number)},
         )
         record = replace(record, retrained_epochs=handle.user_attrs.get(RETRAINED, 0))
-        if refused:  # there is no config, only what it was to have
+        if refused:  # without a config only its parameters are known
             params = {name: str(value) for name, value in suggesting.params.items()}
             record = replace(record, params=params, files={})
         trial = LiveTrial(
             number=handle.number,
             handle=handle,
-            recipe=recipe,
+            config=config,
+            plan=self._plan,
             label=label,
-            stages=stages,
+            stages=plan.stages,
             record=record,
             objective=self._config.objective,
             second=self._config.second,
             maximize=tuple(it == "maximize" for it in self._config.directions),
             penalized=self._config.sampler in COMPLETE_ONLY,
             rule=self._config.checkpoints,
-            goal=recipe.config.epochs,
+            goal=config.epochs,
         )
         if refused:
             trial.decide(FAILED, refused)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 
 class Granted(NamedTuple):
-    """A decision that a trial may train further.
+    """A decision to train a trial further.
 
     Attributes:
         number: of the decision, counted from 0 in the study.
@@ -35,8 +35,8 @@ class Window:
 
     Args:
         width: trials in training at a time.
-        recorded: what earlier starts decided, in any order; it is decided again in the same order.
-        past: epochs of the trials whose end an earlier start told Optuna.
+        recorded: decisions of earlier starts, in any order; they are repeated in their first order.
+        past: epochs of the trials that an earlier start finished in Optuna.
         reported: epochs of the other trials whose values an earlier start reported to Optuna.
     """
 
@@ -76,16 +76,16 @@ class Window:
         return tuple(self._queue)
 
     def recorded(self) -> Granted | None:
-        """What an earlier start decided at this point, if anything."""
+        """The decision of an earlier start at this point, if any."""
         if self._recorded and (self._recorded[0].accepted <= self._accepted or not self._queue):
             return self._recorded[0]
         return None
 
     @property
     def is_caught_up(self) -> bool:
-        """Whether all that earlier starts decided is decided again, on all that Optuna knows.
+        """Whether all decisions of earlier starts are repeated, with all results that Optuna has.
 
-        A decision before that would see values that are to come later.
+        A decision before that would depend on results that come later in the order.
         """
         return not self._recorded and not any(
             trial in self._past or self._epochs.get(trial, 0) < self._reported.get(trial, 0)
@@ -93,7 +93,7 @@ class Window:
         )
 
     def grant(self, trial: str, epochs: int) -> Granted:
-        """Put a trial at the end of the queue, to train so many epochs in all."""
+        """Append a trial to the queue, to train up to so many epochs in all."""
         if self._recorded and self._recorded[0].trial == trial:
             self._recorded.popleft()
         granted = Granted(self._decided, self._accepted, epochs, trial)
@@ -103,7 +103,7 @@ class Window:
         return granted
 
     def accept(self, *, ended: bool) -> None:
-        """The next epoch of the first trial is taken into account; it goes on, unless it ended."""
+        """Take the next epoch of the first trial into account; the trial stays, unless it ended."""
         trial = self._queue.popleft()
         self._accepted += 1
         self._epochs[trial] = self._epochs.get(trial, 0) + 1
@@ -111,7 +111,7 @@ class Window:
             self._queue.append(trial)
 
     def pass_over(self) -> bool:
-        """Whether an earlier start told the end of the first trial; then it has moved on."""
+        """Whether an earlier start finished the first trial; then its next epoch is passed."""
         trial = self.first
         if trial not in self._past:
             return False
@@ -123,5 +123,5 @@ class Window:
         return True
 
     def drop(self) -> None:
-        """The first trial ended without a result of its next epoch."""
+        """Remove the first trial, which ended without a result of its next epoch."""
         self._queue.popleft()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweeps.errors import SweepError
 from sweeps.report.showing import short
-from trainer.stages.killpoints import passing
+from trainer.killpoints import passing
 from trainer.tracking.names import BEST_WEIGHTS, CONFIG_FILE
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ def promote(study: str | None, places: Places, trial: int | None = None) -> Prom
         _measure(client, served, row)
         version = _log(client, served, frames, row)
     client.set_registered_model_alias(frames.name, ALIAS, version)
+    passing("alias-set")
     measured = client.get_run(row["run_id"]).data.metrics.get(TEST_ACCURACY)
     return Promotion(
         name=frames.name,
@@ -199,9 +200,12 @@ def _log(client: MlflowClient, served: Served, frames: StudyFrames, row: pd.Seri
     tags = _tags(frames, row)
     model = _logged(client, run) or _export(client, served, run, row, tags)
     epoch = int(row["best_epoch"])
-    client.log_outputs(run.info.run_id, [LoggedModelOutput(model.model_id, step=epoch)])
+    if model.model_id not in _outputs(run):  # MLflow refuses an output that the run has already
+        client.log_outputs(run.info.run_id, [LoggedModelOutput(model.model_id, step=epoch)])
+        passing("outputs-logged")
     with contextlib.suppress(MlflowException):  # it exists
         client.create_registered_model(frames.name)
+    passing("name-registered")
     version = client.create_model_version(
         frames.name,
         f"models:/{model.model_id}",
@@ -216,6 +220,11 @@ def _log(client: MlflowClient, served: Served, frames: StudyFrames, row: pd.Seri
     )
     passing("version-registered")
     return str(version.version)
+
+
+def _outputs(run: Run) -> list[str]:
+    """Ids of the models that are logged as outputs of the run."""
+    return [it.model_id for it in run.outputs.model_outputs] if run.outputs else []
 
 
 def _logged(client: MlflowClient, run: Run) -> LoggedModel | None:
@@ -244,6 +253,7 @@ def _export(
         tags=tags,
         params=run.data.params,
     )
+    passing("model-created")
     try:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "model")

@@ -18,7 +18,7 @@ from trainer.data.resize import resize
 from trainer.errors import DataError, unknown
 from trainer.settings.config import DATASETS, SPLITS
 from trainer.settings.fields import REFERENCE
-from trainer.settings.references import code_digest, find, is_reference
+from trainer.settings.references import code_digest, is_reference
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +121,7 @@ def load(
 
     Raises:
         DataError: the data set is not prepared, or has too few images.
-        ConfigError: the function that makes the data set does not exist.
+        ConfigError: the module of the function that makes the data set does not exist.
     """
     if split not in SPLITS:
         raise DataError(unknown("split", split, SPLITS))
@@ -196,7 +196,6 @@ def _steps(dataset: str, folder: Path, image_size: int | None) -> list[_Step]:
             made, lambda: torchvision_sets.fetch(torchvision_sets.dataset_class(dataset), folder)
         )
     elif is_reference(dataset):
-        find("dataset", dataset)  # raises if it does not exist
         code = _sha256(dataset, code_digest(dataset))[:16]
         name = f"{dataset.rpartition(':')[2]}-{code}"
         original = _Step(folder / name, lambda: own_arrays.call(dataset))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from trainer.errors import DataError
 from trainer.files import atomic_write, lock_file
+from trainer.killpoints import passing
 
 META = "meta.json"
 
@@ -132,12 +133,16 @@ def _fault(made: Path, sha256: Mapping[str, str] | None) -> str | None:
 def _write(made: Path, arrays: Arrays) -> None:
     made.mkdir(parents=True, exist_ok=True)
     (made / META).unlink(missing_ok=True)
+    for half in made.glob("*.tmp"):  # of a process that was killed: only one at a time writes here
+        half.unlink()
     for name in ARRAYS:
         with atomic_write(_file(made, name)) as file:
             np.save(file, getattr(arrays, name))
+        passing("array-written")
     meta = Meta(classes=arrays.classes, sha256=arrays.digests())
     with atomic_write(made / META) as file:
         file.write(json.dumps(asdict(meta), indent=2).encode())
+    passing("arrays-described")
 
 
 def _file(made: Path, name: str) -> Path:

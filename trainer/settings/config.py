@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, replace
@@ -155,6 +156,11 @@ class TrainConfig:
         return tuple(item for item in fields if is_reference(item))
 
     @property
+    def user_code(self) -> tuple[str, ...]:
+        """References to user code that a run calls, that of its scheduler too."""
+        return (*self.references, *([self.scheduler] if is_reference(self.scheduler) else []))
+
+    @property
     def label(self) -> str:
         """Display name of a run, from the values in which runs usually differ."""
         values = self.values()
@@ -170,14 +176,14 @@ class TrainConfig:
 
     def values(self) -> dict[str, Any]:
         """All values by name, as `override` takes them, without those this run does not use."""
-        from trainer.settings.schedulers import parameters_of  # imports torch; --help needs none
+        from trainer.settings.schedulers import arguments_of  # imports torch; --help needs none
 
         if self.trainable:
             names = [
                 it for it in OF_EVERY_RUN if it != "trainable_args" and getattr(self, it) != ""
             ]
             return {it: getattr(self, it) for it in names} | dict(self.trainable_args)
-        inert = {"step_size", "gamma"} - parameters_of(self.scheduler).keys()
+        inert = {"step_size", "gamma"} - arguments_of(self.scheduler)
         inert |= {"trainable", "trainable_args"} | (set() if self.unshared else {"unshared"})
         inert |= {"scheduler_interval"} if self.scheduler == "none" and not self.warmup else set()
         inert |= set() if self.warmup else {"warmup", "warmup_start"}
@@ -243,6 +249,13 @@ class TrainConfig:
             if name not in known:
                 raise ConfigError(unknown("field of a config", name, known))
         return cls(**values)
+
+
+def near_field(name: str) -> str:
+    """The field that another name may be meant for; "" if there is none."""
+    known = {item.name: item.name for item in fields(TrainConfig)} | NICKNAMES
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+    return known[near[0]] if near and name not in known.values() and "." not in name else ""
 
 
 def _word(name: str, value: Any) -> str:

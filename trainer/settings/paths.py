@@ -39,6 +39,10 @@ class Paths:
         """Optuna's journal of a study."""
         return self.mlruns / "studies" / f"{study}.journal"
 
+    def logs(self, study: str) -> Path:
+        """Folder of what the processes of a study print."""
+        return self.journal(study).with_suffix(".logs")
+
     @property
     def tracking_uri(self) -> str:
         """MLFLOW_TRACKING_URI if set, else the database that a bare `mlflow ui` reads here."""

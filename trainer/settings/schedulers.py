@@ -9,6 +9,7 @@ from typing import Any
 from torch.optim import lr_scheduler
 
 from trainer.errors import ConfigError, unknown
+from trainer.settings.apart import apart
 from trainer.settings.references import find, is_reference
 
 NONE = "none"
@@ -42,6 +43,19 @@ def parameters_of(scheduler: str) -> dict[str, inspect.Parameter]:
     parameters.pop(next(iter(parameters), ""), None)  # the optimizer
     parameters.pop("last_epoch", None)
     return parameters
+
+
+def arguments_of(scheduler: str) -> frozenset[str]:
+    """Names of the arguments of a scheduler besides the optimizer.
+
+    Raises:
+        ConfigError: the scheduler does not exist.
+    """
+    return apart([scheduler], _names_of, scheduler)
+
+
+def _names_of(scheduler: str) -> frozenset[str]:
+    return frozenset(parameters_of(scheduler))
 
 
 def class_of(scheduler: str) -> Callable[..., Any]:

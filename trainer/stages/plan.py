@@ -11,13 +11,15 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Protocol
 
+from trainer.data import Data
 from trainer.metrics import EpochResult
+from trainer.settings.config import TrainConfig
 from trainer.training.device import platform
-from trainer.training.recipe import Recipe, UserRecipe
+from trainer.training.recipe import Recipe, UserRecipe, recipe_of
 from trainer.training.schedule import Rates
 
 NUMERICS = 1
@@ -52,6 +54,37 @@ class Stage:
     rates: Rates
     key: str
     result_key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is known of a run before its next epoch is trained.
+
+    Attributes:
+        stages: 0, 1, ... to the last, or as far as the results determine them.
+        environment: see `environment`.
+    """
+
+    stages: tuple[Stage, ...]
+    environment: Mapping[str, Any]
+
+
+class Planner(Protocol):
+    """Makes plans: `plan_of` with its data, or with that of another process."""
+
+    def __call__(self, config: TrainConfig, val_losses: Sequence[float] = ()) -> Plan:
+        """The plan of a config, with the results of its first epochs."""
+
+
+def plan_of(data: Data, config: TrainConfig, val_losses: Sequence[float] = ()) -> Plan:
+    """The plan of a config on this data; see `plan`.
+
+    Raises:
+        DataError: the data does not fit the config.
+        ConfigError: the model cannot be built, or the optimizer refuses it.
+    """
+    recipe = recipe_of(config, data)
+    return Plan(stages=plan(recipe, val_losses), environment=environment(recipe))
 
 
 def plan(recipe: Recipe | UserRecipe, val_losses: Sequence[float] = ()) -> tuple[Stage, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -13,13 +13,14 @@ from typing import Any
 
 from trainer.data import NO_DATA, Data, load, prepare
 from trainer.errors import PlatformMismatch
+from trainer.killpoints import passing
 from trainer.metrics import EPOCH_SECONDS, EpochResult
+from trainer.settings.apart import apart
 from trainer.settings.config import TrainConfig
 from trainer.settings.references import is_reference, unload_changed
-from trainer.stages.killpoints import passing
-from trainer.stages.plan import Stage, plan
+from trainer.stages.plan import Plan, Stage, plan, plan_of
 from trainer.stages.store import DamagedState, StageStore
-from trainer.training.device import set_determinism, synchronize
+from trainer.training.device import assume_platform, set_determinism, synchronize
 from trainer.training.loop import build
 from trainer.training.recipe import Recipe, UserRecipe, recipe_of
 from trainer.training.state import digest
@@ -144,8 +145,29 @@ def prepared_data(config: TrainConfig, folder: Path) -> Data:
         DataError: it cannot be had.
     """
     if not config.trainable:
-        prepare(config.dataset, folder, config.image_size)
+        apart([config.dataset], prepare, config.dataset, folder, config.image_size, limited=False)
     return data_of(config, folder)
+
+
+def plan_from(
+    folder: Path,
+    platform: Mapping[str, str],
+    config: TrainConfig,
+    val_losses: Sequence[float] = (),
+) -> Plan:
+    """The plan of a config, in a process that has neither its data nor the platform of its keys.
+
+    Args:
+        folder: of the prepared data sets.
+        platform: facts of the machines that train.
+        config: with its device resolved.
+        val_losses: of its first epochs.
+
+    Raises:
+        ConfigError: it cannot be trained.
+    """
+    assume_platform(platform)
+    return plan_of(data_of(config, folder), config, val_losses)
 
 
 def renew(config: TrainConfig, references: Iterable[str] = ()) -> None:

@@ -20,6 +20,7 @@ import torch
 
 from trainer.errors import StoreError
 from trainer.files import atomic_write
+from trainer.killpoints import passing
 from trainer.metrics import EpochResult
 
 BUDGET = 2_000_000_000
@@ -118,6 +119,7 @@ class StageStore:
         """
         if keep or self._is_signed:
             self._write(self._kept_path, json.dumps(sorted(keep)).encode())
+            passing("states-kept")
         else:
             self.release()
         keep = {*keep, *self._all_kept()}

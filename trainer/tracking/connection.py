@@ -13,13 +13,14 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from trainer.errors import TrackingError
 from trainer.files import lock_file
+from trainer.killpoints import passing
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -70,8 +71,9 @@ def connect(uri: str) -> MlflowClient:
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
-        with _one_at_a_time(uri):  # the first one makes a database's tables
-            return mlflow.MlflowClient(tracking_uri=uri)
+        if file is not None:
+            _ensure_database(file)
+        return mlflow.MlflowClient(tracking_uri=uri)
     except ImportError as error:  # a driver that SQLAlchemy needs
         raise TrackingError(
             f"MLflow's store {without_password(uri)} cannot be used: {error}; install that module."
@@ -100,25 +102,51 @@ def in_one_line(uri: str) -> Iterator[None]:
         raise TrackingError(f"MLflow's store {shown} cannot be used: {reason}.") from error
 
 
-@contextmanager
-def _one_at_a_time(uri: str) -> Iterator[None]:
-    """One process at a time, while a database in a file is being made."""
-    path = _file_of(uri)
-    if path is None or not os.access(path.parent, os.W_OK):
-        yield
+def _ensure_database(file: Path) -> None:
+    """Make a missing database under another name, and move it into place when it is whole.
+
+    MLflow needs seconds to minutes for the tables and their migrations. What a killed process had
+    made of them is not usable, so the next one removes it and begins anew.
+    """
+    if _is_made(file):
         return
-    lock = path.with_name(f"{path.name}.lock")
-    if path.exists() and not lock.exists():
-        yield
+    with suppress(OSError):  # MLflow then says why
+        file.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(file.parent, os.W_OK):
         return
+    lock, new = (file.with_name(f"{file.name}.{end}") for end in ("lock", "new"))
     with lock_file(lock):
-        yield
+        if not _is_made(file):  # another process may have made it meanwhile
+            _remove_database(new)
+            _make_database(new)
+            passing("database-made")
+            new.replace(file)
     lock.unlink(missing_ok=True)  # whoever waits for it finds the database made
+
+
+def _is_made(file: Path) -> bool:
+    return file.exists() and file.stat().st_size > 0
+
+
+def _remove_database(file: Path) -> None:
+    """Remove an SQLite file, with the journal that a killed process leaves beside it."""
+    for end in ("", "-journal", "-wal", "-shm"):
+        file.with_name(file.name + end).unlink(missing_ok=True)
+
+
+def _make_database(file: Path) -> None:
+    from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    store = SqlAlchemyStore(f"sqlite:///{file}", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)
+    store.engine.dispose()  # SQLite would look for the journal beside the old name
 
 
 def _file_of(uri: str) -> Path | None:
     """The file that is the store; None where it is none."""
-    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+    if not uri.startswith("sqlite:///") or ":memory:" in uri:
+        return None
+    return Path(uri.removeprefix("sqlite:///").partition("?")[0])
 
 
 def without_password(uri: str) -> str:
@@ -206,7 +234,9 @@ def open_experiment(client: MlflowClient, uri: str, name: str, artifacts: str) -
     if found is None:
         location = None if remote else artifacts
         try:
-            return str(client.create_experiment(name, location, tags=_SHOWN_AS))
+            made = str(client.create_experiment(name, location, tags=_SHOWN_AS))
+            passing("experiment-created")
+            return made
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from trainer.errors import LostRuns
-from trainer.stages.killpoints import passing
+from trainer.killpoints import passing
 from trainer.tracking.connection import (
     connect,
     fullness,
@@ -164,6 +164,7 @@ class MlflowTracker:
         if STATUS[record.state] == "RUNNING" != sent.status:
             self.client.update_run(sent.run_id, status="RUNNING")
             sent.status = "RUNNING"
+            passing("run-reopened")
         send_start(self.client, sent, record)
         send_epochs(self.client, sent, record)
         if record.ended_at is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trainer.stages.killpoints import passing
+from trainer.killpoints import passing
 from trainer.tracking.connection import search_runs
 from trainer.tracking.mlflow_tracker import STATUS
 from trainer.tracking.names import GROUP_TAG, STATE_TAG, STUDY_TAG, TRIALS_TAG
@@ -30,6 +30,8 @@ def set_aside(client: MlflowClient, experiment_id: str, group: str, name: str) -
     for run in sorted(runs, key=lambda run: TRIALS_TAG in run.data.tags):
         if run.info.status == "RUNNING":
             client.set_tag(run.info.run_id, STATE_TAG, INTERRUPTED)
+            passing("run-interrupted")
             client.set_terminated(run.info.run_id, STATUS[INTERRUPTED])
+            passing("run-closed")
         client.set_tag(run.info.run_id, STUDY_TAG, name)
         passing("run-renamed")

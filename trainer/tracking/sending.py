@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.errors import LostState
-from trainer.stages.killpoints import passing
+from trainer.killpoints import passing
 from trainer.tracking.names import EPOCH_ENDED_AT, EPOCH_REUSED, EPOCH_WORKER
 from trainer.tracking.record import Checkpoint, RunRecord
 
@@ -47,10 +47,12 @@ def send_start(client: MlflowClient, sent: Sent, record: RunRecord) -> None:
     if record.dataset is not None and not sent.dataset:
         client.log_inputs(sent.run_id, [_dataset(*record.dataset)])
         sent.dataset = True
+        passing("dataset-logged")
     for path, text in record.files.items():
         if sent.files.get(path) != text:
             client.log_text(sent.run_id, text, path)
             sent.files[path] = text
+            passing("file-logged")
 
 
 def send_epochs(client: MlflowClient, sent: Sent, record: RunRecord) -> None:
@@ -90,6 +92,7 @@ def send_end(client: MlflowClient, store: StageStore, sent: Sent, record: RunRec
         values = [Metric(name, value, time, 0) for name, value in changed.items()]
         client.log_batch(sent.run_id, metrics=values)
         sent.metrics |= changed
+        passing("values-logged")
     for path, checkpoint in record.checkpoints.items():
         _send_checkpoint(client, sent, path, checkpoint, store)
 

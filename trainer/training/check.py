@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from trainer.errors import ConfigError, unknown
+from trainer.settings.apart import apart
 from trainer.settings.config import DATASETS, MODELS, TrainConfig
 from trainer.settings.fields import REFERENCE
 from trainer.settings.references import is_reference
@@ -24,10 +25,15 @@ def check_train(config: TrainConfig) -> None:
         ConfigError: the data set, model, loss, optimizer or schedule does not exist, or torch
             refuses it.
     """
+    if not config.trainable:
+        _check_dataset(config.dataset)
+    apart(config.user_code, _check_parts, config)
+
+
+def _check_parts(config: TrainConfig) -> None:
     if config.trainable:
         find_trainable(config.trainable)
         return
-    _check_dataset(config.dataset)
     find_loss(config.loss)
     check_model(config.model, config.model_args)
     optimizer = find_optimizer(config.optimizer, config.optimizer_args)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from trainer.errors import ConfigError, unknown
-from trainer.settings.config import NICKNAMES
+from trainer.settings.config import near_field
 from trainer.settings.references import find, is_reference
 
 
@@ -72,7 +72,9 @@ class OptimizerSpec:
             )
         for arg in self.args:
             if arg not in known and not takes_any:
-                raise ConfigError(unknown(f"argument of {self.name}", arg, known, also=NICKNAMES))
+                near = near_field(arg)
+                also = {arg: near} if near else {}
+                raise ConfigError(unknown(f"argument of {self.name}", arg, known, also=also))
         if dense:
             self.check_fits([torch.zeros(shape) for shape in ((1, 1, 1, 1), (1,))])
         else:

@@ -80,7 +80,7 @@ class Recipe:
     """
 
     def __init__(self, config: TrainConfig, data: Data) -> None:
-        _check_inputs(config, data)
+        check_inputs(config, data)
         self.config = config
         self.data = data
         self.code = {reference: code_digest(reference) for reference in config.references}
@@ -121,7 +121,14 @@ class Recipe:
         return self._schedule.rates(batches, val_losses, groups=groups)
 
 
-def _check_inputs(config: TrainConfig, data: Data) -> None:
+def check_inputs(config: TrainConfig, data: Data) -> None:
+    """Check that the inputs are those that the config needs.
+
+    Raises:
+        DataError: they are of another kind or size.
+    """
+    if config.trainable:  # which reads its own
+        return
     size = data.train.images.shape[1:3]
     if config.model == "tutorial" and (not data.are_images or size != (SIDE, SIDE)):
         raise DataError(

@@ -16,9 +16,10 @@ import torch
 from torch.optim.lr_scheduler import LinearLR, LRScheduler, ReduceLROnPlateau, SequentialLR
 
 from trainer.errors import ConfigError, unknown
+from trainer.settings.apart import apart
 from trainer.settings.config import TrainConfig
 from trainer.settings.schedulers import NONE, PLATEAU, class_of, parameters_of
-from trainer.training.optim import OptimizerSpec, plain_scalars, set_mode, stand_in
+from trainer.training.optim import OptimizerSpec, find_optimizer, plain_scalars, set_mode, stand_in
 
 
 @dataclass(frozen=True)
@@ -195,6 +196,20 @@ class Schedule:
         if main is None:
             return warm_up
         return SequentialLR(optimizer, [warm_up, main], [config.warmup])
+
+
+def rates_of(config: TrainConfig, batches: int) -> tuple[Rates, ...]:
+    """The rates of a config as far as they are known beforehand, computed on the CPU.
+
+    Raises:
+        ConfigError: torch refuses the values.
+    """
+    return apart([config.optimizer, config.scheduler], _rates_of, config, batches)
+
+
+def _rates_of(config: TrainConfig, batches: int) -> tuple[Rates, ...]:
+    optimizer = find_optimizer(config.optimizer, config.optimizer_args)
+    return Schedule(config, optimizer).rates(batches, device="cpu")
 
 
 def _step_each_epoch(

@@ -1,4 +1,4 @@
-"""Executors: where stages are trained. One method, `submit`, and the future it gives."""
+"""Executors: where stages are trained. One method, `submit`, which returns a future."""
 
 from sweeps.engine.executors.local import (
     Executor,

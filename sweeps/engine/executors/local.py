@@ -1,4 +1,4 @@
-"""What every executor has, and those of this machine: in this process, or in worker processes."""
+"""Executors: their interface, and those of this machine, in this process or in worker processes."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from trainer.files import last_lines, print_to, remove_empty_logs, trim_printed
 T = TypeVar("T")
 
 _LOOK_SECONDS = 1.0
-_STOPPED_LOOKS = 60  # in a row that find a worker stopped, until it is killed
+_STOPPED_LOOKS = 60  # looks in a row that find a worker stopped, before it is killed
 
 
 class WorkerLost(SweepError):
-    """A worker died with the task it had; the task can be submitted again.
+    """A worker died during a task; the task can be submitted again.
 
     Args:
         message: for people.
-        is_own: whether it was the task's own worker, so that the task may be to blame.
+        is_own: whether it was the task's own worker, so that the task may be the cause.
         printed: the last lines of its output, for people.
     """
 
@@ -49,22 +49,21 @@ class WorkerLost(SweepError):
 
 
 class TaskFailed(Exception):
-    """A task raised, or took too long; the text is the traceback in its worker, or says so.
+    """A task raised or timed out; the text is the worker's traceback, or says so.
 
-    What users' code raises does not come out of a worker as an object: it might not be pickled, or
-    not be read again.
+    Exceptions of users' code never leave a worker as objects: pickling or unpickling them may fail.
     """
 
 
 class Executor(Protocol):
-    """Runs functions somewhere, `slots` of them at once."""
+    """Runs functions elsewhere, `slots` at once."""
 
     @property
     def slots(self) -> int:
-        """How many functions may be submitted at once; it may change, as machines come and go."""
+        """How many functions may be submitted at once; it may change as machines come and go."""
 
     def submit(self, fn: Callable[..., T], *args: Any) -> Future[T]:
-        """Run `fn(*args)`; the future raises `WorkerLost` where the worker died with it."""
+        """Run `fn(*args)`; the future raises `WorkerLost` if the worker died during it."""
 
     def stop(self) -> None:
         """End at once, whatever still runs."""
@@ -97,9 +96,9 @@ class LocalExecutor:
     One that is stopped, as by SIGSTOP, is killed after a minute.
 
     Args:
-        slots: how many processes.
-        gpus: which GPUs they see, in turn, one each, as CUDA_VISIBLE_DEVICES names them.
-        seconds: that a task may take before its worker is killed; None: any time.
+        slots: number of processes.
+        gpus: the GPUs they see, in turn, one each, as CUDA_VISIBLE_DEVICES names them.
+        seconds: time limit of a task, after which its worker is killed; None: no limit.
         logs: folder of files with the last output of each process; None: it is not redirected.
     """
 
@@ -121,10 +120,10 @@ class LocalExecutor:
         threading.Thread(target=_kill_stopped, args=(self._ended,), daemon=True).start()
 
     def submit(self, fn: Callable[..., T], *args: Any) -> Future[T]:
-        """Run `fn(*args)` in the next free worker; a pool that broke is built anew."""
+        """Run `fn(*args)` in the next free worker; a broken pool is rebuilt."""
         outer: Future[T] = Future()
         task = (contained, self._seconds, self.logs, fn, *args)
-        with _interrupts_held():  # workers inherit it: Ctrl-C is for the parent alone
+        with _interrupts_held():  # workers inherit it: Ctrl-C goes to the parent alone
             try:
                 inner = self._pool.submit(*task)
             except (RuntimeError, BrokenProcessPool):
@@ -135,7 +134,7 @@ class LocalExecutor:
         return outer
 
     def stop(self) -> None:
-        """Kill the workers; of their logs those that have something in them stay."""
+        """Kill the workers; of their logs those that are not empty stay."""
         self._ended.set()
         self._end_pool()
         if self.logs:
@@ -152,12 +151,12 @@ class LocalExecutor:
             initargs=(self._gpus, f"sweeps-{os.getpid()}-{id(self)}", self.logs),
             context=multiprocessing.get_context("spawn"),
         )
-        assert pool.active  # asking starts it
+        assert pool.active  # reading it starts the pool
         return pool
 
 
 def _forget_missing_script() -> None:
-    """Of a program from standard input there is no file, which each worker would yet import."""
+    """A program from standard input has no file, which each worker would try to import."""
     main = sys.modules["__main__"]
     script = getattr(main, "__file__", None)
     if script and not Path(script).exists():
@@ -165,7 +164,7 @@ def _forget_missing_script() -> None:
 
 
 def _kill_stopped(ended: threading.Event) -> None:
-    """Until `ended`: kill workers that were stopped whenever one looked for a minute."""
+    """Until `ended`: kill workers that are stopped each time one looks, for a minute."""
     looks: dict[int, int] = {}
     while not ended.wait(_LOOK_SECONDS):
         pids = [it.pid for it in multiprocessing.active_children() if it.name == WORKERS_NAME]
@@ -186,6 +185,7 @@ def contained(
     logs: Path | None, fn: Callable[..., Any], *args: Any
 ) -> bytes | TrainerError | TaskFailed:
     """In a worker: what `fn(*args)` returns, pickled, or how it failed."""
+    worker = os.getpid()
     try:
         return pickle.dumps(fn(*args))
     except TrainerError as error:
@@ -195,6 +195,8 @@ def contained(
             return StoreError(f"The disk must have room, but is full: {error}.")
         return TaskFailed(_printed(logs, os.getpid()) + traceback.format_exc())
     finally:
+        if os.getpid() != worker:  # a fork, which must not answer in the worker's place
+            os._exit(1)
         if logs:
             trim_printed()
 
@@ -225,7 +227,7 @@ def _settle(outer: Future[Any], inner: Future[Any], logs: Path | None) -> None:
 
 
 def settle(future: Future[Any], outcome: bytes | Exception) -> None:
-    """Give a future what `contained` returned."""
+    """Set a future's result or exception to what `contained` returned."""
     if isinstance(outcome, bytes):
         future.set_result(pickle.loads(outcome))
     else:
@@ -240,10 +242,12 @@ def reason_of(error: BaseException) -> str:
 
 
 def _begin_worker(gpus: Sequence[str], seats: str, logs: Path | None) -> None:
-    """Leave Ctrl-C to the parent, take a GPU, and end with the parent, however that ends."""
-    with suppress(OSError):  # then it stays on the screen
+    """Leave Ctrl-C to the parent, take a GPU, and exit when the parent exits."""
+    with suppress(OSError):  # then the output stays on the screen
         if logs:
             print_to(logs / f"{os.getpid()}.log")
+    with suppress(OSError):  # where memory runs out, the kernel kills this process, not the parent
+        Path("/proc/self/oom_score_adj").write_text("1000")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None, "a worker has a parent"
@@ -255,7 +259,8 @@ def _begin_worker(gpus: Sequence[str], seats: str, logs: Path | None) -> None:
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
-    end = os._exit  # a worker that ends without an error would not be missed
+    os.register_at_fork(after_in_child=lambda: threading.Thread(target=follow, daemon=True).start())
+    end = os._exit  # the pool would not notice a worker that exits without an error
     os._exit = lambda status: end(status or 1)
     _take_gpu(gpus, seats)
     import trainer.stages.stage  # noqa: F401 - slow, and what every task needs

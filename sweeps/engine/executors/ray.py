@@ -1,7 +1,7 @@
 """The executor `ray`: each stage is a task of a Ray cluster, whose nodes may come and go.
 
-Ray decides where a task runs and says what died with it; `Flights` submits it again. A node that
-would give other numbers, or lacks the data or the store, is left out.
+Ray decides where a task runs and reports what died; `Flights` submits it again. A node that would
+give other numbers, or lacks the data or the store, is left out.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from trainer.training.device import platform
 T = TypeVar("T")
 
 _NODE = "ray.io/node-id"  # the label that each node has from Ray
-_LOOK_SECONDS = 1.0  # between two looks at which nodes there are
-_PATIENCE_SECONDS = 10.0  # for an answer, or until somebody is told that no node has room
+_LOOK_SECONDS = 1.0  # seconds between two looks at the nodes
+_PATIENCE_SECONDS = 10.0  # for an answer, or until it is reported that no node has room
 
 _joined = False
 
@@ -164,12 +164,12 @@ class RayExecutor:
 
     @property
     def slots(self) -> int:
-        """As many as workers were given, whether or not there is room; else what has room now."""
+        """The number of workers if it was given, with or without room; else what has room now."""
         return self._workers or max(1, sum(map(self._room, self._fit_nodes())))
 
     @property
     def needs(self) -> str:
-        """What a task takes, for people."""
+        """The resources of a task, for people."""
         return " and ".join(f"{count:g} {name}" for name, count in self._needs.items())
 
     def submit(self, fn: Callable[..., T], *args: Any) -> Future[T]:
@@ -200,11 +200,11 @@ class RayExecutor:
             self._running.pop(task, None)
             try:
                 self._settle(task, done)
-            except Exception as error:  # else somebody would wait for the task for ever
+            except Exception as error:  # otherwise its future would never be done
                 task.future.set_exception(error)
 
     def _settle(self, task: _Task, done: Future[bytes]) -> None:
-        """Give a task's future what came of it, or have another node try."""
+        """Set the result of a task's future, or have another node try."""
         error = done.exception()
         if isinstance(error, TaskCancelledError):
             task.future.cancel()
@@ -225,7 +225,7 @@ class RayExecutor:
                 settle(task.future, outcome)
 
     def _leave_out(self, node: str, why: str, task: _Task) -> None:
-        """Give no more tasks to a node, and this one to another."""
+        """Submit no more tasks to a node, and submit this one to another."""
         names = {it["NodeID"]: it["NodeManagerHostname"] for it in self._fit_nodes()}
         if node in names:
             say(f"Node {names[node]} ({node[:8]}) of the Ray cluster gets no epochs: {why}.")
@@ -251,7 +251,7 @@ class RayExecutor:
 
 
 class _Task:
-    """A function and its arguments, pickled, and the future that was given for it."""
+    """A pickled function with its arguments, and its future."""
 
     def __init__(self, work: bytes) -> None:
         self.work = work

@@ -1,4 +1,4 @@
-"""What runs on a node of a Ray cluster: a task there, and whether the node is fit for it."""
+"""The functions that run on a node of a Ray cluster: a task, and the check of the node."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from trainer.stages.stage import prepared_data
 from trainer.stages.store import StageStore
 from trainer.training.device import platform, resolve_device
 
-_GRACE_SECONDS = 10.0  # that an epoch out of time has to end by itself
+_GRACE_SECONDS = 10.0  # for an epoch that timed out to end by itself
 
 
 @dataclass(frozen=True)
 class Worker:
-    """What the nodes are that train: the kind of the first that answered.
+    """The kind of node that trains, as the first one describes itself.
 
     Attributes:
-        device: that `auto` means there.
+        device: what `auto` means there.
         platform: facts that determine the bits of a training.
     """
 
@@ -39,7 +39,7 @@ class Worker:
 
 
 def describe(device: str) -> Worker:
-    """In a worker: what it is."""
+    """In a worker: its device and platform."""
     device = resolve_device(device)
     return Worker(device, platform(device))
 
@@ -47,11 +47,11 @@ def describe(device: str) -> Worker:
 def check_node(
     train: TrainConfig, expected: Mapping[str, str], folder: Path, data: str, store: StageStore
 ) -> None:
-    """In a worker: check that its node is fit, and prepare the data set there, where it is missing.
+    """In a worker: check its node, and prepare the data set there if it is missing.
 
     Args:
         train: with its device resolved.
-        expected: facts of the platform that all numbers of the study are of.
+        expected: the platform of all numbers of the study.
         folder: of the prepared data sets.
         data: digest of the data set.
         store: of stages, as it was signed.
@@ -59,7 +59,7 @@ def check_node(
     Raises:
         PlatformMismatch: it would give other numbers.
         StoreError: it does not see the stage store.
-        DataError: it cannot have the data set, or has another one of that name.
+        DataError: it cannot get the data set, or has another one of that name.
     """
     here = platform(train.device)
     if here != expected:
@@ -81,7 +81,7 @@ def check_node(
 
 
 def run_task(check: bytes, folder: str, seconds: float | None, task: bytes) -> bytes:
-    """In a worker: the node's id, why it is unfit ("": it is not), and the task's end, pickled."""
+    """In a worker: the node's id, why it is unfit ("": it is fit), and the pickled outcome."""
     node = ray.get_runtime_context().get_node_id()
     with suppress(OSError):  # relative paths mean what they mean where the sweep was started
         os.chdir(folder)
@@ -116,12 +116,12 @@ def _why_unfit(check: bytes) -> str:
 
 
 class _TimeIsUp(BaseException):
-    """The task took too long; no `except Exception` of users' code keeps it from ending."""
+    """The task timed out; no `except Exception` of users' code catches it."""
 
 
 @contextmanager
 def _limited(seconds: float | None) -> Iterator[None]:
-    """Interrupt the block after so long; where that does not end it, end the process.
+    """Interrupt the block after so long; if that does not end it, end the process.
 
     Raises:
         _TimeIsUp: it took longer.

@@ -46,7 +46,8 @@ def colours(values: Iterable[str]) -> dict[str, str]:
     """One colour per value, the same in all figures."""
     palette = qualitative.D3
     # some figures shorten references to user code to their last name; the order must be the same
-    order = sorted(set(values), key=lambda it: (it.rpartition(":")[2], it))
+    named = {it for it in values if isinstance(it, str)}  # a trial without a config has none
+    order = sorted(named, key=lambda it: (it.rpartition(":")[2], it))
     return {it: palette[at % len(palette)] for at, it in enumerate(order)}
 
 

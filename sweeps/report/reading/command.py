@@ -14,6 +14,7 @@ from sweeps.report.reading.frames import StudyFrames
 from sweeps.settings.config import SweepConfig
 from sweeps.space import SEARCHED
 from sweeps.space.described import is_function
+from sweeps.space.spec import spelled
 from trainer.metrics import VAL_LOSS
 from trainer.settings.config import OF_EVERY_RUN, TrainConfig
 from trainer.settings.flags import Flags
@@ -98,12 +99,9 @@ def sweep_command(
     for name, default in _DEFAULTS.items():
         value = getattr(base, name)
         if isinstance(value, Mapping):
-            owner = (
-                ""
-                if name in ("optimizer_args", "trainable_args")
-                else f"{name.removesuffix('_args')}."
-            )
-            words += [word for key, it in value.items() for word in ("--set", f"{owner}{key}={it}")]
+            is_plain = name in ("optimizer_args", "trainable_args")
+            owner = "" if is_plain else f"{name.removesuffix('_args')}."
+            words += _set_words({f"{owner}{key}": it for key, it in value.items()})
         elif value == default:
             continue
         elif isinstance(value, bool):
@@ -111,17 +109,14 @@ def sweep_command(
         elif named := known.words(name, value):
             flags[named[0]] = named[1]
     if not space.endswith(".toml"):
-        fixed = constants(base, frames.settings)
-        words += [word for name, it in fixed.items() for word in ("--set", f"{name}={it}")]
-    settings, plain = (
-        frames.settings,
-        SweepConfig(
-            train=base,
-            objective=frames.objective,
-            second=frames.second,
-            direction=frames.directions,
-            compare=frames.compare,
-        ),
+        words += _set_words(constants(base, frames.settings))
+    settings = frames.settings
+    plain = SweepConfig(
+        train=base,
+        objective=frames.objective,
+        second=frames.second,
+        direction=frames.directions,
+        compare=frames.compare,
     )
     sampler = settings.get("sampler", plain.sampler)
     usual = replace(plain, sampler=sampler, pruner="", pruner_args={})
@@ -140,6 +135,10 @@ def sweep_command(
         flags["--trials"] = str(frames.asked)
     every = [word for flag in {**flags, **advised}.items() for word in flag]
     return shlex.join(["python", "-m", "sweeps.run", *every, *words, *_store(frames)])
+
+
+def _set_words(values: Mapping[str, Any]) -> list[str]:
+    return [word for name, it in values.items() for word in ("--set", f"{name}={spelled(it)}")]
 
 
 def _store(frames: StudyFrames) -> list[str]:

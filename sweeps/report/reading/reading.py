@@ -100,7 +100,11 @@ def read_trials(runs: Sequence[Run], curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_repeats(runs: Sequence[Run], objective: str) -> pd.DataFrame:
-    """The repeats of these runs; see `sweeps.report.reading.frames.StudyFrames`."""
+    """The repeats of these runs; see `sweeps.report.reading.frames.StudyFrames`.
+
+    A run without parameters is left out: whoever made it was killed before it sent them, and the
+    same command sends them.
+    """
     rows = [
         {
             "trial": int(run.tags[CONFIRMS_TAG]),
@@ -113,6 +117,7 @@ def read_repeats(runs: Sequence[Run], objective: str) -> pd.DataFrame:
             "run_id": run.id,
         }
         for run in runs
+        if run.params
     ]
     frame = pd.DataFrame(rows, columns=list(REPEAT_COLUMNS)).astype(REPEAT_COLUMNS)
     return frame.sort_values(["trial", "seed"], ignore_index=True)

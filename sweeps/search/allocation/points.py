@@ -22,6 +22,7 @@ from optuna.trial import BaseTrial, FixedTrial
 from sweeps.search.optuna_private import DetachedTrial, Suggest
 from sweeps.space import Space
 from trainer.errors import ConfigError
+from trainer.settings.apart import tried_briefly
 from trainer.settings.config import TrainConfig
 
 _TRIES = 20  # draws for one point; a space may suggest invalid combinations
@@ -134,9 +135,12 @@ class Points:
 
     def _make(self, trial: BaseTrial) -> Point | None:
         try:
-            config = self._space.suggest(trial, self._base)
-            key = _key(trial.params)
-            point = self._made.get(key) or self._point(trial.params, trial.distributions, config)
+            with tried_briefly():
+                config = self._space.suggest(trial, self._base)
+                key = _key(trial.params)
+                point = self._made.get(key) or self._point(
+                    trial.params, trial.distributions, config
+                )
         except (ConfigError, ValueError):  # Optuna raises ValueError if a parameter is missing
             return None
         self._made[key] = point
@@ -151,8 +155,7 @@ class Points:
         if config.trainable:
             return self._whole(params, distributions, config)
 
-        from trainer.training.optim import find_optimizer  # torch is slow to import
-        from trainer.training.schedule import Schedule
+        from trainer.training.schedule import rates_of  # torch is slow to import
 
         constants = {
             name: value
@@ -162,8 +165,7 @@ class Points:
         rates, nodes = [], []
         node: Hashable = tuple((name, str(value)) for name, value in sorted(constants.items()))
         batches = -(-self._images // config.batch_size)
-        schedule = Schedule(config, find_optimizer(config.optimizer, config.optimizer_args))
-        for each in schedule.rates(batches, device="cpu"):  # rates do not depend on the device
+        for each in rates_of(config, batches):  # they do not depend on the device
             scalars = str((each.scalars, each.batches))
             node = self._nodes.setdefault((node, scalars), len(self._nodes))
             nodes.append(node)

@@ -9,9 +9,15 @@ VARIABLE = "SWEEPS_KILL_AT"
 """Environment variable NAME or NAME@N: send SIGKILL when NAME is passed the Nth time."""
 
 KILL_POINTS = (
+    "database-made",
+    "array-written",
+    "arrays-described",
+    "experiment-created",
+    "record-appended",
     "point-enqueued",
     "state-written",
     "result-written",
+    "states-kept",
     "trial-asked",
     "trial-suggested",
     "epochs-granted",
@@ -23,15 +29,26 @@ KILL_POINTS = (
     "trial-told",
     "run-created",
     "params-logged",
+    "dataset-logged",
+    "file-logged",
     "epoch-logged",
+    "values-logged",
     "checkpoint-logged",
     "tags-set",
     "run-ended",
+    "run-reopened",
+    "run-interrupted",
+    "run-closed",
     "run-renamed",
     "test-measured",
+    "model-created",
     "model-copied",
     "model-logged",
+    "outputs-logged",
+    "name-registered",
     "version-registered",
+    "alias-set",
+    "page-logged",
 )
 
 _times_passed: dict[str, int] = {}
