@@ -77,6 +77,12 @@ class Data:
         return _sha256(self.train.digest, self.val.digest)[:32]
 
 
+_NOTHING = Part(images=np.empty((0, 1), np.float32), labels=np.empty(0, np.int64), digest="")
+
+NO_DATA = Data(name="", classes=0, train=_NOTHING, val=_NOTHING, test=None)
+"""The data of a training loop that reads its own."""
+
+
 def prepare(dataset: str, folder: Path, image_size: int | None = None) -> None:
     """Download or convert `dataset` into `folder`, unless it is there; call before workers start.
 
