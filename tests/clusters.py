@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import ray
+from ray._common.utils import get_default_ray_temp_dir
 from ray.cluster_utils import Cluster
 
 import trainer
@@ -31,6 +32,7 @@ def ray_cluster(nodes: int) -> Iterator[Cluster]:
             "health_check_period_ms": 200,
             "health_check_failure_threshold": 3,
         }
+        Path(get_default_ray_temp_dir()).mkdir(exist_ok=True)  # where it leaves its address
         cluster = Cluster(initialize_head=True, head_node_args=head)
         try:
             for _ in range(nodes - 1):

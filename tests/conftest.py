@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,14 +39,33 @@ def sample() -> Path:
 
 @pytest.fixture
 def small(sample: Path) -> Callable[..., TrainConfig]:
-    """Makes configs of three epochs over 100 images on the CPU, with changes."""
+    """Makes configs of three epochs over 100 images, with changes."""
+    from machine import DEVICE
+
     from trainer.settings.config import TrainConfig
 
     def make(**changes: Any) -> TrainConfig:
         fields: dict[str, Any] = {"dataset": str(sample), "limit": 100, "epochs": 3}
-        return TrainConfig(**(fields | {"device": "cpu"} | changes))
+        return TrainConfig(**(fields | {"device": DEVICE} | changes))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def s3_variables() -> Iterator[dict[str, str]]:
+    """The environment in which S3's clients find a server with a bucket named `bucket`."""
+    from services import bucket
+
+    with bucket("bucket") as variables:
+        yield variables
+
+
+@pytest.fixture
+def s3(s3_variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of that bucket, which this process finds."""
+    for name, value in s3_variables.items():
+        monkeypatch.setenv(name, value)
+    return "s3://bucket"
 
 
 @pytest.fixture

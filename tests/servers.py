@@ -12,7 +12,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -45,11 +45,13 @@ def answer(url: str, question: object = None) -> dict[str, Any]:
 
 
 @contextmanager
-def mlflow_server(folder: Path) -> Iterator[str]:
-    """The address of an MLflow server with its database in the folder."""
+def mlflow_server(folder: Path, words: Sequence[str] = ()) -> Iterator[str]:
+    """The address of an MLflow server, by default with its database and files in the folder."""
     port = free_port()
-    words = ["server", "--port", str(port), "--workers", "1", "--backend-store-uri"]
-    words += [f"sqlite:///{folder / 'mlflow.db'}", "--artifacts-destination", str(folder / "files")]
+    if not words:
+        words = ["server", "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"]
+        words += ["--artifacts-destination", str(folder / "files")]
+    words = [*words, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     with (
         (folder / "server.txt").open("w") as output,
         subprocess.Popen(

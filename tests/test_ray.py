@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,34 +10,36 @@ from collections.abc import Iterator
 from contextlib import chdir
 from pathlib import Path
 
-import pandas as pd
 import pytest
-from processes import finish, start, sweep
 from servers import free_port
 
 pytest.importorskip("ray")
 
-from clusters import WAIT, joined, node_after, node_but, node_now, ray_cluster, rest, until, where
+from clusters import (
+    WAIT,
+    joined,
+    node_after,
+    node_but,
+    node_now,
+    ray_cluster,
+    rest,
+    until,
+    where,
+)
 from ray.cluster_utils import Cluster
 
 from sweeps.engine.executors import TaskFailed, WorkerLost
 from sweeps.engine.executors.ray import RayExecutor, executor_for, join
 from sweeps.engine.executors.ray_worker import _limited, check_node
 from sweeps.errors import SweepError
-from sweeps.report.reading.frames import load_study
 from sweeps.settings.config import SweepConfig
 from sweeps.settings.execution import Execution
 from trainer.data import prepare
 from trainer.errors import DataError, PlatformMismatch, StoreError
-from trainer.killpoints import VARIABLE
 from trainer.settings.config import TrainConfig
 from trainer.stages.stage import data_of
 from trainer.stages.store import StageStore
 from trainer.training.device import platform
-
-WHEN_AND_WHERE = [
-    "started_at", "seconds", "ended_at", "epoch_seconds", "images_per_second", "worker", "run_id",
-]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -279,48 +280,3 @@ def test_workers_die_with_their_parent(cluster: Cluster, tmp_path: Path) -> None
     executor = executor_with()
     assert executor.submit(abs, -3).result(WAIT) == 3
     executor.stop()
-
-
-def command(sample: Path, *more: str) -> list[str]:
-    """A sweep that suspends trials, of which four are in training at a time."""
-    words = (
-        f"--trials 6 --epochs 3 --dataset {sample} --limit 50 --batch-size 5 --device cpu "
-        "--concurrent-trials 4 --study mine --no-promote"
-    )
-    return [*words.split(), *more]
-
-
-def table(uri: str) -> list[pd.DataFrame]:
-    """What MLflow shows of trials and epochs, but for when and where they were trained."""
-    study = load_study("mine", uri)
-    return [it.drop(columns=WHEN_AND_WHERE, errors="ignore") for it in (study.trials, study.curves)]
-
-
-def test_a_sweep_whose_coordinator_and_nodes_die_gives_the_table_of_one_that_ran_through(
-    cluster: Cluster, empty_database: Path, sample: Path, tmp_path: Path
-) -> None:
-    """It resumes in another folder from three URLs, while a node is killed and another joins."""
-    for name in ("through", "one", "two"):
-        (tmp_path / name).mkdir()
-    for name, kill in (("through", {}), ("one", {VARIABLE: "epoch-reported@4"})):
-        shutil.copy(empty_database, tmp_path / f"{name}.db")
-        words = [
-            *command(sample),
-            *("--storage", f"sqlite:///{tmp_path}/{name}-study.db"),
-            *("--stages", f"file://{tmp_path}/{name}-stages"),
-            *("--tracking-uri", f"sqlite:///{tmp_path}/{name}.db"),
-        ]
-        ended = sweep(tmp_path / name, [*words, "--executor", "inline"], **kill)
-        assert ended.status == (-signal.SIGKILL if kill else 0), ended.output
-    words += ["--executor", "ray", "--ray-address", cluster.address]
-    process = start(tmp_path / "two", words)
-    results = tmp_path / "one-stages" / "results"
-    stored = len(list(results.rglob("*.json")))
-    until(lambda: len(list(results.rglob("*.json"))) > stored or not process.is_alive())
-    cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
-    cluster.add_node(num_cpus=1)
-    ended = finish(tmp_path / "two", process)
-    assert ended.status == 0, ended.output
-    tables = [table(f"sqlite:///{tmp_path}/{name}.db") for name in ("one", "through")]
-    for got, wanted in zip(*tables, strict=True):
-        pd.testing.assert_frame_equal(got, wanted)

@@ -5,7 +5,7 @@ import pickle
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,11 @@ import pytest
 import torch
 from damage import Damage, damages
 from hypothesis import example, given
-from samples import disk_that_is_full_after, result
+from samples import changed, disk_that_is_full_after, result
 
 from trainer.errors import StoreError
-from trainer.stages.plan import digest
 from trainer.stages.store import DamagedState, StageStore
+from trainer.training.state import digest
 
 RESULT = result(3, running_loss=0.1 + 0.2, lr=1e-4 / 3)
 
@@ -35,30 +35,12 @@ def path_of(store: StageStore, key: str) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
-    """A bucket of a server that speaks S3, for which fsspec is set up."""
-    moto = pytest.importorskip("moto.server")
-    pytest.importorskip("s3fs")
-    server = moto.ThreadedMotoServer(port=0)
-    server.start()
-    try:
-        address = f"http://127.0.0.1:{server.get_host_and_port()[1]}"
-        keys = {"key": "any", "secret": "any", "endpoint_url": address}
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setitem(fsspec.config.conf, "s3", keys)
-            fsspec.filesystem("s3").mkdir("bucket")
-            yield "s3://bucket"
-    finally:
-        server.stop()
-
-
 @pytest.fixture(params=["folder", "memory", "s3"])
 def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> StageStore:
     """A store in a folder, one at a URL that only fsspec knows, and one in a bucket."""
     if request.param == "folder":
         return StageStore(tmp_path / "stages")
-    place = "memory:/" if request.param == "memory" else request.getfixturevalue("bucket")
+    place = "memory:/" if request.param == "memory" else request.getfixturevalue("s3")
     return StageStore(f"{place}/{uuid.uuid4().hex}/stages")
 
 
@@ -72,7 +54,7 @@ def test_a_result_comes_back_as_it_went(any_store: StageStore) -> None:
 
 def test_a_result_that_is_not_a_number_comes_back_too(any_store: StageStore) -> None:
     """A diverged epoch is a result like any other, and is not trained again."""
-    any_store.put_result("aa11", replace(RESULT, train_loss=math.nan, val_loss=-math.inf))
+    any_store.put_result("aa11", changed(RESULT, train_loss=math.nan, val_loss=-math.inf))
     got = any_store.result("aa11")
     assert got is not None
     assert math.isnan(got.train_loss)
@@ -279,9 +261,9 @@ def test_what_another_process_needs_is_not_evicted(any_store: StageStore) -> Non
     assert any_store.has_state("theirs")
 
 
-def test_what_another_process_puts_into_a_bucket_or_evicts_is_seen_at_once(bucket: str) -> None:
+def test_what_another_process_puts_into_a_bucket_or_evicts_is_seen_at_once(s3: str) -> None:
     """Though this one has listed it before, as it does after each epoch."""
-    mine = StageStore(f"{bucket}/{uuid.uuid4().hex}/stages")
+    mine = StageStore(f"{s3}/{uuid.uuid4().hex}/stages")
     theirs = StageStore(mine.url, budget=0)
     theirs._fs = type(mine._fs)(skip_instance_cache=True)
     mine.put_state("old", state())
@@ -348,6 +330,29 @@ def test_what_a_killed_writer_left_is_not_a_state_and_goes_after_an_hour(
     assert not store.has_state("k9")
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # botocore leaves what it opened
+def test_what_a_client_of_s3_raises_is_one_line(
+    s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its errors are no errors of the operating system: nobody said who is asking, here."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    fsspec.filesystem("s3").clear_instance_cache()
+    store = StageStore(f"{s3}/{uuid.uuid4().hex}/stages")
+    for use in (
+        lambda: store.put_result("aa11", RESULT),
+        lambda: store.result("aa11"),
+        lambda: store.has_state("k"),
+        store.is_same,
+    ):
+        with pytest.raises(StoreError, match=r"^The stage store .* Unable to locate credentials"):
+            use()
+    fsspec.filesystem("s3").clear_instance_cache()
+
+
 @pytest.mark.parametrize("url", ["nosuch://bucket/stages", "abc+def://x"])
 def test_a_url_that_fsspec_does_not_know_is_an_error(url: str) -> None:
     """The user reads which URL it is."""
@@ -373,4 +378,4 @@ def test_a_result_is_a_line_of_json(store: StageStore) -> None:
     """People can read the store with what they have at hand."""
     store.put_result("aa11", RESULT)
     text = (Path(store.url) / "results" / "aa" / "aa11.json").read_text()
-    assert json.loads(text)["val_loss"] == 2.2
+    assert json.loads(text)["values"]["val_loss"] == 2.2

@@ -1,6 +1,8 @@
 """A study is found or made, is the one that was meant, and is held by one process."""
 
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -159,10 +161,15 @@ def test_fresh_without_an_old_study_is_nothing_special(paths: Paths) -> None:
     assert open_study(SweepConfig(fresh=True), paths).aside == {}
 
 
-def test_a_storage_that_cannot_be_used_is_one_line(paths: Paths) -> None:
+def test_a_storage_that_cannot_be_used_is_one_line(paths: Paths, tmp_path: Path) -> None:
     """The URL and the reason are named."""
     with pytest.raises(SweepError, match=r"sqlite:////nowhere/at/all\.db") as caught:
         open_study(SweepConfig(), paths, "sqlite:////nowhere/at/all.db")
     assert "\n" not in str(caught.value)
-    with pytest.raises(SweepError, match=r"postgresql://host/x cannot be used: Failed to import"):
-        open_study(SweepConfig(), paths, "postgresql://me:secret@host/x")
+    with pytest.raises(SweepError, match=r"mysql://host/x cannot be used: No module named 'MySQL"):
+        open_study(SweepConfig(), paths, "mysql://me:secret@host/x")
+    optuna.storages.RDBStorage(url := f"sqlite:///{tmp_path}/study.db")
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = 'of MLflow'")
+    with pytest.raises(SweepError, match=r"cannot be used: its tables are not of this version"):
+        open_study(SweepConfig(), paths, url)

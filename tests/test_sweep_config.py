@@ -212,3 +212,12 @@ def test_accuracy_is_no_objective_where_there_are_no_classes(tmp_path: Path) -> 
         with pytest.raises(ConfigError, match="objective must be val_loss, train_loss or running_"):
             check_objectives(SweepConfig(**names), data)
     check_objectives(SweepConfig(second="seconds"), data)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", ".x", "-x", "a/b", "a\nb", "a" * 101, "研" * 61])
+def test_a_study_whose_name_is_no_file_name_is_refused(name: str) -> None:
+    """Nor one that a shell takes for an option, or too long with the endings of its files."""
+    with pytest.raises(ConfigError, match="study must be 1 to 100 letters, digits"):
+        SweepConfig(study=name)
+    for fits in ("a", "_", "9.b-c_d", "a" * 100, "研" * 60):
+        assert SweepConfig(study=fits).study == fits

@@ -592,7 +592,7 @@ def test_a_deleted_experiment_is_refused_with_the_way_back(make_tracker: MakeTra
 
 
 @pytest.mark.parametrize(
-    "uri", ["nosuch://store", "sqlite:////dev/null/no/mlflow.db", "postgresql://me:secret@h/db"]
+    "uri", ["nosuch://store", "sqlite:////dev/null/no/mlflow.db", "mysql://me:secret@h/db"]
 )
 def test_a_store_that_cannot_be_used_is_an_error_in_one_line(
     uri: str, store: StageStore, tmp_path: Path
@@ -610,8 +610,8 @@ def test_a_database_that_cannot_be_opened_is_an_error_at_once(tmp_path: Path) ->
     """A folder in place of the file, or a driver that is not installed; without the password."""
     with pytest.raises(TrackingError, match="must be a file, but is a folder"):
         connect(f"sqlite:///{tmp_path}")
-    with pytest.raises(TrackingError, match=r"//host/x cannot be used: No module named .*psycopg"):
-        connect("postgresql://me:secret@host/x")
+    with pytest.raises(TrackingError, match=r"//host/x cannot be used: No module named .*MySQL"):
+        connect("mysql://me:secret@host/x")
 
 
 def test_a_server_that_does_not_answer_is_an_error_at_once() -> None:

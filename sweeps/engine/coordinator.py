@@ -71,6 +71,7 @@ class Coordinator:
             trials=trials.asked(),
             epochs=config.train.epochs,
             objective=config.objective,
+            maximize=config.maximize,
             most_epochs=trials.most_epochs(),
         )
 

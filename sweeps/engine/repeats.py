@@ -31,7 +31,6 @@ from sweeps.study.opening import ASIDE, LEAST_WIDTH, find_study
 from sweeps.study.trial import LiveTrial
 from sweeps.study.window import Granted
 from trainer.data import Data
-from trainer.metrics import OBJECTIVES
 from trainer.settings.config import TrainConfig
 from trainer.settings.paths import Paths
 from trainer.stages.plan import Planner
@@ -77,6 +76,7 @@ def _confirm(config: ConfirmConfig, frames: StudyFrames, places: Places, view: V
         train=resolved(config, train, references),
         study=frames.name.partition(ASIDE)[0],
         objective=frames.objective,
+        direction=frames.direction,
         pruner="none",
         **config.execution,
         checkpoints=_NO_CHECKPOINTS,
@@ -97,7 +97,7 @@ def _confirm(config: ConfirmConfig, frames: StudyFrames, places: Places, view: V
             seeds,
             work.data,
             work.plan,
-            frames.objective,
+            sweep,
             width,
             study.tags,
         )
@@ -154,7 +154,7 @@ class Repeats:
         seeds: each trial is trained from every seed.
         data: the data set.
         plan: finds the stages of a config on it.
-        objective: name of the metric that ranks them.
+        sweep: has the objective that ranks them.
         width: repeats in training at a time.
         tags: of all runs of the study.
     """
@@ -166,7 +166,7 @@ class Repeats:
         seeds: Sequence[int],
         data: Data,
         plan: Planner,
-        objective: str,
+        sweep: SweepConfig,
         width: int = LEAST_WIDTH,
         tags: Mapping[str, str] | None = None,
     ) -> None:
@@ -182,7 +182,7 @@ class Repeats:
         self._raced: list[LiveTrial] = []
         self._data = data
         self._plan = plan
-        self._objective = objective
+        self._objective, self._maximize = sweep.objective, sweep.maximize
         self._tags = tags or {}
 
     def asked(self) -> int:
@@ -245,6 +245,7 @@ class Repeats:
             stages=plan.stages,
             record=record,
             objective=self._objective,
+            maximize=(self._maximize,),
             rule=_NO_CHECKPOINTS,
             goal=config.epochs,
         )
@@ -253,7 +254,7 @@ class Repeats:
 
     def _finalists(self) -> list[Source]:
         """The best of each value by the mean over the seeds of the heat; all if none race."""
-        sign = -1 if OBJECTIVES[self._objective] else 1
+        sign = -1 if self._maximize else 1
         losses = dict.fromkeys(self._sources, 0.0)
         for trial in self._raced:
             losses[trial.number] += math.inf if trial.value is None else sign * trial.value

@@ -203,4 +203,6 @@ def _parent(config: SweepConfig, study: OpenStudy, state: str, progress: Progres
             1, f"**Best {config.objective} {best.value:.4f}**: trial {best.trial}, {best.label}"
         )
     record = parent_record(config, study, trials=progress.trials, note=note, metrics=metrics)
-    return record if state == RUNNING else record.ended(state, config.objective, {})
+    if state == RUNNING:
+        return record
+    return record.ended(state, config.objective, {}, maximize=config.maximize)

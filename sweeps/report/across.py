@@ -12,7 +12,6 @@ from sweeps.report.compare.progress import best_so_far, reached
 from sweeps.report.compare.ranking import STATES
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.report.summary import summarize
-from trainer.metrics import OBJECTIVES
 
 
 def across(studies: Sequence[StudyFrames]) -> pd.DataFrame:
@@ -41,14 +40,14 @@ def across(studies: Sequence[StudyFrames]) -> pd.DataFrame:
             f"Compared studies must have the same objective, but got "
             f"{', '.join(sorted(objectives))}."
         )
-    more = OBJECTIVES[studies[0].objective]
+    more = studies[0].maximize
     paths = [best_so_far(it) for it in studies]
     bests = [path["best"].iloc[-1] if len(path) else np.nan for path in paths]
     target = pd.Series(bests).min() if more else pd.Series(bests).max()
     rows = []
     for frames, path in zip(studies, paths, strict=True):
         summary = summarize(frames)
-        row = reached(path, target, frames.objective)
+        row = reached(path, target, maximize=more)
         rows.append(
             {
                 "study": frames.name,

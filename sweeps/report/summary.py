@@ -29,7 +29,7 @@ from sweeps.report.reading.command import advised_command, next_command
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.space import SEARCHED
 from sweeps.space.described import is_function
-from trainer.metrics import EPOCH_SECONDS, OBJECTIVES, VAL_ACCURACY
+from trainer.metrics import EPOCH_SECONDS, VAL_ACCURACY
 from trainer.tracking.record import BEST, BEST_EPOCH, COMPLETE, DIVERGED, PRUNED, SUSPENDED
 
 TOP = 10
@@ -48,6 +48,7 @@ class Summary:
         objective: metric by which trials are judged, at their best epoch.
         second: second objective; "": none.
         maximize: whether larger values of the objective are better.
+        maximize_second: the same of the second objective.
         asked: target number of trials.
         trials: number of trials in any state.
         counts: number of trials by state, largest first.
@@ -92,6 +93,7 @@ class Summary:
     objective: str
     second: str = ""
     maximize: bool
+    maximize_second: bool = False
     asked: int
     trials: int
     counts: Mapping[str, int]
@@ -127,7 +129,7 @@ def summarize(frames: StudyFrames) -> Summary:
     trials, curves = frames.trials, frames.curves
     ranked, searched = rank(frames), searched_columns(trials)
     results = distinct(frames, ranked)
-    confirmed = compare(frames.repeats, frames.objective)
+    confirmed = compare(frames.repeats, maximize=frames.maximize)
     complete = ranked[ranked["state"] == COMPLETE]
     known = importances(frames, complete, searched)
     winner = find_winner(frames, ranked, searched, confirmed)
@@ -153,7 +155,8 @@ def summarize(frames: StudyFrames) -> Summary:
         study=frames.name,
         objective=frames.objective,
         second=frames.second,
-        maximize=OBJECTIVES[frames.objective],
+        maximize=frames.maximize,
+        maximize_second=bool(frames.second) and frames.is_maximized(frames.second),
         asked=frames.asked,
         trials=len(trials),
         counts={str(state): n for state, n in trials["state"].value_counts().items()},
@@ -205,7 +208,7 @@ def _to_target(frames: StudyFrames) -> pd.DataFrame:
     """One row, the epochs and training time until a trial reached the target, or none."""
     if frames.target is None:
         return pd.DataFrame()
-    return reached(best_so_far(frames), frames.target, frames.objective)
+    return reached(best_so_far(frames), frames.target, maximize=frames.maximize)
 
 
 def _spared(frames: StudyFrames) -> pd.Series[int]:

@@ -223,6 +223,10 @@ def _storage(name: str, paths: Paths, url: str | None) -> BaseStorage:
         return optuna.storages.get_storage(url)
     except Exception as error:  # of SQLAlchemy or a driver, depending on the URL
         reason = str(error).partition("\n")[0].rstrip(".")
+        if isinstance(error, ImportError):
+            reason = f"{error.__cause__ or error}; install that module"
+        if "table schema" in reason:
+            reason = "its tables are not of this version of Optuna; MLflow's must be elsewhere"
         url = without_password(url)
         raise SweepError(f"Optuna's storage {url} cannot be used: {reason}.") from error
 

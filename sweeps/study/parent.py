@@ -10,6 +10,7 @@ from sweeps.settings.config import SweepConfig
 from sweeps.study.opening import OpenStudy
 from trainer.tracking.names import (
     COMPARE_TAG,
+    DIRECTIONS_TAG,
     OBJECTIVE_TAG,
     SECOND_TAG,
     STUDY_FILE,
@@ -54,6 +55,7 @@ def parent_record(
             **study.tags,
             STUDY_TAG: config.study_name,
             OBJECTIVE_TAG: config.objective,
+            DIRECTIONS_TAG: ",".join(config.directions),
             **({SECOND_TAG: config.second} if config.second else {}),
             TRIALS_TAG: str(trials),
             **({TARGET_TAG: repr(config.target)} if config.target is not None else {}),

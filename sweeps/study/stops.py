@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trainer.metrics import OBJECTIVES, EpochResult, best
+from trainer.metrics import EpochResult, best
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,20 +18,24 @@ class Stops:
     Attributes:
         patience: epochs without a better value of the objective; None: any number.
         target: value of the objective with which the search ends; None: none.
+        objective: name of the metric that is optimized.
+        maximize: whether a higher value of it is better.
     """
 
+    objective: str
+    maximize: bool
     patience: int | None = None
     target: float | None = None
 
-    def apply(self, results: Sequence[EpochResult], objective: str) -> bool:
+    def apply(self, results: Sequence[EpochResult]) -> bool:
         """Whether a trial with these results has ended."""
-        top = best(results, objective)
+        top = best(results, self.objective, self.maximize)
         if self.patience is not None and len(results) - top.epoch >= self.patience:
             return True
-        return self.is_reached(top.metrics()[objective], objective)
+        return self.is_reached(top.values[self.objective])
 
-    def is_reached(self, value: float, objective: str) -> bool:
+    def is_reached(self, value: float) -> bool:
         """Whether a value of the objective is at the target or better; NaN is not."""
         if self.target is None:
             return False
-        return value >= self.target if OBJECTIVES[objective] else value <= self.target
+        return value >= self.target if self.maximize else value <= self.target

@@ -33,7 +33,6 @@ from sweeps.study.trial import (
 from trainer.data import Data
 from trainer.errors import ConfigError, TrainerError
 from trainer.killpoints import passing
-from trainer.metrics import OBJECTIVES
 from trainer.stages.plan import Plan, Planner, plan_of
 from trainer.tracking.names import STUDY_TAG, TRIAL_TAG
 from trainer.tracking.record import DIVERGED, FAILED, RUNNING, record_of
@@ -78,7 +77,12 @@ class Trials:
         self._pruner = pruner if isinstance(pruner, AllocatingPruner) else WholeTrials()
         self.trains_ahead = isinstance(pruner, NopPruner)
         self._tags = study.tags
-        self._stops = Stops(patience=config.patience, target=config.target)
+        self._stops = Stops(
+            objective=config.objective,
+            maximize=config.maximize,
+            patience=config.patience,
+            target=config.target,
+        )
         study.optuna.sampler = self._kinds.sampler
 
     def _all(self) -> list[FrozenTrial]:
@@ -131,7 +135,7 @@ class Trials:
     def is_reached(self) -> bool:
         """Whether a trial reached the target of the objective."""
         trials = self._all() if self._config.target is not None else []
-        return any(self._stops.is_reached(self._best(it), self._config.objective) for it in trials)
+        return any(self._stops.is_reached(self._best(it)) for it in trials)
 
     def _stops_early(self, trials: Sequence[FrozenTrial]) -> bool:
         return self._is_settled(trials) or self.is_reached()
@@ -141,7 +145,7 @@ class Trials:
         share = self._config.until_settled
         if share is None:
             return False
-        maximize = OBJECTIVES[self._config.objective]
+        maximize = self._config.maximize
         gains = [
             late_gain([self._best(it) for it in kind], 0.5, maximize=maximize)
             for kind in self._kinds.split(begun(trials))
@@ -150,7 +154,7 @@ class Trials:
         return len(gains) == len(self._kinds.outlooks) and max(gains) < share
 
     def _best(self, trial: FrozenTrial) -> float:
-        value = best_told(trial, self._config.objective)
+        value = best_told(trial, maximize=self._config.maximize)
         return math.nan if value is None or outcome_of(trial) in (DIVERGED, FAILED) else value
 
     def _is_closed(self) -> bool:
@@ -246,6 +250,7 @@ class Trials:
             record=record,
             objective=self._config.objective,
             second=self._config.second,
+            maximize=tuple(it == "maximize" for it in self._config.directions),
             stops=self._stops,
             penalized=self._config.sampler in COMPLETE_ONLY,
             rule=self._config.checkpoints,

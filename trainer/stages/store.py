@@ -76,7 +76,7 @@ class StageStore:
 
     def has_state(self, key: str) -> bool:
         """Whether there is a state under `key`."""
-        return bool(self._fs.exists(self._state_path(key)))
+        return self._exists(self._state_path(key))
 
     def state(self, key: str) -> dict[str, Any] | None:
         """The state under `key` (on the CPU), or None where there is none.
@@ -145,7 +145,7 @@ class StageStore:
 
     def is_same(self) -> bool:
         """Whether this copy, on another machine, sees the store that was signed."""
-        return bool(self._fs.exists(self._kept_path))
+        return self._exists(self._kept_path)
 
     def release(self) -> None:
         """Let other processes evict what this one needed until now."""
@@ -173,6 +173,10 @@ class StageStore:
     def _state_path(self, key: str) -> str:
         return f"{self._root}/states/{key}.pt"
 
+    def _exists(self, path: str) -> bool:
+        with self._in_one_line("read"):
+            return bool(self._fs.exists(path))
+
     def _read(self, path: str) -> bytes | None:
         with self._in_one_line("read"), suppress(FileNotFoundError):
             return bytes(self._fs.cat_file(path))
@@ -196,7 +200,9 @@ class StageStore:
         """Turn what a file system raises into an error for people."""
         try:
             yield
-        except OSError as error:
+        except Exception as error:  # a client of S3, say, has errors of its own
+            if self._local and not isinstance(error, OSError):
+                raise
             raise StoreError(f"The stage store {self.url} cannot be {done}: {error}.") from error
 
 
