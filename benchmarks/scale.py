@@ -10,8 +10,9 @@ journal and the delivery to MLflow are those of a sweep; learning rate and gamma
 that trials share few epochs. Workers store their results elsewhere, and no checkpoints are kept.
 
 Each size is a study of its own in a process of its own, which prints a row: epoch results a second
-until the last was taken into account, seconds that MLflow needed after that, seconds of the CPU for
-each second (the coordinator's own thread; the whole process), and memory.
+until the last was taken into account, and until MLflow had all; milliseconds of the CPU that the
+coordinator's thread spent on each; its share of a core, and that of the whole process, which has the
+delivery to MLflow and the simulated workers too; and memory at the end.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from tabulated import Point, Tabulated
 
 from sweeps.engine import session
 from sweeps.engine.coordinator import Coordinator
+from sweeps.engine.delivery import Delivery
 from sweeps.engine.progress import Progress
 from sweeps.engine.workspace import open_workspace, ready
 from sweeps.settings.config import SweepConfig
@@ -49,7 +51,7 @@ from trainer.metrics import EpochResult
 from trainer.settings.config import TrainConfig
 from trainer.settings.paths import Paths
 from trainer.stages.stage import Trained
-from trainer.tracking.record import CheckpointRule
+from trainer.tracking.record import CheckpointRule, RunRecord
 
 _COLUMNS = ("train_loss", "val_loss", "val_accuracy", "first_batch_loss")
 
@@ -147,26 +149,34 @@ class Workers:
 
 
 class Marks:
-    """A view that notes time and memory each time so many more trials have ended."""
+    """A view that prints time and memory each time so many more epochs were taken into account."""
 
     def __init__(self, every: int) -> None:
         self._every, self._next = every, every
         self._began, self._epochs = time.monotonic(), 0
-        self.rates: dict[int, float] = {}
 
     def show(self, progress: Progress) -> None:
         """Print a line where it is due."""
-        if progress.done < self._next or progress.closing:
-            return
         now, epochs = time.monotonic(), progress.trained + progress.reused
+        if epochs < self._next or progress.closing:
+            return
         rate = (epochs - self._epochs) / (now - self._began)
-        self.rates[progress.done] = rate
-        say(f"  {progress.done} trials: {rate:.0f} results/s, {memory():.0f} MB {progress.problem}")
-        self._began, self._epochs = now, epochs
-        self._next = progress.done + self._every
+        say(f"  {epochs} epochs: {rate:.0f} results/s, {memory():.0f} MB {progress.problem}")
+        self._began, self._epochs, self._next = now, epochs, epochs + self._every
 
     def say(self, line: str) -> None:
         """Nobody reads."""
+
+
+class Nowhere:
+    """A tracker that takes everything and keeps nothing."""
+
+    def sync(self, record: RunRecord) -> None:
+        """Drop it."""
+
+    def is_whole(self, record: RunRecord) -> bool:
+        """Nothing is left to deliver."""
+        return True
 
 
 def memory() -> float:
@@ -212,13 +222,15 @@ def run(given: argparse.Namespace, trials: int, folder: Path) -> None:
         )
     )
     places = Places(tracking_uri=given.tracking_uri, storage=given.storage)
-    view = Marks(max(1, trials // 5))
+    view = Marks(trials * given.epochs // 10)
     with (
         open_workspace(config, places) as work,
         open_study(config, Paths.here(), places.storage, work.data.digest) as study,
     ):
         workers: Any = Workers(given.workers, Recorded(table), given.seconds)
         work = replace(work, executor=workers)
+        if given.no_mlflow:
+            work = replace(work, delivery=Delivery(Nowhere()))
         source = Trials(config, study, work.data, plan=work.plan, width=given.workers)
         coordinator = Coordinator(config, study, source, work, view)
         began, cpu, own = time.monotonic(), time.process_time(), time.thread_time()
@@ -236,12 +248,12 @@ def run(given: argparse.Namespace, trials: int, folder: Path) -> None:
         ran[0],
         coordinator.progress.trained + coordinator.progress.reused,
     )
-    seconds = at - began
+    seconds, own, cpu = at - began, own_at - own, cpu_at - cpu
+    mlflow = "none" if given.no_mlflow else "server" if given.tracking_uri else "SQLite"
     say(
-        f"| {given.sampler} | {'server' if given.tracking_uri else 'SQLite'} | {trials:,} | "
-        f"{epochs:,} | {epochs / seconds:.0f} | {epochs / (ended - began):.0f} | "
-        f"{ended - at:.0f} | {(own_at - own) / seconds:.0%} | {(cpu_at - cpu) / seconds:.0%} | "
-        f"{memory():.0f} |"
+        f"| {given.sampler} | {mlflow} | {trials:,} | {epochs:,} | {epochs / seconds:.0f} | "
+        f"{epochs / (ended - began):.0f} | {1000 * own / epochs:.1f} | {own / seconds:.0%} | "
+        f"{cpu / seconds:.0%} | {memory():.0f} |"
     )
 
 
@@ -269,12 +281,15 @@ def main() -> None:
     parser.add_argument("--sampler", default="RandomSampler")
     parser.add_argument("--pruner", default="NopPruner")
     parser.add_argument("--tracking-uri", help="a server; by default SQLite in an own folder")
+    parser.add_argument("--no-mlflow", action="store_true", help="the coordinator alone")
     parser.add_argument("--storage", help="Optuna's; by default a journal")
     parser.add_argument("--profile", metavar="FILE", help="of the coordinator's thread")
     given = parser.parse_args()
     given.profile = given.profile and str(Path(given.profile).absolute())
-    say("| sampler | MLflow | trials | epochs | results/s | with all delivered | s of delivery after "
-        "| CPU of coordinator | CPU of process | MB |")  # fmt: skip
+    say(
+        "| sampler | MLflow | trials | epochs | results/s | with all delivered "
+        "| ms of coordinator per result | CPU of coordinator | CPU of process | MB |"
+    )
     say("|---|---|---|---|---|---|---|---|---|---|")
     for trials in given.trials:
         with tempfile.TemporaryDirectory() as folder:
