@@ -11,8 +11,8 @@ that trials share few epochs. Workers store their results elsewhere, and no chec
 
 Each size is a study of its own in a process of its own, which prints a row: epoch results a second
 until the last was taken into account, and until MLflow had all; milliseconds of the CPU that the
-coordinator's thread spent on each; its share of a core, and that of the whole process, which has the
-delivery to MLflow and the simulated workers too; and memory at the end.
+coordinator's thread spent on each; its share of a core, and that of the whole process, which has
+the delivery to MLflow and the simulated workers too; and memory at the end.
 """
 
 from __future__ import annotations
