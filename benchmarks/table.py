@@ -64,7 +64,7 @@ class Family:
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """A row for each distinct epoch."""
-        initial = copy.deepcopy(self._training.state())
+        initial = copy.deepcopy(self._training.state_dict())
         states: dict[int, dict[str, Any]] = {}
         constant = replace(self.config, step_size=self.config.epochs, gamma=0.5)
         yield from self._train(constant, initial, 1, keep=states)
@@ -83,7 +83,7 @@ class Family:
         keep: dict[int, dict[str, Any]] | None = None,
     ) -> Iterator[dict[str, Any]]:
         """The epochs of a config from `start` on; `keep` takes the states after each."""
-        self._training.load(copy.deepcopy(state))
+        self._training.load_state_dict(copy.deepcopy(state))
         for stage in plan(Recipe(config, self.data))[start:]:
             row = self._epoch(stage)
             decayed = {} if keep is not None else {"step_size": config.step_size}
@@ -95,7 +95,7 @@ class Family:
             diverged = diverged or row["train_loss"] > DIVERGENCE_FACTOR * self._first
             probed = stage.epoch in PROBES and not diverged
             if keep is not None or probed:
-                after = copy.deepcopy(self._training.state())
+                after = copy.deepcopy(self._training.state_dict())
             if keep is not None:
                 keep[stage.epoch] = after
             if probed:
@@ -104,7 +104,7 @@ class Family:
                 row["probe"] = self._epoch(replace(stage, epoch=stage.epoch + 1, rates=rates))[
                     "val_loss"
                 ]
-                self._training.load(copy.deepcopy(after))
+                self._training.load_state_dict(copy.deepcopy(after))
             yield row
             if diverged:
                 if keep is not None:

@@ -82,7 +82,7 @@ def sweep(
         first, _, second = (part.strip() for part in given["objective"].partition(","))
         given |= {"objective": first, "second": second}
     train, given["space"] = override(
-        TrainConfig().override(train_given), given.get("space", ""), settings or ()
+        TrainConfig(**train_given), given.get("space", ""), settings or ()
     )
     config = SweepConfig(train=train, **given)
     best = _confirmation(config, confirm, repeats)

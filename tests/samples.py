@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -47,20 +48,28 @@ def result(epoch: int = 1, **changes: object) -> EpochResult:
     """What an epoch of an ordinary run gives, with changes."""
     plain = EpochResult(
         epoch=epoch,
-        running_loss=4.6,
-        train_loss=2.3,
-        val_loss=2.2,
-        val_accuracy=0.25,
-        lr=0.01,
-        epoch_seconds=0.5,
-        images_per_second=200.0,
-        first_batch_loss=2.4,
+        values={
+            "running_loss": 4.6,
+            "train_loss": 2.3,
+            "val_loss": 2.2,
+            "val_accuracy": 0.25,
+            "lr": 0.01,
+            "epoch_seconds": 0.5,
+            "images_per_second": 200.0,
+            "first_batch_loss": 2.4,
+        },
         state_digest="ab" * 32,
         trained_for="run",
         worker="host:7",
         ended_at=1_700_000_000.5 + epoch,
     )
-    return replace(plain, **changes)
+    return changed(plain, **changes)
+
+
+def changed(result: EpochResult, **changes: Any) -> EpochResult:
+    """The result with other fields, or other values of its metrics."""
+    own = {name: changes.pop(name) for name in [*changes] if name in result.values}
+    return replace(result, values={**result.values, **own}, **changes)
 
 
 @contextmanager

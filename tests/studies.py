@@ -5,7 +5,7 @@ import shutil
 from dataclasses import replace
 
 import pandas as pd
-from samples import result
+from samples import changed, result
 
 from sweeps.report.reading.columns import CURVE_COLUMNS, REPEAT_COLUMNS, TRIAL_COLUMNS
 from sweeps.report.reading.frames import StudyFrames
@@ -75,7 +75,7 @@ def trained(record, *losses, reused=0, **changes):
         )
         for epoch, loss in enumerate(losses, start=1)
     )
-    return replace(record, results=tuple(replace(it, **changes) for it in results))
+    return replace(record, results=tuple(changed(it, **changes) for it in results))
 
 
 def repeats_of(*repeats):

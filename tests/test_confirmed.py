@@ -31,7 +31,7 @@ def repeated(*values):
 def test_trials_are_compared_over_the_seeds_that_both_have():
     """A difference that all seeds share is sure, however much the seeds differ."""
     frame = compare(
-        repeated([1.0, 5.0, 9.0, 2.0, 4.0], [1.1, 5.2, 9.1, 2.1, 4.1, 77.0]), "val_loss"
+        repeated([1.0, 5.0, 9.0, 2.0, 4.0], [1.1, 5.2, 9.1, 2.1, 4.1, 77.0]), maximize=False
     )
     assert frame["trial"].tolist() == [0, 1]
     assert frame["seeds"].tolist() == [5, 6]
@@ -43,20 +43,20 @@ def test_trials_are_compared_over_the_seeds_that_both_have():
 def test_a_difference_that_goes_both_ways_is_a_tie():
     """More is better where the objective says so."""
     repeats = repeated([0.5, 0.6, 0.7, 0.5, 0.6], [0.6, 0.6, 0.65, 0.5, 0.6])
-    frame = compare(repeats, "val_accuracy")
+    frame = compare(repeats, maximize=True)
     assert frame["trial"].tolist() == [1, 0]
     assert frame["verdict"].tolist() == [BEST_VERDICT, TIED]
-    assert compare(repeats, "val_loss")["trial"].tolist() == [0, 1]
+    assert compare(repeats, maximize=False)["trial"].tolist() == [0, 1]
 
 
 def test_four_seeds_are_too_few_and_one_that_diverged_comes_last():
     """No interval is made up; a mean of the luckier seeds does not win."""
-    frame = compare(repeated([1.0, 2.0] * 2, [1.5, 2.0] * 2, [0.1, math.nan]), "val_loss")
+    frame = compare(repeated([1.0, 2.0] * 2, [1.5, 2.0] * 2, [0.1, math.nan]), maximize=False)
     assert frame["trial"].tolist() == [0, 1, 2]
     assert frame["diverged"].tolist() == [0, 0, 1]
     assert frame["verdict"].tolist() == [BEST_VERDICT, TOO_FEW, TOO_FEW]
     assert frame[["low", "high"]].isna().all().all()
-    assert compare(repeats_of(), "val_loss").empty
+    assert compare(repeats_of(), maximize=False).empty
 
 
 @pytest.mark.parametrize("seeds", [5, 20])
@@ -105,8 +105,8 @@ def test_noise_is_unknown_unless_two_trials_share_three_seeds():
 def test_what_lost_a_race_comes_after_what_went_on():
     """Two lucky seeds do not beat five; nor is the winner said to have too few."""
     repeats = repeated([1.0] * 5, [0.9, 0.9], [1.2] * 5)
-    frame = compare(repeats, "val_loss")
+    frame = compare(repeats, maximize=False)
     assert frame["trial"].tolist() == [0, 2, 1]
     assert frame["verdict"].tolist() == [BEST_VERDICT, WORSE, TOO_FEW]
-    few = compare(repeated([1.0, 1.0], [0.9, 0.9]), "val_loss")
+    few = compare(repeated([1.0, 1.0], [0.9, 0.9]), maximize=False)
     assert few["trial"].tolist() == [1, 0]

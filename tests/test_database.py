@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from samples import changed
 from studies import START, child, parent, tracker_in, trained
 
 from sweeps.report.reading.database import UnknownTables, open_database
@@ -32,7 +33,7 @@ def database(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> 
         for number in range(6)
     ]
     twice = trained(begun[0], 2.0, 1.0)
-    again = replace(twice, results=(twice.results[0], replace(twice.results[1], val_loss=0.5)))
+    again = replace(twice, results=(twice.results[0], changed(twice.results[1], val_loss=0.5)))
     odd = (math.nan, math.inf, -math.inf, 5e-324, -0.0, 1 / 3)
     records = [
         again.ended(COMPLETE, "val_loss", {}, at=START + 5),

@@ -109,7 +109,8 @@ OPTIMIZERS = {
     "RMSprop": {},
     "Adagrad": {},
 }
-FUSED = ("SGD", "Adam", "AdamW", "Adagrad")  # torch has no fused RMSprop
+FUSED = ["SGD", "Adam", "AdamW"]  # torch has no fused RMSprop, and Adagrad on the CPU alone
+FUSED += ["Adagrad"] if DEVICE == "cpu" else []
 
 
 @pytest.mark.parametrize("epochs", [1, 3])
@@ -144,7 +145,7 @@ def test_an_epoch_equals_a_plain_torch_loop_bit_for_bit(
     for epoch in range(1, epochs + 1):
         result: EpochResult = train_stage(config, epoch, store, tmp_path).result
         for metric in ("running_loss", "train_loss", "val_loss", "val_accuracy", "lr"):
-            assert getattr(result, metric) == getattr(run, metric)[epoch - 1], (metric, epoch)
+            assert result.values[metric] == getattr(run, metric)[epoch - 1], (metric, epoch)
 
     data = load(config.dataset, config.split, config.limit, tmp_path)
     state = store.state(plan(Recipe(config, data))[epochs].key)
@@ -213,7 +214,7 @@ def test_an_epoch_comes_close_to_the_tutorials_own_form(
 
     config = small(lr=0.01, batch_size=1, shuffle=False, seed=SEED, epochs=2, limit=count)
     ours = [train_stage(config, epoch, store, tmp_path).result for epoch in (1, 2)]
-    assert [result.running_loss for result in ours] == pytest.approx(sums, rel=1e-3)
+    assert [result.values["running_loss"] for result in ours] == pytest.approx(sums, rel=1e-3)
 
 
 class Guess(nn.Module):

@@ -1,10 +1,9 @@
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from samples import Shown
+from samples import Shown, changed
 
 from trainer.data import load
 from trainer.errors import StoreError, TrackingError
@@ -200,6 +199,6 @@ def test_an_interrupt_is_shown_as_such_and_the_next_start_goes_on_from_there(
     resumed = fit(small(limit=20), store, NullTracker(), NOWHERE)
     assert resumed.reused_epochs == 2
     straight = fit(small(limit=20), StageStore(tmp_path / "straight"), NullTracker(), NOWHERE)
-    assert [replace(result, **TIMELESS) for result in resumed.results] == [
-        replace(result, **TIMELESS) for result in straight.results
+    assert [changed(result, **TIMELESS) for result in resumed.results] == [
+        changed(result, **TIMELESS) for result in straight.results
     ]

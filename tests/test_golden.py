@@ -7,7 +7,6 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +42,8 @@ def trained(config: TrainConfig, folder: Path) -> list[dict[str, Any]]:
     store = StageStore(folder)
     results = (train_stage(config, epoch, store, folder).result for epoch in (1, 2, 3))
     names = ("epoch", *LOSSES, "val_accuracy", "lr", "state_digest")
-    return [{name: asdict(result)[name] for name in names} for result in results]
+    every = ({"epoch": it.epoch, "state_digest": it.state_digest, **it.values} for it in results)
+    return [{name: each[name] for name in names} for each in every]
 
 
 @pytest.mark.parametrize("name", RUNS)

@@ -52,6 +52,7 @@ def test_trials_that_share_a_gpu_or_die_there_equal_those_of_one_process(tmp_pat
         pd.testing.assert_frame_equal(alone[1], other[1])
 
 
+@pytest.mark.filterwarnings("ignore:The given buffer is not writable")  # torch's own loading
 def test_a_winner_trained_on_a_gpu_is_served_without_one(tmp_path: Path) -> None:
     """The tensors of the registered network are on the CPU."""
     swept(tmp_path / "a", "--executor", "inline")

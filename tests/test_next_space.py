@@ -130,6 +130,10 @@ def test_the_command_has_the_settings_of_the_study() -> None:
             "--enqueue study:digits:top=5 --sampler-arg n_startup_trials=5",
         ),
         (
+            {"patience": 4},
+            "--dataset digits --epochs 6 --patience 4 --trials 2 --enqueue study:digits:top=5",
+        ),
+        (
             {"compare": "optimizer"},
             "--dataset digits --epochs 6 --compare optimizer --trials 2 "
             "--enqueue study:digits:top=5",
@@ -139,7 +143,7 @@ def test_the_command_has_the_settings_of_the_study() -> None:
             "--space examples.own_space:suggest --dataset digits --epochs 6 --trials 2",
         ),
     ],
-    ids=["default", "sampler", "compare", "function"],
+    ids=["default", "sampler", "patience", "compare", "function"],
 )
 def test_flags_that_are_advised_are_a_command_with_the_settings_of_the_study(
     changes: dict[str, Any], flags: str

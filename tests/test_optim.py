@@ -192,7 +192,7 @@ def test_the_weights_of_schedulefree_are_those_of_its_eval_mode(
     assert state is not None
     assert state["optimizer"]["param_groups"][0]["train_mode"] is False
     training = Training(Recipe(config, data_of(config, tmp_path)))
-    training.load(state)
+    training.load_state_dict(state)
     set_mode(training._optimizer, "train")
-    other = training.state()["model"]
+    other = training.state_dict()["model"]
     assert not all(map(torch.equal, other.values(), state["model"].values()))

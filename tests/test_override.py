@@ -39,7 +39,7 @@ def mine(tmp_path: Path) -> str:
 def described(space: str, *words: str, train: TrainConfig = BASE) -> Any:
     """The space that the words lead to."""
     train, made = override(train, space, words)
-    return open_space(made, train.scheduler).describe(train)
+    return open_space(made, train).describe(train)
 
 
 def test_without_words_nothing_changes(mine: str) -> None:

@@ -12,8 +12,9 @@ from samples import npz
 from trainer.data import Data, load
 from trainer.errors import DataError
 from trainer.settings.config import TrainConfig
-from trainer.stages.plan import Stage, digest, plan
+from trainer.stages.plan import Stage, plan
 from trainer.training.recipe import Recipe
+from trainer.training.state import digest
 
 Small = Callable[..., TrainConfig]
 

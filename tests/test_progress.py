@@ -22,10 +22,10 @@ def test_trials_are_counted_by_how_they_ended() -> None:
     assert now.counts() == "2 complete, 0 pruned, 1 diverged"
 
 
-@pytest.mark.parametrize(("objective", "best"), [("val_loss", 1), ("val_accuracy", 2)])
-def test_the_best_trial_is_the_best_by_the_objective(objective: str, best: int) -> None:
+@pytest.mark.parametrize(("maximize", "best"), [(False, 1), (True, 2)])
+def test_the_best_trial_is_the_best_by_the_objective(maximize: bool, best: int) -> None:
     """Less loss is better, more accuracy is; what cannot be ranked is not the best."""
-    now = progress(objective=objective)
+    now = progress(maximize=maximize)
     for number, value in enumerate([0.5, 0.2, 0.9, None]):
         now = now.with_trial(number, "label", "complete", value)
     assert now.best is not None

@@ -116,7 +116,7 @@ def test_the_table_shows_winner_ranking_counts_and_next_commands(report, uri):
     assert "winner: trial 0 (complete), val_loss 0.333333" in text
     assert "trials: 4 of 4 requested: 1 complete, 1 pruned, 1 diverged, 1 failed" in text
     assert "epochs: 5 requested, 2 trained; reused 3 of 5 (60 %)" in text
-    assert "saved: 37 epochs (18 s of training) by stopping trials early, 3 (2 s) by reuse" in text
+    assert "saved: 55 epochs (28 s of training) by stopping trials early, 3 (2 s) by reuse" in text
     assert "Best 2 of 2 ranked trials, by val_loss" in text
     assert "momentum=0.9" in text
     for optimizer in ("SGD", "Adam", "Adadelta"):

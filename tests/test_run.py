@@ -383,11 +383,11 @@ def test_a_study_that_was_not_yet_set_aside_when_the_start_was_killed_is_resumed
 def test_killed_at_the_first_and_the_last_writes_the_same_command_continues(
     folder: Path, sample: Path
 ) -> None:
-    """Preparing the data, making the experiment, the report's page, and reopening the study."""
+    """Making the experiment, preparing the data, the report's page, and reopening the study."""
     words = ["--dataset", "digits", "--limit", "20", "--batch-size", "10", "--epochs", "1"]
     words += ["--device", "cpu", "--executor", "inline", "--study", "s", "--trials"]
-    points = ["array-written", "array-written@2", "array-written@4", "arrays-described"]
-    for place in [*points, "experiment-created", "page-logged"]:
+    points = ["experiment-created", "array-written", "array-written@2", "array-written@4"]
+    for place in [*points, "arrays-described", "page-logged"]:
         killed = sweep(folder, [*words, "1"], **{VARIABLE: place})
         assert killed.status == -signal.SIGKILL, f"{place}: {killed.output}"
     killed = sweep(folder, [*words, "2"], **{VARIABLE: "run-reopened"})

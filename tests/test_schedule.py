@@ -29,10 +29,10 @@ from trainer.stages.plan import plan
 from trainer.stages.stage import data_of, train_stage
 from trainer.stages.store import StageStore
 from trainer.training.check import check_train
-from trainer.training.loop import epoch_seed
 from trainer.training.optim import find_optimizer, set_rates
 from trainer.training.recipe import Recipe
 from trainer.training.schedule import Rates, Schedule
+from trainer.training.trainable import epoch_seed
 
 LR, EPOCHS, TRAIN, VAL, BATCH, SEED = 0.01, 4, 20, 4, 8, 3
 BATCHES = 3  # in an epoch: two of 8, one of 4
@@ -196,7 +196,7 @@ def equals_plain_loop(
     losses, rates, weights = plain_loop(sample, optimizer, schedule, interval)
     return (
         [result.val_loss for result in results] == losses
-        and [result.lr for result in results] == rates
+        and [result.values["lr"] for result in results] == rates
         and all(map(torch.equal, state["model"].values(), weights))
     )
 

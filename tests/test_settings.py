@@ -39,7 +39,8 @@ TRAINED = {
     "--deterministic", "--device",
     "--epochs", "--image-size", "--limit", "--loss", "--model", "--no-deterministic",
     "--no-shuffle", "--normalize", "--scheduler", "--scheduler-interval", "--seed", "--set",
-    "--shuffle", "--split", "--stages", "--state-budget", "--threads", "--warmup", "--warmup-start",
+    "--shuffle", "--split", "--stages", "--state-budget", "--threads", "--trainable",
+    "--warmup", "--warmup-start",
 } | STORED  # fmt: skip
 EXECUTED = {
     "--epoch-timeout", "--executor", "--gpus-per-trial", "--ray-address", "--repeats",
@@ -51,8 +52,8 @@ FLAGS = {
     sweeps.run: TRAINED
     | EXECUTED
     | {
-        "--compare", "--concurrent-trials", "--confirm", "--dry-run", "--enqueue", "--fresh",
-        "--no-promote", "--until-settled",
+        "--compare", "--concurrent-trials", "--confirm", "--direction", "--dry-run", "--enqueue",
+        "--fresh", "--no-promote", "--patience", "--target", "--until-settled",
         "--objective", "--promote", "--pruner", "--pruner-arg", "--sampler", "--sampler-arg",
         "--search-seed", "--space", "--study", "--trials",
     },
@@ -61,7 +62,7 @@ FLAGS = {
     sweeps.report.__main__: {
         "--format", "--frame", "--next", "--out", "--study", "--tracking-uri", "-o",
     },
-    sweeps.space.__main__: {"--epochs", "--show"},
+    sweeps.space.__main__: {"--epochs", "--show", "--trainable"},
 }  # fmt: skip
 
 

@@ -385,7 +385,10 @@ def test_what_the_comments_of_the_default_file_show_can_be_read(
 
 def test_the_default_space_has_what_the_schedule_has() -> None:
     """Epochs between decays are searched for StepLR alone: for others they would change nothing."""
-    assert open_space("", "StepLR").searched == SEARCHED
-    assert open_space("", "CosineAnnealingLR").searched == ("optimizer", "lr")
+    assert open_space("", TrainConfig()).searched == SEARCHED
+    assert open_space("", TrainConfig(scheduler="CosineAnnealingLR")).searched == (
+        "optimizer",
+        "lr",
+    )
     base = TrainConfig(scheduler="CosineAnnealingLR", epochs=4)
     assert SweepConfig(train=base).settings()["space"].keys() == {"optimizer", "lr", "when"}

@@ -2,24 +2,25 @@ import os
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from fresh import begin
+from samples import changed
 
 from trainer.data import load
 from trainer.errors import DataError, PlatformMismatch
 from trainer.metrics import EpochResult
 from trainer.settings.config import TrainConfig
-from trainer.stages.plan import Stage, digest, plan
+from trainer.stages.plan import Stage, plan
 from trainer.stages.stage import train_stage, worker_name
 from trainer.stages.store import StageStore
-from trainer.training.loop import epoch_seed
 from trainer.training.model import build_model
 from trainer.training.recipe import Recipe
+from trainer.training.state import digest
+from trainer.training.trainable import epoch_seed
 
 Small = Callable[..., TrainConfig]
 NOWHERE = Path("/nonexistent")
@@ -47,7 +48,7 @@ def digests(results: list[EpochResult]) -> list[str]:
 def numbers(results: list[EpochResult]) -> list[EpochResult]:
     """The results without what may differ: time, place and whom they were trained for."""
     same = {"epoch_seconds": 0.0, "images_per_second": 0.0, "ended_at": 0.0}
-    return [replace(result, **same, trained_for="", worker="") for result in results]
+    return [changed(result, **same, trained_for="", worker="") for result in results]
 
 
 def without_states(store: StageStore) -> None:
@@ -199,7 +200,7 @@ def test_other_bits_than_recorded_are_said_and_the_record_stands(
     """A number that was reported never changes, but nobody is left to think it was repeated."""
     config = small()
     before = train(config, store)
-    wrong = replace(before[0], state_digest="0" * 64, val_loss=1.5, worker="elsewhere:7")
+    wrong = changed(before[0], state_digest="0" * 64, val_loss=1.5, worker="elsewhere:7")
     store.put_result(stages(config)[1].result_key, wrong)
     without_states(store)
     again = train_stage(config, 2, store, NOWHERE, with_state=True)
@@ -256,10 +257,10 @@ def test_a_result_says_what_when_and_where(small: Small, store: StageStore) -> N
     began = time.time()
     results = train(config, store, trained_for="run")
     assert [result.epoch for result in results] == [1, 2, 3]
-    assert [result.lr for result in results] == [0.02, 0.01, 0.005]
+    assert [result.values["lr"] for result in results] == [0.02, 0.01, 0.005]
     for result in results:
         assert began <= result.ended_at <= time.time()
-        assert result.images_per_second == 50 / result.epoch_seconds
+        assert result.values["images_per_second"] == 50 / result.epoch_seconds
         assert result.worker == worker_name()
         assert result.worker.endswith(f":{os.getpid()}")
         assert result.trained_for == "run"
@@ -297,7 +298,7 @@ def test_a_schedule_that_looks_at_results_is_followed_wherever_they_are(
         {"scheduler.patience": 0, "scheduler.threshold": 0.5}
     )
     one_by_one = train(config, store)
-    assert len({result.lr for result in one_by_one}) > 1
+    assert len({result.values["lr"] for result in one_by_one}) > 1
     straight = train_stage(config, 5, StageStore(tmp_path / "other"), NOWHERE).result
     assert numbers([straight]) == numbers(one_by_one[-1:])
     without_states(store)

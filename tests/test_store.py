@@ -15,11 +15,11 @@ import pytest
 import torch
 from damage import Damage, damages
 from hypothesis import example, given
-from samples import disk_that_is_full_after, result
+from samples import changed, disk_that_is_full_after, result
 
 from trainer.errors import StoreError
-from trainer.stages.plan import digest
 from trainer.stages.store import DamagedState, StageStore
+from trainer.training.state import digest
 
 RESULT = result(3, running_loss=0.1 + 0.2, lr=1e-4 / 3)
 
@@ -54,7 +54,7 @@ def test_a_result_comes_back_as_it_went(any_store: StageStore) -> None:
 
 def test_a_result_that_is_not_a_number_comes_back_too(any_store: StageStore) -> None:
     """A diverged epoch is a result like any other, and is not trained again."""
-    any_store.put_result("aa11", replace(RESULT, train_loss=math.nan, val_loss=-math.inf))
+    any_store.put_result("aa11", changed(RESULT, train_loss=math.nan, val_loss=-math.inf))
     got = any_store.result("aa11")
     assert got is not None
     assert math.isnan(got.train_loss)
@@ -378,4 +378,4 @@ def test_a_result_is_a_line_of_json(store: StageStore) -> None:
     """People can read the store with what they have at hand."""
     store.put_result("aa11", RESULT)
     text = (Path(store.url) / "results" / "aa" / "aa11.json").read_text()
-    assert json.loads(text)["val_loss"] == 2.2
+    assert json.loads(text)["values"]["val_loss"] == 2.2

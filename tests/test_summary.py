@@ -1,9 +1,11 @@
 from dataclasses import replace
 
 import pandas as pd
+import pytest
 from studies import START, frames_of, repeats_of
 
 from sweeps.report.summary import summarize
+from sweeps.report.wording import headlines
 
 
 def test_only_the_ten_best_are_shown():
@@ -76,3 +78,35 @@ def test_a_pause_is_no_time_of_work():
     at = pd.Timestamp(START + 20, unit="s", tz="UTC")
     repeats = repeats_of((0, 1, 2.0)).assign(started_at=at, seconds=30.0)
     assert summarize(replace(frames, repeats=repeats)).seconds == 50.0
+
+
+@pytest.mark.parametrize(
+    ("objective", "target", "epochs", "line"),
+    [
+        ("val_loss", 1.5, 3, "target: val_loss 1.5 reached after 3 epochs, 2 s of training"),
+        ("val_loss", 0.5, None, "target: val_loss 0.5 is not reached"),
+        ("val_accuracy", 2.0, 1, "target: val_accuracy 2 reached after 1 epoch, 0 s of training"),
+        ("val_accuracy", 4.0, None, "target: val_accuracy 4 is not reached"),
+    ],
+)
+def test_how_much_training_the_target_took_is_said(objective, target, epochs, line):
+    """In epochs of all trials and their training time, up to the epoch that reached it."""
+    trials = [("complete", [2.0, 1.8], {}), ("complete", [1.4, 1.0], {})]
+    frames = replace(frames_of(*trials, objective=objective), target=target)
+    summary = summarize(frames)
+    assert summary.epochs_to_target == epochs
+    assert summary.seconds_to_target == (None if epochs is None else epochs / 2)
+    assert line in list(headlines(summary))
+
+
+def test_a_study_without_a_target_says_nothing_of_one():
+    """Reports of studies that were run before there were targets are as they were."""
+    summary = summarize(frames_of(("complete", [2.0], {})))
+    assert summary.target is None
+    assert not [line for line in headlines(summary) if line.startswith("target")]
+
+
+def test_epochs_that_a_complete_trial_did_not_need_are_saved():
+    """As with `--patience`: it asked for two, and its first was its last."""
+    summary = summarize(frames_of(("complete", [2.0, 1.0], {}), ("complete", [3.0], {})))
+    assert summary.spared_epochs == 1

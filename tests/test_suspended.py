@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -37,6 +38,7 @@ from trainer.tracking.record import CheckpointRule
 from trainer.training.recipe import Recipe
 
 LENGTH = 8
+TARGET = 1.2  # a loss that some trials reach before their last epoch
 FAMILY = """
 optimizer = "SGD"
 lr = 0.05
@@ -90,7 +92,13 @@ class LawExecutor:
         values = losses(config.values(), rates)
         loss = values[epoch - 1] if epoch <= len(values) else float("inf")
         trained_for = work.keywords["trained_for"]
-        trained = result(epoch, val_loss=loss, lr=rates[epoch - 1], trained_for=trained_for)
+        trained = result(
+            epoch,
+            val_loss=loss,
+            val_accuracy=math.exp(-loss) - 0.05 * max(epoch - 3, 0),  # it falls where loss stalls
+            lr=rates[epoch - 1],
+            trained_for=trained_for,
+        )
         store.put_result(work.keywords["expect"], trained)
         return Trained(result=trained)
 
@@ -109,6 +117,20 @@ class Watched(Said):
         self._awaited()
 
 
+class Dying(Watched):
+    """A view with which the sweep dies where it says its line number `at`."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__(lambda: None)
+        self._at = at
+
+    def say(self, line: str) -> None:
+        """Keep it, or die."""
+        if len(self.lines) == self._at:
+            raise DataError("gone")
+        super().say(line)
+
+
 @dataclass
 class Bench:
     """A study on a bench: run it as often as you like, with as many trials as you like."""
@@ -122,10 +144,13 @@ class Bench:
         """The study as a new process finds it."""
         return open_study(self.config, self.paths)
 
-    def run(self, executor: LawExecutor | None = None, **watch: Any) -> Watched:
-        """Run it to its end, or until the executor can no more."""
+    def run(
+        self, executor: LawExecutor | None = None, view: Watched | None = None, **watch: Any
+    ) -> Watched:
+        """Run it to its end, or until the executor or the view can no more."""
         executor = executor or LawExecutor(self.data)
-        view, study, delivery = Watched(executor.awaited), self.open(), Delivery(Shown())
+        view = view or Watched(executor.awaited)
+        study, delivery = self.open(), Delivery(Shown())
         for name, make in watch.items():
             setattr(executor, name, make(study))
         trials = Trials(self.config, study, self.data)
@@ -285,6 +310,12 @@ class ErraticExecutor(LawExecutor):
             future.set_result(self._do(work))
 
 
+PATIENT = {
+    "sampler": "TPESampler",
+    "pruner": "none",
+    "objective": "val_accuracy",
+    "patience": 2,
+}
 SEARCHES: dict[str, dict[str, Any]] = {
     "frugal": {},
     "promotion": PROMOTING,
@@ -292,6 +323,10 @@ SEARCHES: dict[str, dict[str, Any]] = {
     "median": {"sampler": "TPESampler", "pruner": "MedianPruner"},
     "hyperband": {"sampler": "TPESampler", "pruner": "HyperbandPruner"},
     "two objectives": {"sampler": "NSGAIISampler", "pruner": "none", "second": "train_loss"},
+    "patience": PATIENT,
+    "frugal patience": {**PATIENT, "sampler": "", "pruner": ""},
+    "target": {"target": TARGET},
+    "target of whole trials": {"sampler": "RandomSampler", "pruner": "none", "target": TARGET},
 }
 
 
@@ -396,8 +431,14 @@ def test_what_other_studies_left_in_the_store_changes_no_decision(
 
 @pytest.mark.parametrize(
     ("changes", "every"),
-    [({}, 14), (PROMOTING, 7), ({"compare": "optimizer", "pruner": "PromotionPruner"}, 14)],
-    ids=["frugal", "promotion", "compare"],
+    [
+        ({}, 14),
+        (PROMOTING, 7),
+        ({"compare": "optimizer", "pruner": "PromotionPruner"}, 14),
+        (PATIENT, 20),
+        ({"target": TARGET}, 2),
+    ],
+    ids=["frugal", "promotion", "compare", "patience", "target"],
 )
 def test_a_study_that_was_cut_off_anywhere_goes_on_as_it_would_have(
     changes: dict[str, Any], every: int, bench: Callable[..., Bench]
@@ -485,6 +526,75 @@ def test_each_value_that_is_compared_has_to_settle(bench: Callable[..., Bench]) 
     assert len(made.trials()) < 80
     assert min(counts.values()) >= 20
     assert max(counts.values()) - min(counts.values()) <= 1
+
+
+def test_a_trial_that_no_longer_improves_is_complete(bench: Callable[..., Bench]) -> None:
+    """After as many epochs without a better value as it may have, with its best value."""
+    made = bench(**PATIENT)
+    made.run()
+    ended = [it for it in made.trials() if it.state == TrialState.COMPLETE]
+    early = [it for it in ended if it.user_attrs[EPOCHS] < LENGTH]
+    assert early
+    for trial in ended:
+        values = list(trial.intermediate_values.values())
+        best = values.index(max(values)) + 1
+        assert trial.values == [max(values)]
+        assert trial.user_attrs[EPOCHS] == len(values) == min(best + 2, LENGTH)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"target": TARGET},
+        {"target": 0.3, "objective": "val_accuracy"},
+        {"target": TARGET, "sampler": "RandomSampler", "pruner": "none"},
+        {"target": TARGET, "compare": "optimizer"},
+    ],
+    ids=["frugal", "accuracy", "whole", "compare"],
+)
+def test_a_sweep_ends_with_the_trial_that_reaches_the_target(
+    changes: dict[str, Any], bench: Callable[..., Bench]
+) -> None:
+    """All others are pruned, and the same command again trains nothing; without the flag the study
+    continues to all its trials.
+    """
+    made = bench(**changes)
+    view = made.run()
+    (reached,) = [it for it in made.trials() if it.state == TrialState.COMPLETE]
+    *earlier, last = reached.intermediate_values.values()
+    is_more, target = "objective" in changes, changes["target"]
+    assert last >= target if is_more else last <= target
+    assert not [it for it in earlier if (it >= target if is_more else it <= target)]
+    assert all(it.state == TrialState.PRUNED for it in made.trials() if it != reached)
+    assert len(made.trials()) < 12
+    assert [line for line in view.lines if line.startswith("The target, ")] == [
+        f"The target, {made.config.objective} {target}, is reached."
+    ]
+    assert view.progress[-1].trials == view.progress[-1].done == len(made.trials())
+    before, executor = made.table(), LawExecutor(made.data)
+    made.run(executor)
+    assert executor.submitted == []
+    assert made.table() == before
+    made.config = replace(made.config, target=None)
+    made.run()
+    assert made.table()[: len(before)] == before
+    assert len(made.trials()) == 12
+
+
+def test_a_sweep_that_dies_while_it_ends_at_its_target_ends_as_it_would_have(
+    bench: Callable[..., Bench],
+) -> None:
+    """Wherever it died among the trials that it ends."""
+    straight = bench(target=TARGET)
+    lines = straight.run().lines
+    ends = [place for place, line in enumerate(lines) if " pruned after " in line]
+    assert len(ends) > 2
+    for at in ends:
+        made = bench(folder=f"cut{at}", target=TARGET)
+        with pytest.raises(DataError, match="gone"):
+            made.run(view=Dying(at))
+        made.run()
+        assert made.table() == straight.table()
 
 
 def test_a_model_that_cannot_be_made_fails_its_trial_alone(

@@ -28,6 +28,10 @@ from trainer.settings.config import TrainConfig
             {"until_settled": 0.01, "second": "seconds"},
             ["until_settled", "one objective", "val_loss,seconds"],
         ),
+        ({"patience": 0}, ["patience", "at least 1", "0"]),
+        ({"target": float("nan")}, ["target", "must be a number", "nan"]),
+        ({"patience": 3, "second": "seconds"}, ["patience", "one objective", "val_loss,seconds"]),
+        ({"target": 3.0, "second": "seconds"}, ["target", "one objective", "val_loss,seconds"]),
         ({"train": 5}, ["train must be a TrainConfig", "5"]),
         ({"sampler": 3}, ["sampler must be a text", "3"]),
         ({"enqueue": "lr=1"}, ["enqueue must be a tuple of texts", "'lr=1'"]),
@@ -100,6 +104,7 @@ def test_how_long_and_where_a_sweep_runs_does_not_name_its_study() -> None:
         {"workers": 3},
         {"timeout": 5.0},
         {"until_settled": 0.01},
+        {"target": 0.1},
         {"executor": "inline"},
     ):
         assert SweepConfig(**changes).study_name == name
@@ -114,6 +119,7 @@ def test_how_long_and_where_a_sweep_runs_does_not_name_its_study() -> None:
         {"sampler": "TPESampler", "sampler_args": {"n_startup_trials": 20}},
         {"pruner_args": {"share": 0.5}},
         {"compare": "optimizer"},
+        {"patience": 3},
         {"pruner": "none"},
         {"train": TrainConfig(epochs=21)},
         {"train": TrainConfig(batch_size=32)},
@@ -206,3 +212,12 @@ def test_accuracy_is_no_objective_where_there_are_no_classes(tmp_path: Path) -> 
         with pytest.raises(ConfigError, match="objective must be val_loss, train_loss or running_"):
             check_objectives(SweepConfig(**names), data)
     check_objectives(SweepConfig(second="seconds"), data)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", ".x", "-x", "a/b", "a\nb", "a" * 101, "研" * 61])
+def test_a_study_whose_name_is_no_file_name_is_refused(name: str) -> None:
+    """Nor one that a shell takes for an option, or too long with the endings of its files."""
+    with pytest.raises(ConfigError, match="study must be 1 to 100 letters, digits"):
+        SweepConfig(study=name)
+    for fits in ("a", "_", "9.b-c_d", "a" * 100, "研" * 60):
+        assert SweepConfig(study=fits).study == fits

@@ -74,10 +74,10 @@ def train(
     uri = places.tracking_uri or paths.tracking_uri
     check_server(uri)  # before all that is slow
 
-    from trainer.data import prepare
     from trainer.errors import ConfigError, unknown
     from trainer.runs.fit import fit
     from trainer.runs.reproduce import read_run
+    from trainer.stages.stage import prepared_data
     from trainer.stages.store import StageStore
     from trainer.tracking.mlflow_tracker import MlflowTracker
     from trainer.training.check import check_train
@@ -92,7 +92,7 @@ def train(
         raise ConfigError("--verify must come with --from-run RUN_ID.")
     logged = None if from_run is None else read_run(from_run, uri)
     base = TrainConfig(**PRESETS.get(preset or "", {})) if logged is None else logged.config
-    config = base.override(given | flags.parse_settings(settings or ()))
+    config = replace(base, **given).override(flags.parse_settings(settings or ()))
     check_train(config)
     config = replace(config, device=resolve_device(config.device))
     rule = CheckpointRule.parse(checkpoints)
@@ -102,7 +102,7 @@ def train(
         return _verify(logged, folder)
     store = StageStore(places.stages or paths.stages, places.state_bytes)
     tracker = MlflowTracker(uri, RUNS_EXPERIMENT, paths.artifacts(RUNS_EXPERIMENT), store)
-    prepare(config.dataset, folder, config.image_size)
+    prepared_data(config, folder)
 
     def show(result: EpochResult) -> None:
         print(_line(result, config.epochs), flush=True)
@@ -121,16 +121,26 @@ def train(
 
 def _line(result: EpochResult, epochs: int) -> str:
     """Line of output for an epoch."""
-    is_regression = math.isnan(result.val_accuracy)
-    words = (
-        f"epoch {result.epoch}/{epochs}",
-        f"running_loss {result.running_loss:.4f}",
-        f"val_loss {result.val_loss:.4f}",
-        "" if is_regression else f"val_accuracy {result.val_accuracy:.3f}",
-        f"lr {result.lr:g}",
-        f"{result.epoch_seconds:.1f} s",
+    from trainer.metrics import (
+        EPOCH_SECONDS,
+        IMAGES_PER_SECOND,
+        LR,
+        RUNNING_LOSS,
+        TRAIN_LOSS,
+        VAL_ACCURACY,
+        VAL_LOSS,
     )
-    return "  ".join(filter(None, words))
+
+    formats = {RUNNING_LOSS: ".4f", VAL_LOSS: ".4f", VAL_ACCURACY: ".3f", LR: "g"}
+    is_builtin = RUNNING_LOSS in result.values
+    hidden = {EPOCH_SECONDS, *((TRAIN_LOSS, IMAGES_PER_SECOND) if is_builtin else ())}
+    words = [
+        f"{name} {value:{formats.get(name, '.4g')}}"
+        for name, value in result.metrics().items()
+        if name not in hidden and not (is_builtin and math.isnan(value))
+    ]
+    first, last = f"epoch {result.epoch}/{epochs}", f"{result.epoch_seconds:.1f} s"
+    return "  ".join((first, *words, last))
 
 
 def _summary(record: RunRecord, lr: float) -> Iterator[str]:
@@ -139,7 +149,7 @@ def _summary(record: RunRecord, lr: float) -> Iterator[str]:
 
     if record.state == DIVERGED:
         yield f"diverged in epoch {len(record.results)}: try a smaller --lr than {lr:g}"
-    else:
+    elif all(VAL_LOSS in result.values for result in record.results):
         top = best(record.results, VAL_LOSS)
         yield f"best: val_loss {top.val_loss:.4f} after epoch {top.epoch}"
     yield f"epochs: {len(record.results)}, of them reused: {record.reused_epochs}"

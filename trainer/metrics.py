@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 RUNNING_LOSS = "running_loss"
@@ -16,6 +16,7 @@ TEST_ACCURACY = "test_accuracy"
 LR = "lr"
 EPOCH_SECONDS = "epoch_seconds"
 IMAGES_PER_SECOND = "images_per_second"
+FIRST_BATCH_LOSS = "first_batch_loss"
 
 EPOCH_METRICS = (
     RUNNING_LOSS,
@@ -26,10 +27,13 @@ EPOCH_METRICS = (
     EPOCH_SECONDS,
     IMAGES_PER_SECOND,
 )
-"""Logged for every epoch, in this order."""
+"""Logged for every epoch of the built-in training, in this order."""
 
 OBJECTIVES = {RUNNING_LOSS: False, TRAIN_LOSS: False, VAL_LOSS: False, VAL_ACCURACY: True}
-"""Metrics that a run can optimize, and whether higher is better."""
+"""Metrics of the built-in training that a run can optimize, and whether higher is better."""
+
+UNLOGGED = (FIRST_BATCH_LOSS,)
+"""Values of an epoch that are stored, but are not metrics."""
 
 DIVERGENCE_FACTOR = 10.0
 """A run has diverged if an epoch's mean loss exceeds its first batch's loss by this factor.
@@ -43,8 +47,7 @@ negative, tell nothing about the scale.
 class EpochResult:
     """Result of training one epoch.
 
-    Attributes:
-        epoch: number of the epoch, from 1.
+    The built-in training has the values `EPOCH_METRICS` and `first_batch_loss`:
         running_loss: sum over batches of each batch's mean loss, as in the tutorial.
         train_loss: mean over the training images, each with the weights before its batch's step.
         val_loss: mean over the validation images after the epoch.
@@ -53,6 +56,10 @@ class EpochResult:
         epoch_seconds: duration of the pass over the training data, without validation.
         images_per_second: training images divided by `epoch_seconds`.
         first_batch_loss: mean loss of the epoch's first batch.
+
+    Attributes:
+        epoch: number of the epoch, from 1.
+        values: what the epoch gave, by name; `epoch_seconds` is always among them.
         state_digest: SHA-256 of every tensor and number of the state after the epoch.
         trained_for: id of the run that the epoch was first trained for.
         worker: host and process id of the worker.
@@ -60,22 +67,30 @@ class EpochResult:
     """
 
     epoch: int
-    running_loss: float
-    train_loss: float
-    val_loss: float
-    val_accuracy: float
-    lr: float
-    epoch_seconds: float
-    images_per_second: float
-    first_batch_loss: float
+    values: Mapping[str, float]
     state_digest: str
     trained_for: str
     worker: str
     ended_at: float
 
+    @property
+    def train_loss(self) -> float:
+        """Mean loss over the training data; NaN if the training has none."""
+        return self.values.get(TRAIN_LOSS, math.nan)
+
+    @property
+    def val_loss(self) -> float:
+        """Mean loss over the validation data; NaN if the training has none."""
+        return self.values.get(VAL_LOSS, math.nan)
+
+    @property
+    def epoch_seconds(self) -> float:
+        """Duration of the epoch."""
+        return self.values[EPOCH_SECONDS]
+
     def metrics(self) -> dict[str, float]:
-        """The epoch's metrics by name, in the order of `EPOCH_METRICS`."""
-        return {name: float(getattr(self, name)) for name in EPOCH_METRICS}
+        """The values that are logged, by name."""
+        return {name: float(it) for name, it in self.values.items() if name not in UNLOGGED}
 
     def to_json(self) -> str:
         """JSON on one line, from which `from_json` restores the result bit by bit."""
@@ -83,26 +98,49 @@ class EpochResult:
 
     @classmethod
     def from_json(cls, text: str) -> EpochResult:
-        """Read what `to_json` wrote.
+        """Read what `to_json` wrote; earlier versions did not keep the values apart.
 
         Raises:
             ValueError: the text is not an epoch's result.
         """
         try:
-            return cls(**json.loads(text))
-        except TypeError as error:
-            raise ValueError(f"not an epoch's result: {error}") from error
+            given = json.loads(text)
+            if "values" not in given:
+                names = (*EPOCH_METRICS, *UNLOGGED)
+                given["values"] = {name: given.pop(name) for name in names}
+            return cls(**given)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ValueError(f"not an epoch's result: {error!r}") from error
 
 
-def has_diverged(results: Sequence[EpochResult]) -> bool:
-    """Whether a run with these results (of epochs 1, 2, ...) diverged in its last epoch."""
-    last = results[-1]
-    if not (math.isfinite(last.train_loss) and math.isfinite(last.val_loss)):
+def has_diverged(results: Sequence[EpochResult], objective: str = VAL_LOSS) -> bool:
+    """Whether a run with these results (of epochs 1, 2, ...) diverged in its last epoch.
+
+    A run without a `first_batch_loss`, which the built-in training has, diverges where its
+    objective is not finite.
+    """
+    first, last = results[0].values, results[-1].values
+    if FIRST_BATCH_LOSS not in first:
+        return not math.isfinite(last.get(objective, 0.0))
+    if not (math.isfinite(last[TRAIN_LOSS]) and math.isfinite(last[VAL_LOSS])):
         return True
-    return last.train_loss > DIVERGENCE_FACTOR * max(1.0, results[0].first_batch_loss)
+    return last[TRAIN_LOSS] > DIVERGENCE_FACTOR * max(1.0, first[FIRST_BATCH_LOSS])
 
 
-def best(results: Sequence[EpochResult], objective: str) -> EpochResult:
-    """The epoch with the best value of `objective`; of equal ones, the earliest."""
-    pick = max if OBJECTIVES[objective] else min
-    return pick(results, key=lambda result: float(getattr(result, objective)))
+def is_maximized(objective: str, direction: bool | None = None) -> bool:
+    """Whether a higher value is better: as given, or as known of a built-in metric."""
+    return OBJECTIVES.get(objective, False) if direction is None else direction
+
+
+def best(
+    results: Sequence[EpochResult], objective: str, maximize: bool | None = None
+) -> EpochResult:
+    """The epoch with the best value of `objective`; of equal ones, the earliest.
+
+    Args:
+        results: results of epochs, at least one; each has the objective.
+        objective: name of a metric.
+        maximize: whether a higher value is better; None: as `OBJECTIVES` says.
+    """
+    pick = max if is_maximized(objective, maximize) else min
+    return pick(results, key=lambda result: result.values[objective])

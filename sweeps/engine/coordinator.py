@@ -71,6 +71,7 @@ class Coordinator:
             trials=trials.asked(),
             epochs=config.train.epochs,
             objective=config.objective,
+            maximize=config.maximize,
             most_epochs=trials.most_epochs(),
         )
 
@@ -144,6 +145,9 @@ class Coordinator:
         changed: dict[str, LiveTrial] = {}
         self._fill()
         while self._window:
+            if self._window.is_caught_up and self._trials.is_reached():
+                self._end_all()
+                break
             if self._window.has_room and not self._flights.in_time():
                 break  # the next start decides
             if not self._window.pass_over():
@@ -160,6 +164,14 @@ class Coordinator:
                 self._delivery.put(trial.record)
         for trial in [it for it in self._live.values() if it.outcome != RUNNING]:
             self._finish(trial)
+
+    def _end_all(self) -> None:
+        """End the trials in training where they are, as another one reached the target."""
+        for trial in [self._live[id] for id in self._window.queue]:
+            if trial.outcome == RUNNING:  # else it can no longer be planned
+                trial.decide(PRUNED)
+            self._tell(trial)
+        self._window.clear()
 
     def _fill(self) -> None:
         """Decide what is trained next, as long as the window has room."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import time
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
+from sweeps.engine.purity import brought
 from sweeps.engine.user_code import user_code_apart
 from sweeps.engine.workspace import open_data, ready, slots
 from sweeps.report.showing import duration
@@ -22,9 +20,10 @@ from trainer.errors import ConfigError
 from trainer.settings.apart import apart
 from trainer.settings.config import TrainConfig
 from trainer.stages.stage import data_of
+from trainer.stages.store import packed
 from trainer.training.device import set_determinism, synchronize
-from trainer.training.loop import Training
-from trainer.training.recipe import Recipe
+from trainer.training.loop import Training, build
+from trainer.training.recipe import Recipe, recipe_of
 
 _WARM_UP_BATCHES = 3
 _TIMED_BATCHES = 10
@@ -50,7 +49,9 @@ def _estimate(config: SweepConfig, places: Places) -> str:
     train = config.train
     folder, data = open_data(train, places)
     check_objectives(config, data)
-    epoch_seconds, state_bytes = apart(train.user_code, _measure, train, folder)
+    example = next(brought(config)) if train.trainable else train
+    measure = _measure_own if train.trainable else _measure
+    epoch_seconds, state_bytes = apart(train.user_code, measure, example, folder)
     trials = config.trials if config.grid is None else min(config.trials, len(config.grid))
     most = trials * train.epochs
     pruner = make_pruner(config.pruner, config.pruner_args, train.epochs)
@@ -58,9 +59,12 @@ def _estimate(config: SweepConfig, places: Places) -> str:
         outlook = Kinds(config, len(data.train.labels)).outlooks[0]
         most = pruner.most(outlook, trials) or most
     at_once = slots(config)
+    images = (
+        f" on {len(data.train.labels)} images of {data.name}, validated on {len(data.val.labels)}"
+    )
     lines = [
-        f"study {config.study_name}: {trials} trials of up to {train.epochs} epochs "
-        f"on {len(data.train.labels)} images of {data.name}, validated on {len(data.val.labels)}",
+        f"study {config.study_name}: {trials} trials of up to {train.epochs} epochs"
+        + ("" if train.trainable else images),
         f"one epoch: {epoch_seconds:.1f} s on one worker; {at_once} at once",
         f"at most {most} epochs, {duration(most * epoch_seconds / at_once)}; "
         "trials that are not trained further and shared epochs make it less",
@@ -87,6 +91,14 @@ def _measure(train: TrainConfig, folder: Path) -> tuple[float, int]:
     images = len(data.train.labels)
     timed = min(_TIMED_BATCHES * config.batch_size, images)
     seconds = (time.perf_counter() - began) / timed * images
-    buffer = io.BytesIO()
-    torch.save(training.state(), buffer)
-    return seconds, buffer.tell()
+    return seconds, len(packed(training.state_dict()))
+
+
+def _measure_own(train: TrainConfig, folder: Path) -> tuple[float, int]:
+    """Seconds of the first epoch of a loop of the user's, and bytes of its state."""
+    set_determinism(train.device, train.threads, deterministic=train.deterministic)
+    training = build(recipe_of(train, data_of(train, folder)))
+    began = time.perf_counter()
+    training.train_epoch(1)
+    synchronize(train.device)
+    return time.perf_counter() - began, len(packed(training.state_dict()))

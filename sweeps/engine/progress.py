@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from sweeps.report.showing import duration
-from trainer.metrics import OBJECTIVES
 from trainer.tracking.record import COMPLETE, DIVERGED, FAILED, PRUNED
 
 
@@ -38,7 +37,8 @@ class Progress:
         study: its name.
         trials: target number of trials.
         epochs: of a trial that is not stopped.
-        objective: a name in `OBJECTIVES`.
+        objective: name of the metric that is optimized.
+        maximize: whether a higher value of it is better.
         ended: number of trials by outcome.
         best: the best trial that neither diverged nor failed.
         trained: epochs of the study that its own trials trained.
@@ -56,6 +56,7 @@ class Progress:
     trials: int
     epochs: int
     objective: str
+    maximize: bool = False
     ended: Mapping[str, int] = field(default_factory=dict)
     best: Best | None = None
     trained: int = 0
@@ -107,7 +108,7 @@ class Progress:
         )
 
     def _better(self, value: float, than: float) -> bool:
-        return value > than if OBJECTIVES[self.objective] else value < than
+        return value > than if self.maximize else value < than
 
     def counts(self) -> str:
         """How the trials ended, in words."""

@@ -13,7 +13,9 @@ from pathlib import Path
 from sweeps.engine.executors import Executor
 from sweeps.engine.user_code import UserCode
 from sweeps.errors import SweepError
+from sweeps.search.objectives import SECONDS
 from sweeps.settings.config import SweepConfig
+from sweeps.space.function import random_trial
 from trainer.errors import CodeFailed, ConfigError
 from trainer.settings.config import TrainConfig
 from trainer.settings.references import is_reference
@@ -55,16 +57,16 @@ def is_pure(
             caller.start()
         for train in configs:
             try:
-                first, second = (_rehearsed(caller, train, folder) for caller in (one, two))
+                first, second = (_rehearsed(caller, train, folder, config) for caller in (one, two))
             except CodeFailed as error:
-                if train is config.train:
+                if _is_of_all(train, config):
                     raise SweepError(
                         f"Code that was brought fails in its first batches:\n{str(error).rstrip()}"
                     ) from error
                 _report(train, error, say)
                 continue
             except ConfigError as error:
-                if train is config.train:
+                if _is_of_all(train, config):
                     raise
                 _report(train, error, say)
                 continue
@@ -81,6 +83,9 @@ def brings_code(config: SweepConfig) -> bool:
 
 def brought(config: SweepConfig) -> Iterator[TrainConfig]:
     """A config for each piece of users' code, as far as the space can say which there are."""
+    if config.train.trainable:  # its config needs the values of a trial
+        yield config.search_space.suggest(random_trial(0), config.train)
+        return
     for train in _candidates(config):
         if train is not config.train:
             try:
@@ -99,8 +104,18 @@ def _candidates(config: SweepConfig) -> Iterator[TrainConfig]:
                 yield config.train.override({name: choice})
 
 
-def _rehearsed(caller: UserCode, train: TrainConfig, folder: Path) -> Rehearsal:
-    return caller(train.references, rehearse, train, folder)
+def _is_of_all(train: TrainConfig, config: SweepConfig) -> bool:
+    """Whether all trials run the code of this config, so that all would fail with it."""
+    return train is config.train or bool(train.trainable)
+
+
+def _rehearsed(
+    caller: UserCode, train: TrainConfig, folder: Path, config: SweepConfig
+) -> Rehearsal:
+    judged = tuple(name for name in config.objectives if name != SECONDS)
+    # a loop of the user's trains whole epochs, which may take long
+    limited = not train.trainable
+    return caller(train.references, rehearse, train, folder, 3, judged, limited=limited)
 
 
 def _report(train: TrainConfig, error: ConfigError, say: Callable[[str], None]) -> None:

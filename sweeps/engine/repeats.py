@@ -31,7 +31,6 @@ from sweeps.study.opening import ASIDE, LEAST_WIDTH, find_study
 from sweeps.study.trial import LiveTrial
 from sweeps.study.window import Granted
 from trainer.data import Data
-from trainer.metrics import OBJECTIVES
 from trainer.settings.config import TrainConfig
 from trainer.settings.paths import Paths
 from trainer.stages.plan import Planner
@@ -77,6 +76,7 @@ def _confirm(config: ConfirmConfig, frames: StudyFrames, places: Places, view: V
         train=resolved(config, train, references),
         study=frames.name.partition(ASIDE)[0],
         objective=frames.objective,
+        direction=frames.direction,
         pruner="none",
         **config.execution,
         checkpoints=_NO_CHECKPOINTS,
@@ -92,7 +92,7 @@ def _confirm(config: ConfirmConfig, frames: StudyFrames, places: Places, view: V
         seeds = range(after + 1, after + 1 + config.repeats)
         width = 2 * work.executor.slots
         repeats = Repeats(
-            (frames.name, study.id), sources, seeds, work.data, work.plan, frames.objective, width
+            (frames.name, study.id), sources, seeds, work.data, work.plan, sweep, width
         )
         return drive(Coordinator(sweep, study, repeats, work, view), work, view)
 
@@ -147,7 +147,7 @@ class Repeats:
         seeds: each trial is trained from every seed.
         data: the data set.
         plan: finds the stages of a config on it.
-        objective: name of the metric that ranks them.
+        sweep: has the objective that ranks them.
         width: repeats in training at a time.
     """
 
@@ -158,7 +158,7 @@ class Repeats:
         seeds: Sequence[int],
         data: Data,
         plan: Planner,
-        objective: str,
+        sweep: SweepConfig,
         width: int = LEAST_WIDTH,
     ) -> None:
         self.width = width
@@ -173,7 +173,7 @@ class Repeats:
         self._raced: list[LiveTrial] = []
         self._data = data
         self._plan = plan
-        self._objective = objective
+        self._objective, self._maximize = sweep.objective, sweep.maximize
 
     def asked(self) -> int:
         """Target number of repeats."""
@@ -193,6 +193,10 @@ class Repeats:
     def close(self) -> str:
         """Nothing is suspended."""
         return ""
+
+    def is_reached(self) -> bool:
+        """Repeats have no target."""
+        return False
 
     def most_epochs(self) -> int | None:
         """All of them."""
@@ -231,6 +235,7 @@ class Repeats:
             stages=plan.stages,
             record=record,
             objective=self._objective,
+            maximize=(self._maximize,),
             rule=_NO_CHECKPOINTS,
             goal=config.epochs,
         )
@@ -239,7 +244,7 @@ class Repeats:
 
     def _finalists(self) -> list[Source]:
         """The best of each value by the mean over the seeds of the heat; all if none race."""
-        sign = -1 if OBJECTIVES[self._objective] else 1
+        sign = -1 if self._maximize else 1
         losses = dict.fromkeys(self._sources, 0.0)
         for trial in self._raced:
             losses[trial.number] += math.inf if trial.value is None else sign * trial.value

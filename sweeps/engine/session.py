@@ -28,10 +28,12 @@ from trainer.tracking.connection import in_one_line
 from trainer.tracking.mlflow_tracker import MlflowTracker
 from trainer.tracking.names import (
     COMPARE_TAG,
+    DIRECTIONS_TAG,
     OBJECTIVE_TAG,
     SECOND_TAG,
     STUDY_FILE,
     STUDY_TAG,
+    TARGET_TAG,
     TRIALS_TAG,
 )
 from trainer.tracking.past import groups_of, set_aside
@@ -214,12 +216,18 @@ def _parent(config: SweepConfig, study: OpenStudy, state: str, progress: Progres
         tags={
             STUDY_TAG: config.study_name,
             OBJECTIVE_TAG: config.objective,
+            DIRECTIONS_TAG: ",".join(config.directions),
             **({SECOND_TAG: config.second} if config.second else {}),
             TRIALS_TAG: str(progress.trials),
+            **({TARGET_TAG: repr(config.target)} if config.target is not None else {}),
             **({COMPARE_TAG: config.compare} if config.compare else {}),
             "mlflow.note.content": "\n\n".join(note),
         },
         files={STUDY_FILE: json.dumps(about, indent=2)},
         metrics=metrics,
     )
-    return record if state == RUNNING else record.ended(state, config.objective, {})
+    return (
+        record
+        if state == RUNNING
+        else record.ended(state, config.objective, {}, maximize=config.maximize)
+    )

@@ -17,14 +17,14 @@ from sweeps.engine.executors import Executor, InlineExecutor, LocalExecutor
 from sweeps.settings.check import check_objectives, check_sweep
 from sweeps.settings.config import SweepConfig
 from sweeps.settings.execution import Execution, Places
-from trainer.data import Data, prepare
+from trainer.data import Data
 from trainer.errors import ConfigError
 from trainer.settings.apart import apart
 from trainer.settings.config import TrainConfig
 from trainer.settings.paths import Paths
 from trainer.settings.references import is_reference, unload_changed
 from trainer.stages.plan import Plan, plan_of
-from trainer.stages.stage import data_of, plan_from, renew
+from trainer.stages.stage import plan_from, prepared_data, renew
 from trainer.stages.store import StageStore
 from trainer.tracking.mlflow_tracker import MlflowTracker
 from trainer.tracking.names import STUDIES_EXPERIMENT
@@ -124,8 +124,7 @@ def open_data(train: TrainConfig, places: Places) -> tuple[Path, Data]:
         DataError: it is not available.
     """
     folder = places.data or Paths.here().data
-    apart([train.dataset], prepare, train.dataset, folder, train.image_size, limited=False)
-    return folder, data_of(train, folder)
+    return folder, prepared_data(train, folder)
 
 
 def ready(config: SweepConfig) -> SweepConfig:

@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 
 from sweeps.errors import SweepError
-from sweeps.report.compare.progress import best_so_far
+from sweeps.report.compare.progress import best_so_far, reached
 from sweeps.report.compare.ranking import STATES
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.report.summary import summarize
-from trainer.metrics import OBJECTIVES
 
 
 def across(studies: Sequence[StudyFrames]) -> pd.DataFrame:
@@ -41,14 +40,14 @@ def across(studies: Sequence[StudyFrames]) -> pd.DataFrame:
             f"Compared studies must have the same objective, but got "
             f"{', '.join(sorted(objectives))}."
         )
-    more = OBJECTIVES[studies[0].objective]
+    more = studies[0].maximize
     paths = [best_so_far(it) for it in studies]
     bests = [path["best"].iloc[-1] if len(path) else np.nan for path in paths]
     target = pd.Series(bests).min() if more else pd.Series(bests).max()
     rows = []
     for frames, path in zip(studies, paths, strict=True):
         summary = summarize(frames)
-        reached = path[(path["best"] >= target) if more else (path["best"] <= target)].head(1)
+        row = reached(path, target, maximize=more)
         rows.append(
             {
                 "study": frames.name,
@@ -63,8 +62,8 @@ def across(studies: Sequence[StudyFrames]) -> pd.DataFrame:
                 "reused_epochs": summary.reused_epochs,
                 "seconds": summary.seconds,
                 "target": target,
-                "epochs_to_target": reached["epochs"].iloc[0] if len(reached) else None,
-                "seconds_to_target": reached["seconds"].iloc[0] if len(reached) else np.nan,
+                "epochs_to_target": row["epochs"].iloc[0] if len(row) else None,
+                "seconds_to_target": row["seconds"].iloc[0] if len(row) else np.nan,
             }
         )
     return pd.DataFrame(rows).astype(

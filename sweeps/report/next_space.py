@@ -108,7 +108,7 @@ def _with_epochs(space: Described, epochs: int) -> dict[str, Any]:
 
 
 def _opened(space: Described, base: TrainConfig, path: Path) -> DeclaredSpace:
-    opened = parse_space(to_toml(space), str(path))
+    opened = parse_space(to_toml(space), str(path), base)
     opened.check(base)
     return opened
 

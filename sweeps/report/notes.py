@@ -13,7 +13,6 @@ from sweeps.report.reading.frames import StudyFrames
 from sweeps.report.showing import share, size
 from sweeps.search.names import FRUGAL_PRUNER
 from sweeps.search.settling import LEAST_TRIALS, late_gain
-from trainer.metrics import OBJECTIVES
 from trainer.tracking.record import BEST, DIVERGED, FAILED, PRUNED, SUSPENDED
 
 _LATE = 0.25  # share of the trials whose gain predicts that of further trials
@@ -37,7 +36,8 @@ def notes_on(frames: StudyFrames, ranked: pd.DataFrame, winner: Winner | None) -
     if len(diverged):
         low, high = diverged["lr"].min(), diverged["lr"].max()
         rates = f"{low:g}" if low == high else f"{low:g} to {high:g}"
-        yield f"Diverged trials: {share(len(diverged), len(trials))}, at lr {rates}."
+        where = "" if math.isnan(low) else f", at lr {rates}"
+        yield f"Diverged trials: {share(len(diverged), len(trials))}{where}."
     left = trials[trials["state"] == PRUNED]
     if len(left) and frames.settings.get("pruner") == FRUGAL_PRUNER:
         yield (
@@ -70,7 +70,7 @@ def _on_more_trials(frames: StudyFrames, ranked: pd.DataFrame) -> Iterable[str]:
     if is_open or frames.second or frames.compare or count < LEAST_TRIALS:
         return  # a comparison of values has its own sentences
     values = ranked.set_index("trial")[BEST + frames.objective].reindex(frames.trials["trial"])
-    maximize = OBJECTIVES[frames.objective]
+    maximize = frames.maximize
     gain = late_gain(values.to_list(), 1 - _LATE, maximize=maximize)
     if math.isinf(gain):
         return  # no earlier trial has a value

@@ -89,12 +89,14 @@ def _figures(frames: StudyFrames, summary: Summary) -> Iterator[go.Figure]:
     ranked = rank(frames)
     if summary.comparison is not None and len(ranked):
         yield figures.expected(frames, summary.comparison)
-        if frames.compare != "optimizer":
+        if frames.compare != "optimizer" and ranked["lr"].notna().any():
             yield _rates(frames, ranked, frames.compare)
     for metric in dict.fromkeys((frames.objective, RUNNING_LOSS)):
+        if metric != frames.objective and frames.curves[metric].isna().all():
+            continue  # of a loop of the user's
         yield figures.curves(frames, ranked, metric)
-    if len(ranked):
-        yield _rates(frames, ranked, "optimizer")
+    if len(ranked) and ranked["lr"].notna().any():
+        yield _rates(frames, ranked, frames.kind)
     if (figure := figures.decays(frames, ranked)) is not None:
         yield figure
     if frames.second and len(ranked):

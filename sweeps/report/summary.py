@@ -12,6 +12,7 @@ from sweeps.report.advice.advisor import advise
 from sweeps.report.compare.comparison import Comparison, compare_values
 from sweeps.report.compare.confirmed import compare
 from sweeps.report.compare.importance import importances
+from sweeps.report.compare.progress import best_so_far, reached
 from sweeps.report.compare.ranking import (
     OPEN,
     Winner,
@@ -28,7 +29,7 @@ from sweeps.report.reading.command import advised_command, next_command
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.space import SEARCHED
 from sweeps.space.described import is_function
-from trainer.metrics import EPOCH_SECONDS, OBJECTIVES, VAL_ACCURACY
+from trainer.metrics import EPOCH_SECONDS, VAL_ACCURACY
 from trainer.tracking.record import BEST, BEST_EPOCH, COMPLETE, DIVERGED, PRUNED, SUSPENDED
 
 TOP = 10
@@ -47,6 +48,7 @@ class Summary:
         objective: metric by which trials are judged, at their best epoch.
         second: second objective; "": none.
         maximize: whether larger values of the objective are better.
+        maximize_second: the same of the second objective.
         asked: target number of trials.
         trials: number of trials in any state.
         counts: number of trials by state, largest first.
@@ -72,6 +74,9 @@ class Summary:
         reused_seconds: training time of the reused epochs.
         spared_seconds: estimated training time of the spared epochs, from the average of each
             trial's own epochs.
+        target: value of the objective with which the study was to end; None: none.
+        epochs_to_target: epochs requested until a trial reached it; None: none did.
+        seconds_to_target: training time of these epochs.
         seconds: time from the first start to the last end, confirmation included, without pauses of
             more than `PAUSE_SECONDS`; None before the first trial.
         is_open: whether trials have yet to start or to end.
@@ -88,6 +93,7 @@ class Summary:
     objective: str
     second: str = ""
     maximize: bool
+    maximize_second: bool = False
     asked: int
     trials: int
     counts: Mapping[str, int]
@@ -106,6 +112,9 @@ class Summary:
     spared_epochs: int
     reused_seconds: float
     spared_seconds: float
+    target: float | None
+    epochs_to_target: int | None
+    seconds_to_target: float | None
     seconds: float | None
     is_open: bool
     view: str
@@ -120,7 +129,7 @@ def summarize(frames: StudyFrames) -> Summary:
     trials, curves = frames.trials, frames.curves
     ranked, searched = rank(frames), searched_columns(trials)
     results = distinct(frames, ranked)
-    confirmed = compare(frames.repeats, frames.objective)
+    confirmed = compare(frames.repeats, maximize=frames.maximize)
     complete = ranked[ranked["state"] == COMPLETE]
     known = importances(frames, complete, searched)
     winner = find_winner(frames, ranked, searched, confirmed)
@@ -141,11 +150,13 @@ def summarize(frames: StudyFrames) -> Summary:
     )
     reused = int(curves["reused"].sum())
     spared = _spared(frames)
+    to_target = _to_target(frames)
     return Summary(
         study=frames.name,
         objective=frames.objective,
         second=frames.second,
-        maximize=OBJECTIVES[frames.objective],
+        maximize=frames.maximize,
+        maximize_second=bool(frames.second) and frames.is_maximized(frames.second),
         asked=frames.asked,
         trials=len(trials),
         counts={str(state): n for state, n in trials["state"].value_counts().items()},
@@ -164,6 +175,9 @@ def summarize(frames: StudyFrames) -> Summary:
         spared_epochs=int(spared.sum()),
         reused_seconds=float(curves.loc[curves["reused"], EPOCH_SECONDS].sum()),
         spared_seconds=float((spared * curves.groupby("trial")[EPOCH_SECONDS].mean()).sum()),
+        target=frames.target,
+        epochs_to_target=int(to_target["epochs"].iloc[0]) if len(to_target) else None,
+        seconds_to_target=float(to_target["seconds"].iloc[0]) if len(to_target) else None,
         seconds=_seconds(frames),
         is_open=len(trials) < frames.asked or not {*OPEN}.isdisjoint(trials["state"]),
         view=frames.view,
@@ -190,9 +204,16 @@ def _follow(frames: StudyFrames, advice: Sequence[Advice]) -> str:
     return next_command(frames) if is_file and any(item.changes for item in advice) else ""
 
 
+def _to_target(frames: StudyFrames) -> pd.DataFrame:
+    """One row, the epochs and training time until a trial reached the target, or none."""
+    if frames.target is None:
+        return pd.DataFrame()
+    return reached(best_so_far(frames), frames.target, maximize=frames.maximize)
+
+
 def _spared(frames: StudyFrames) -> pd.Series[int]:
     """Number of remaining epochs of each stopped trial, by trial."""
-    states = (PRUNED, SUSPENDED, DIVERGED)
+    states = (COMPLETE, PRUNED, SUSPENDED, DIVERGED)  # with patience a complete one has some, too
     stopped = frames.trials[frames.trials["state"].isin(states)].set_index("trial")
     return stopped["asked_epochs"] - stopped["epochs"].astype("int64")
 

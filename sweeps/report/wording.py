@@ -11,9 +11,8 @@ from sweeps.report.across import across
 from sweeps.report.compare.confirmed import LEAST_SEEDS, TIED
 from sweeps.report.compare.ranking import LEAST_COMPLETE, STATES
 from sweeps.report.reading.frames import StudyFrames
-from sweeps.report.showing import duration, rounded, share, short
+from sweeps.report.showing import counted, duration, rounded, share, short
 from sweeps.report.summary import Summary
-from sweeps.search.objectives import SECOND_OBJECTIVES
 from sweeps.space import SEARCHED
 from trainer.metrics import TEST_ACCURACY, VAL_ACCURACY
 from trainer.settings.references import is_reference
@@ -28,7 +27,7 @@ def headlines(summary: Summary) -> Iterable[str]:
     kind = "highest" if summary.maximize else "lowest"
     yield f"study {summary.study}: the {kind} {summary.objective} of a trial's epochs wins"
     if summary.second:
-        kind = "highest" if SECOND_OBJECTIVES[summary.second] else "lowest"
+        kind = "highest" if summary.maximize_second else "lowest"
         yield f"second objective: the {kind} {summary.second}"
     counts = ", ".join(f"{n} {state}" for state, n in summary.counts.items())
     yield f"trials: {summary.trials} of {summary.asked} requested" + (counts and f": {counts}")
@@ -45,6 +44,13 @@ def headlines(summary: Summary) -> Iterable[str]:
             f"trained again: {summary.retrained_epochs} epochs, whose states had been evicted "
             "(a larger --state-budget keeps them)"
         )
+    if summary.target is not None:
+        goal = f"target: {summary.objective} {short(summary.target)}"
+        if summary.epochs_to_target is None:
+            yield f"{goal} is not reached"
+        else:
+            epochs, seconds = counted(summary.epochs_to_target), summary.seconds_to_target or 0
+            yield f"{goal} reached after {epochs}, {duration(seconds)} of training"
     if summary.seconds is not None:
         yield f"wall time: {duration(summary.seconds)}"
 
@@ -140,7 +146,7 @@ def tables(summary: Summary) -> Iterable[tuple[str, pd.DataFrame]]:
     if len(summary.front):
         both = f"{summary.objective} and {summary.second}"
         yield f"Pareto front of {both}", _listed(summary, summary.front)
-    if len(summary.by_optimizer):
+    if len(summary.by_optimizer) and "optimizer" in summary.by_optimizer:
         has_complete = summary.by_optimizer["complete"].any()
         of_complete = "; median, spread (middle half) of complete trials" if has_complete else ""
         yield f"By optimizer{of_complete}", _optimizers(summary)

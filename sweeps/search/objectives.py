@@ -5,26 +5,42 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from trainer.metrics import OBJECTIVES, RUNNING_LOSS, VAL_ACCURACY, EpochResult, best
+from trainer.metrics import (
+    EPOCH_SECONDS,
+    FIRST_BATCH_LOSS,
+    IMAGES_PER_SECOND,
+    OBJECTIVES,
+    RUNNING_LOSS,
+    VAL_ACCURACY,
+    EpochResult,
+    best,
+    is_maximized,
+)
 
 SECONDS = "seconds"
 
 SECOND_OBJECTIVES = {**OBJECTIVES, SECONDS: False}
-"""Second objectives, and whether higher is better: a metric, or the training time of all epochs of
-a trial, reused ones included."""
+"""Second objectives of the built-in training, and whether higher is better: a metric, or the
+training time of all epochs of a trial, reused ones included."""
 
 UNKNOWN_LOSS = 1e6
 """Penalty of a run whose first batch already had no finite loss."""
 
 
-def value_of(results: Sequence[EpochResult], objective: str) -> float:
+def value_of(results: Sequence[EpochResult], objective: str, maximize: bool | None = None) -> float:
     """Value of an objective for a run with at least one epoch."""
     if objective == SECONDS:
         return sum(result.epoch_seconds for result in results)
-    return best(results, objective).metrics()[objective]
+    return best(results, objective, maximize).values[objective]
 
 
-def penalty_of(results: Sequence[EpochResult], objective: str, epochs: int, batch: int) -> float:
+def penalty_of(
+    results: Sequence[EpochResult],
+    objective: str,
+    epochs: int,
+    batch: int,
+    maximize: bool | None = None,
+) -> float:
     """Penalty value of a diverged run, for samplers that need a number.
 
     It is the value before training: a much larger number teaches a sampler nothing more, and hides
@@ -37,12 +53,17 @@ def penalty_of(results: Sequence[EpochResult], objective: str, epochs: int, batc
         objective: a name in `SECOND_OBJECTIVES`.
         epochs: target number of epochs of the run.
         batch: images per batch.
+        maximize: whether a higher objective is better; None: as `OBJECTIVES` says.
     """
-    first = results[0]
+    first = results[0].values
     if objective == SECONDS:
         return value_of(results, SECONDS) / len(results) * epochs
+    if FIRST_BATCH_LOSS not in first:
+        finite = [it.values[objective] for it in results if math.isfinite(it.values[objective])]
+        worst = -UNKNOWN_LOSS if is_maximized(objective, maximize) else UNKNOWN_LOSS
+        return finite[0] if finite else worst
     if objective == VAL_ACCURACY:
         return 0.0
-    loss = first.first_batch_loss if math.isfinite(first.first_batch_loss) else UNKNOWN_LOSS
-    images = round(first.images_per_second * first.epoch_seconds)
+    loss = first[FIRST_BATCH_LOSS] if math.isfinite(first[FIRST_BATCH_LOSS]) else UNKNOWN_LOSS
+    images = round(first[IMAGES_PER_SECOND] * first[EPOCH_SECONDS])
     return loss * math.ceil(images / batch) if objective == RUNNING_LOSS else loss

@@ -34,6 +34,8 @@ def check_objectives(config: SweepConfig, data: Data) -> None:
     Raises:
         ConfigError: the objective is accuracy, but the data is for regression.
     """
+    if config.train.trainable:
+        return
     if VAL_ACCURACY in config.objectives and not data.is_classification:
         raise ConfigError(
             f"With regression targets, as {data.name} has, objective must be "

@@ -30,11 +30,14 @@ from trainer.settings.fields import (
     fraction,
     instance_of,
     integer,
+    number,
     one_of,
     setting,
 )
 from trainer.settings.references import code_digest, is_reference
 from trainer.tracking.record import CHECKPOINTS_HELP, CheckpointRule
+
+_DIRECTIONS = ("minimize", "maximize")
 
 _MAY_BE_CODE = ("model", "loss", "optimizer", "scheduler")  # parameters that may name user code
 
@@ -56,6 +59,16 @@ def _space(name: str, got: Any) -> Any:
     )
 
 
+def _directions(name: str, got: Any) -> Any:
+    words = got.split(",") if isinstance(got, str) else [got]
+    if got != "" and not (len(words) <= 2 and all(word in _DIRECTIONS for word in words)):
+        raise ConfigError(
+            f"{name} must be {' or '.join(_DIRECTIONS)}, or two of them separated by a comma, but "
+            f"got {got!r}."
+        )
+    return got
+
+
 def _described(got: Any) -> Any:
     """A distribution of Optuna, which is not imported here, as the file of a space has it."""
     known = type(got)
@@ -68,11 +81,16 @@ def _described(got: Any) -> Any:
     return {"low": got.low, "high": got.high, **more}
 
 
+_MOST_BYTES = 180
+"""Maximum length of a study's name: file systems take 255, with endings for files beside it."""
+
+
 def _file_name(name: str, got: Any) -> Any:
-    if not isinstance(got, str) or not re.fullmatch(r"[\w.\-]{1,100}", got):
+    fits = isinstance(got, str) and re.fullmatch(r"\w[\w.\-]{0,99}", got)
+    if not fits or len(got.encode()) > _MOST_BYTES:
         raise ConfigError(
-            f"{name} must be 1 to 100 letters, digits, '.', '_' or '-', as it names a file, but "
-            f"got {got!r}."
+            f"{name} must be 1 to 100 letters, digits, '.', '_' or '-' of at most {_MOST_BYTES} "
+            f"bytes, the first no '.' or '-', as it names a file, but got {got!r}."
         )
     return got
 
@@ -106,8 +124,16 @@ class SweepConfig(Execution):
     objective: str = setting(
         VAL_LOSS,
         "val_loss, running_loss, train_loss or val_accuracy, at its best epoch. For two "
-        "objectives, add another of these or the training time: val_loss,seconds.",
-        one_of(OBJECTIVES),
+        "objectives, add another of these or the training time: val_loss,seconds. With "
+        "--trainable, any metrics that it returns.",
+        instance_of(str, "a text"),
+    )
+    direction: str = setting(
+        "",
+        "minimize or maximize the objective; for two objectives minimize,maximize, say.",
+        _directions,
+        metavar="DIRECTION",
+        shown="maximize for val_accuracy, minimize for other built-in ones",
     )
     second: str = setting("", "Second objective; empty: none.", flag="")
     sampler: str = setting(
@@ -174,6 +200,18 @@ class SweepConfig(Execution):
         fraction,
         metavar="FRACTION",
     )
+    patience: int | None = setting(
+        None,
+        "End a trial as complete once its objective has not improved for this many epochs.",
+        integer(1),
+        metavar="EPOCHS",
+    )
+    target: float | None = setting(
+        None,
+        "End the sweep once the objective reaches this value.",
+        number,
+        metavar="VALUE",
+    )
     checkpoints: CheckpointRule = setting(
         CheckpointRule(),
         CHECKPOINTS_HELP,
@@ -200,14 +238,30 @@ class SweepConfig(Execution):
         if self.compare and self.pruner == FRUGAL_PRUNER:
             args = {"share": _SHARE_OF_COMPARED, **self.pruner_args}
             object.__setattr__(self, "pruner_args", args)
-        others = [name for name in SECOND_OBJECTIVES if name != self.objective]
-        if self.second and self.second not in others:
-            raise ConfigError(unknown("second objective", self.second, others))
-        if self.second and self.until_settled is not None:
+        self._check_objectives()
+        for name in ("until_settled", "patience", "target"):
+            if self.second and getattr(self, name) is not None:
+                raise ConfigError(
+                    f"With {name} there must be one objective, but got {','.join(self.objectives)}."
+                )
+
+    def _check_objectives(self) -> None:
+        if not self.train.trainable:
+            one_of(OBJECTIVES)("objective", self.objective)
+            others = [name for name in SECOND_OBJECTIVES if name != self.objective]
+            if self.second and self.second not in others:
+                raise ConfigError(unknown("second objective", self.second, others))
+        given = self.direction.split(",") if self.direction else []
+        if given and len(given) != len(self.objectives):
             raise ConfigError(
-                "With until_settled there must be one objective, but got "
-                f"{','.join(self.objectives)}."
+                f"direction must be one for each of {','.join(self.objectives)}, but got "
+                f"{self.direction!r}."
             )
+        for name in self.objectives if not given else ():
+            if name not in SECOND_OBJECTIVES:
+                raise ConfigError(
+                    f"With objective {name} direction must be given, minimize or maximize."
+                )
 
     @property
     def study_name(self) -> str:
@@ -218,12 +272,15 @@ class SweepConfig(Execution):
         if self.study:
             return self.study
         train = self.train
-        data = train.dataset.removesuffix(".npz").rstrip("/").rsplit("/", 1)[-1]
-        words = [re.sub(r"[^\w.\-]", "_", data), train.split]
-        if train.limit is not None:
-            words.append(f"n{train.limit}")
         pruner = self.pruner.rpartition(":")[2].removesuffix("Pruner").lower()
-        words += [f"e{train.epochs}", f"b{train.batch_size}", pruner]
+        if train.trainable:
+            words = [train.trainable.rpartition(":")[2], f"e{train.epochs}", pruner]
+        else:
+            data = train.dataset.removesuffix(".npz").rstrip("/").rsplit("/", 1)[-1]
+            words = [re.sub(r"[^\w.\-]", "_", data), train.split]
+            if train.limit is not None:
+                words.append(f"n{train.limit}")
+            words += [f"e{train.epochs}", f"b{train.batch_size}", pruner]
         settings = json.dumps(self.settings(), sort_keys=True)
         return "-".join((*words, hashlib.sha256(settings.encode()).hexdigest()[:6]))
 
@@ -235,13 +292,19 @@ class SweepConfig(Execution):
     @property
     def directions(self) -> list[Literal["minimize", "maximize"]]:
         """Optuna's direction of each objective."""
-        names = self.objectives
-        return ["maximize" if SECOND_OBJECTIVES[name] else "minimize" for name in names]
+        given = self.direction.split(",") if self.direction else self.objectives
+        is_max = [it == "maximize" or SECOND_OBJECTIVES.get(it, False) for it in given]
+        return ["maximize" if it else "minimize" for it in is_max]
+
+    @property
+    def maximize(self) -> bool:
+        """Whether a higher objective is better."""
+        return self.directions[0] == "maximize"
 
     @cached_property
     def search_space(self) -> Space:
         """The search space, opened once."""
-        return open_space(self.space, self.train.scheduler)
+        return open_space(self.space, self.train)
 
     @cached_property
     def grid(self) -> list[dict[str, Any]] | None:
@@ -270,6 +333,7 @@ class SweepConfig(Execution):
             train.pop(name, None)
         return train | {
             "objective": ",".join(self.objectives),
+            **({"direction": self.direction} if self.direction else {}),
             "sampler": self.sampler,
             **({"sampler_args": {**self.sampler_args}} if self.sampler_args else {}),
             "pruner": self.pruner,
@@ -277,6 +341,7 @@ class SweepConfig(Execution):
             "search_seed": self.search_seed,
             "space": self.search_space.describe(self.train),
             **({"compare": self.compare} if self.compare else {}),
+            **({"patience": self.patience} if self.patience is not None else {}),
             **({"code": code} if code else {}),
         }
 

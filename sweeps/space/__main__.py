@@ -27,7 +27,7 @@ def show_space(
             metavar="[SPACE]",
         ),
     ] = "",
-    base: Annotated[TrainConfig, flags.Flags(TrainConfig, only=["epochs"])],
+    base: Annotated[TrainConfig, flags.Flags(TrainConfig, only=["epochs", "trainable"])],
     show: Annotated[
         bool, typer.Option("--show", help="Print the file of the default space, as a template.")
     ] = False,
@@ -38,7 +38,7 @@ def show_space(
     if show:
         print(default_text(), end="")
         return 0
-    opened = open_space(space)
+    opened = open_space(space, base)
     opened.check(base)
     rows = [(name, f"{count:>7}", what) for name, count, what in opened.rows(base)]
     width = max(len(name) for name, *_ in rows)

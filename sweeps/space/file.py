@@ -18,6 +18,7 @@ from sweeps.space.space import check_name
 from sweeps.space.spec import parse_spec
 from sweeps.space.values import same, shown
 from trainer.errors import ConfigError
+from trainer.settings.config import TrainConfig
 from trainer.settings.fields import is_number
 
 _DEFAULT = "default.toml"
@@ -36,34 +37,36 @@ def default_space(scheduler: str = "StepLR") -> DeclaredSpace:
     return space if scheduler == "StepLR" else space.without(*_OF_STEP_LR)
 
 
-def read_space(path: str) -> DeclaredSpace:
-    """Read a space from a file.
+def read_space(path: str, base: TrainConfig) -> DeclaredSpace:
+    """Read a space from a file, for a config shared by all trials.
 
     Raises:
         ConfigError: the file cannot be read, or is invalid.
     """
-    return parse_space(_read(path), path)
+    return parse_space(_read(path), path, base)
 
 
-def document_of(space: str, scheduler: str) -> dict[str, Any]:
+def document_of(space: str, base: TrainConfig) -> dict[str, Any]:
     """The content of a space's file, with the names of nested tables in full.
 
     Args:
-        space: PATH.toml; "": the default space.
-        scheduler: of the default space.
+        space: PATH.toml; "": the default space, which is empty for a loop of the user's.
+        base: the config shared by all trials.
 
     Raises:
         ConfigError: the file cannot be read, or is invalid.
     """
+    if base.trainable and not space:
+        return {}
     text, file = (_read(space), space) if space else (default_text(), _DEFAULT)
-    parse_space(text, file)  # whose messages have lines
+    parse_space(text, file, base)  # whose messages have lines
     document: dict[str, Any] = {}
     for (*where, name), raw in _items(tomllib.loads(text), file):
         table = document
         for word in where:
             table = table.setdefault(word, {})
         table[name] = raw
-    return document if space or scheduler == "StepLR" else without(document, _OF_STEP_LR)
+    return document if space or base.scheduler == "StepLR" else without(document, _OF_STEP_LR)
 
 
 def _read(path: str) -> str:
@@ -74,8 +77,8 @@ def _read(path: str) -> str:
         raise ConfigError(f"{path} must be a readable file, but: {reason}.") from error
 
 
-def parse_space(text: str, file: str) -> DeclaredSpace:
-    """Parse a space; `file` is the name of the file in messages.
+def parse_space(text: str, file: str, base: TrainConfig | None = None) -> DeclaredSpace:
+    """Parse a space; `file` is the name of the file in messages, `base` the config of all trials.
 
     Raises:
         ConfigError: the text is not TOML, or has an invalid entry; the message has its line.
@@ -89,7 +92,9 @@ def parse_space(text: str, file: str) -> DeclaredSpace:
         raise ConfigError(
             f"{file}:{line}: {reason.removesuffix(' (at end of document)')}."
         ) from error
-    return space_of(document, file, lambda keys: f"{file}:{line_of(text, keys)}", lambda raw: raw)
+    return space_of(
+        document, file, lambda keys: f"{file}:{line_of(text, keys)}", lambda raw: raw, base
+    )
 
 
 def space_of(
@@ -97,6 +102,7 @@ def space_of(
     file: str = "space",
     place_of: Callable[[tuple[str, ...]], str] = lambda keys: "space",
     parse: Callable[[Any], Any] = parse_spec,
+    base: TrainConfig | None = None,
 ) -> DeclaredSpace:
     """The space in a dict: as TOML is parsed to, or with specs in place of texts.
 
@@ -105,6 +111,7 @@ def space_of(
         file: its name in messages.
         place_of: where what lies under such keys was written, for messages.
         parse: makes the value that a file would have of an entry.
+        base: the config shared by all trials; None: the default.
 
     Raises:
         ConfigError: it says what cannot be.
@@ -114,7 +121,7 @@ def space_of(
         place = place_of(keys)
         name, where = keys[-1], (keys[1], keys[2]) if len(keys) > 1 else None
         try:
-            check_name(name)
+            check_name(name, base or TrainConfig())
             entries.append(Entry(name, parameter_of(parse(raw)), where, place))
         except ConfigError as error:
             head = "" if str(error).startswith(name) else f"{name}: "

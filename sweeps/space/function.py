@@ -58,7 +58,7 @@ class FunctionSpace:
             )
         try:
             for name in values:
-                check_name(name)
+                check_name(name, base)
             config = base.override(values)
             check_train(config)
         except ConfigError as error:
@@ -75,7 +75,7 @@ class FunctionSpace:
     def check(self, base: TrainConfig) -> None:
         """Draw random trials, and make each again from its parameters, as a resumed study does."""
         for number in range(_TRIES):
-            trial = _draw(number)
+            trial = random_trial(number)
             config = self.suggest(trial, base)
             again = self.suggest(FixedTrial(trial.params, trial.number), base)
             if again != config:
@@ -98,7 +98,7 @@ class FunctionSpace:
         """The values themselves, after checking names and ranges with random trials."""
         names: set[str] = set()
         for number in range(_TRIES):
-            trial = _draw(number, values)
+            trial = random_trial(number, values)
             with warnings.catch_warnings():
                 warnings.simplefilter("error")  # Optuna warns about values out of range
                 self.suggest(trial, base)
@@ -116,13 +116,13 @@ class FunctionSpace:
         """Rows of a table: each parameter that random trials suggested, with its distribution."""
         found: dict[str, BaseDistribution] = {}
         for number in range(_TRIES):
-            trial = _draw(number)
+            trial = random_trial(number)
             self.suggest(trial, base)
             found |= trial.distributions
         return [(name, "", str(item)) for name, item in found.items()]
 
 
-def _draw(number: int, values: Mapping[str, Any] | None = None) -> optuna.Trial:
+def random_trial(number: int, values: Mapping[str, Any] | None = None) -> optuna.Trial:
     """A random trial with some values fixed, in a temporary study."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=number))

@@ -47,7 +47,7 @@ def override(
                 f"which suggests several itself, but got {given[several[0]]}."
             )
         return train, space
-    document = document_of(space, train.scheduler)
+    document = document_of(space, train)
     names = {name for table in tables_of(document) for name in table}
     changes = [Change(name, it) for name, it in given.items() if name in names or name not in fixed]
     if changes:
@@ -75,6 +75,8 @@ def _fitting(train: TrainConfig, document: Mapping[str, Any]) -> TrainConfig:
 
     No trial has those of the config, but they must fit the arguments given for all trials.
     """
+    if train.trainable:
+        return train
     values = {name: values_of(document[name]) for name in _DECISIVE if name in document}
     return train.override({name: it[0] for name, it in values.items() if it})
 

@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Protocol
 
 from trainer.errors import ConfigError
-from trainer.settings.config import TrainConfig
+from trainer.settings.config import OF_EVERY_RUN, TrainConfig
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -22,11 +22,17 @@ _REFUSED = {
     ),
     **dict.fromkeys(("device", "threads"), "all trials of a study are trained alike"),
     "epochs": "trials are compared epoch by epoch; use --epochs",
+    **dict.fromkeys(("trainable", "trainable_args"), "all trials of a study have the same loop"),
     "unshared": "it determines which runs share epochs",
     "optimizer_args": "name each argument by itself, as in momentum = [0.0, 0.9]",
     "scheduler_args": 'name each argument by itself, as in "scheduler.T_max" = [5, 10]',
     "model_args": 'name each argument by itself, as in "model.width" = [32, 64]',
 }
+
+_COLUMNS = (
+    *("trial", "state", "asked_epochs", "best_epoch", "trained_epochs", "reused_epochs"),
+    *("retrained_epochs", "seconds", "started_at", "run_id"),
+)
 
 FIELDS = tuple(item.name for item in fields(TrainConfig) if item.name not in _REFUSED)
 """The fields of a config that trials may vary."""
@@ -98,11 +104,13 @@ class Space(Protocol):
         ...
 
 
-def check_name(name: str) -> None:
-    """Check that trials may vary a field.
+def check_name(name: str, base: TrainConfig) -> None:
+    """Check that trials may vary a field of a config, or a name of the config of a trainable.
 
     Raises:
         ConfigError: they may not; the message has the reason.
     """
-    if name in _REFUSED:
+    if base.trainable and name in _COLUMNS:
+        raise ConfigError(f"{name} cannot be searched: reports have a column of that name.")
+    if name in _REFUSED and (name in OF_EVERY_RUN or not base.trainable):
         raise ConfigError(f"{name} cannot be searched: {_REFUSED[name]}.")

@@ -17,7 +17,6 @@ from sweeps.search.repeatable import RepeatableSampler
 from sweeps.search.sampling import Search, make_sampler
 from sweeps.search.study_view import StudyViewSampler
 from sweeps.settings.config import SweepConfig
-from trainer.metrics import OBJECTIVES
 
 _LEAST_START = 3  # initial trials of each kind, before the model suggests
 
@@ -41,7 +40,7 @@ class Kinds:
         self.outlooks = [
             Outlook(
                 Points(space, base, images, each),
-                maximize=OBJECTIVES[config.objective],
+                maximize=config.maximize,
                 seed=config.search_seed,
                 start_trials=start,
             )

@@ -35,6 +35,9 @@ class TrialSource(Protocol):
     def close(self) -> str:
         """Store that no more epochs are granted; returns the reason where users need one."""
 
+    def is_reached(self) -> bool:
+        """Whether a trial reached the target of the objective, which ends all others."""
+
     def most_epochs(self) -> int | None:
         """Upper bound of the epochs trained in all; None: unlimited."""
 

@@ -11,11 +11,12 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from sweeps.search.allocation.curves import DIVERGED_ATTR, DIVERGED_CONSTRAINT, EPOCHS, GRANTED
-from sweeps.search.objectives import penalty_of, value_of
+from sweeps.search.objectives import SECONDS, penalty_of, value_of
+from sweeps.study.stops import Stops
 from sweeps.study.window import Granted
 from trainer.errors import ConfigError
 from trainer.killpoints import passing
-from trainer.metrics import OBJECTIVES, EpochResult, has_diverged
+from trainer.metrics import EpochResult, has_diverged
 from trainer.settings.config import TrainConfig
 from trainer.stages.plan import Planner, Stage
 from trainer.tracking.record import (
@@ -49,7 +50,9 @@ class LiveTrial:
             none of a trial that cannot be trained.
         record: the contents of its MLflow run.
         objective: name of the metric that is optimized.
-        second: name of the second objective, one of `SECOND_OBJECTIVES`; "": none.
+        second: name of the second objective, another metric or the time; "": none.
+        maximize: of each of these, whether a higher value is better.
+        stops: when it is complete before its last epoch; None: never.
         penalized: whether Optuna gets a value for a diverged trial, too.
         rule: which of its states are kept as checkpoints.
         goal: epochs granted so far, or trained when it ended.
@@ -70,6 +73,8 @@ class LiveTrial:
     rule: CheckpointRule
     goal: int
     second: str = ""
+    maximize: tuple[bool, ...] = (False,)
+    stops: Stops | None = None
     penalized: bool = False
     outcome: str = RUNNING
     reason: str = ""
@@ -97,8 +102,8 @@ class LiveTrial:
         if self.outcome in (DIVERGED, FAILED):
             return None
         if not self.record.results:
-            return best_told(self.handle, self.objective)
-        return value_of(self.record.results, self.objective)
+            return best_told(self.handle, maximize=self.maximize[0])
+        return value_of(self.record.results, self.objective, self.maximize[0])
 
     @property
     def shown(self) -> str:
@@ -165,14 +170,23 @@ class LiveTrial:
         if refused:
             self.decide(FAILED, refused)
             return
-        if has_diverged(self.record.results):
+        missing = [name for name in self._objectives() if name not in (*result.values, SECONDS)]
+        if missing:
+            returned = ", ".join(result.values)
+            self.decide(
+                FAILED,
+                f"Epoch {self.epochs} must have the objective {missing[0]!r}, but has {returned}.",
+            )
+            return
+        if has_diverged(self.record.results, self.objective):
             self.decide(DIVERGED)
             return
-        if math.isnan(result.metrics()[self.objective]):
+        if math.isnan(result.values[self.objective]):
             self.decide(FAILED, f"{self.objective} of epoch {self.epochs} is not a number.")
             return
         self._report()
-        if self.epochs == self.config.epochs:
+        is_last = self.epochs == self.config.epochs
+        if is_last or (self.stops is not None and self.stops.apply(self.record.results)):
             self.decide(COMPLETE)
         elif self._falls_behind():
             self.decide(PRUNED)
@@ -199,7 +213,7 @@ class LiveTrial:
         """Report the epoch's value to Optuna, which takes none with two objectives."""
         assert isinstance(self.handle, optuna.Trial)
         if self.epochs > self.reported and not self.second:
-            value = self.record.results[-1].metrics()[self.objective]
+            value = self.record.results[-1].values[self.objective]
             self.handle.report(value, step=self.epochs)
             passing("epoch-reported")
 
@@ -235,12 +249,14 @@ class LiveTrial:
         passing("trial-told")
 
     def _values(self) -> list[float]:
-        return [value_of(self.record.results, name) for name in self._objectives()]
+        judged = zip(self._objectives(), self.maximize, strict=True)
+        return [value_of(self.record.results, name, more) for name, more in judged]
 
     def _penalties(self) -> list[float]:
         epochs, batch = self.config.epochs, self.config.batch_size
         results = self.record.results
-        return [penalty_of(results, name, epochs, batch) for name in self._objectives()]
+        judged = zip(self._objectives(), self.maximize, strict=True)
+        return [penalty_of(results, name, epochs, batch, more) for name, more in judged]
 
     def _objectives(self) -> list[str]:
         return [self.objective, *([self.second] if self.second else [])]
@@ -254,7 +270,12 @@ class LiveTrial:
         """The final record of the trial."""
         checkpoints = self._checkpoints()
         return self.record.ended(
-            self.outcome, self.objective, checkpoints, at=self.ended_at, error=self.reason
+            self.outcome,
+            self.objective,
+            checkpoints,
+            at=self.ended_at,
+            error=self.reason,
+            maximize=self.maximize[0],
         )
 
     def _checkpoints(self) -> dict[str, Checkpoint]:
@@ -263,7 +284,14 @@ class LiveTrial:
 
     def _wanted(self) -> dict[str, Checkpoint]:
         """The checkpoints to keep if the trial ended now."""
-        return self.rule.select(self.stages, self.record.results, self.objective, self.outcome)
+        return self.rule.select(
+            self.stages,
+            self.record.results,
+            self.objective,
+            self.outcome,
+            maximize=self.maximize[0],
+            has_weights=not self.config.trainable,
+        )
 
 
 def outcome_of(trial: FrozenTrial) -> str:
@@ -275,13 +303,13 @@ def outcome_of(trial: FrozenTrial) -> str:
     return FAILED if trial.state == TrialState.FAIL else RUNNING
 
 
-def best_told(trial: optuna.Trial | FrozenTrial, objective: str) -> float | None:
+def best_told(trial: optuna.Trial | FrozenTrial, *, maximize: bool) -> float | None:
     """The best value of a trial in Optuna; unless it is complete, the best reported one."""
     if not isinstance(trial, FrozenTrial):
         return None
     reported = [it for it in trial.intermediate_values.values() if not math.isnan(it)]
     if trial.state in (TrialState.PRUNED, TrialState.RUNNING) and reported:
-        return max(reported) if OBJECTIVES[objective] else min(reported)
+        return max(reported) if maximize else min(reported)
     return trial.values[0] if trial.values else None
 
 

@@ -20,6 +20,7 @@ from sweeps.search.settling import LEAST_TRIALS, late_gain
 from sweeps.settings.config import SweepConfig
 from sweeps.study.kinds import Kinds, begun
 from sweeps.study.opening import LEAST_WIDTH, OpenStudy
+from sweeps.study.stops import Stops
 from sweeps.study.trial import (
     REASON,
     RETRAINED,
@@ -32,7 +33,6 @@ from sweeps.study.trial import (
 from trainer.data import Data
 from trainer.errors import ConfigError, TrainerError
 from trainer.killpoints import passing
-from trainer.metrics import OBJECTIVES
 from trainer.stages.plan import Plan, Planner, plan_of
 from trainer.tracking.names import STUDY_TAG, TRIAL_TAG
 from trainer.tracking.record import DIVERGED, FAILED, RUNNING, record_of
@@ -76,17 +76,23 @@ class Trials:
         pruner = study.optuna.pruner
         self._pruner = pruner if isinstance(pruner, AllocatingPruner) else WholeTrials()
         self.trains_ahead = isinstance(pruner, NopPruner)
+        self._stops = Stops(
+            objective=config.objective,
+            maximize=config.maximize,
+            patience=config.patience,
+            target=config.target,
+        )
         study.optuna.sampler = self._kinds.sampler
 
     def _all(self) -> list[FrozenTrial]:
         return self._study.optuna.get_trials(deepcopy=False)
 
     def asked(self) -> int:
-        """Target number of trials, capped by the size of the grid, or where the search settled;
-        at least the number in the study, some of which may have been enqueued later.
+        """Target number of trials, capped by the size of the grid, or where the search stopped
+        early; at least the number in the study, some of which may have been enqueued later.
         """
         trials = self._all()
-        if self._is_settled(trials):
+        if self._stops_early(trials):
             return len(begun(trials))
         most = self._config.trials
         if self._config.grid is not None:
@@ -102,33 +108,43 @@ class Trials:
     def next(self) -> Grant | None:
         """The next grant of epochs; None: wait for the next result."""
         trials = self._all()
-        if self._is_closed() or self._is_settled(trials):
+        if self._is_closed() or self._stops_early(trials):
             return None
         return self._kinds.next(self._pruner, trials, self.left())
 
     def close(self) -> str:
         """Store that no more epochs are granted at this number of trials.
 
-        The next start, which finds some of them finished, then does not decide again. A settled
-        study needs no mark: it settles again.
+        The next start, which finds some of them finished, then does not decide again. A study that
+        stopped early needs no mark: it does so again.
         """
-        settled = self._is_settled(self._all())
-        if not settled:
+        early = self._stops_early(self._all())
+        if not early:
             self._study.optuna.set_user_attr(CLOSED_AT, self.asked())
         passing("study-closed")
-        if not settled:
+        if not early:
             return ""
+        if self.is_reached():
+            return f"The target, {self._config.objective} {self._config.target:g}, is reached."
         return (
             f"Settled: the second half of {self.asked()} trials improved "
             f"{self._config.objective} by less than {self._config.until_settled:.1%}."
         )
+
+    def is_reached(self) -> bool:
+        """Whether a trial reached the target of the objective."""
+        trials = self._all() if self._config.target is not None else []
+        return any(self._stops.is_reached(self._best(it)) for it in trials)
+
+    def _stops_early(self, trials: Sequence[FrozenTrial]) -> bool:
+        return self._is_settled(trials) or self.is_reached()
 
     def _is_settled(self, trials: Sequence[FrozenTrial]) -> bool:
         """Whether in each kind the second half of trials improved on the first by too little."""
         share = self._config.until_settled
         if share is None:
             return False
-        maximize = OBJECTIVES[self._config.objective]
+        maximize = self._config.maximize
         gains = [
             late_gain([self._best(it) for it in kind], 0.5, maximize=maximize)
             for kind in self._kinds.split(begun(trials))
@@ -137,7 +153,7 @@ class Trials:
         return len(gains) == len(self._kinds.outlooks) and max(gains) < share
 
     def _best(self, trial: FrozenTrial) -> float:
-        value = best_told(trial, self._config.objective)
+        value = best_told(trial, maximize=self._config.maximize)
         return math.nan if value is None or outcome_of(trial) in (DIVERGED, FAILED) else value
 
     def _is_closed(self) -> bool:
@@ -229,6 +245,8 @@ class Trials:
             record=record,
             objective=self._config.objective,
             second=self._config.second,
+            maximize=tuple(it == "maximize" for it in self._config.directions),
+            stops=self._stops,
             penalized=self._config.sampler in COMPLETE_ONLY,
             rule=self._config.checkpoints,
             goal=config.epochs,

@@ -122,6 +122,10 @@ class Window:
             self.drop()
         return True
 
+    def clear(self) -> None:
+        """Remove all trials, which ended without a result of their next epochs."""
+        self._queue.clear()
+
     def drop(self) -> None:
         """Remove the first trial, which ended without a result of its next epoch."""
         self._queue.popleft()

@@ -8,9 +8,8 @@ import logging
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def save(network: nn.Module, examples: NDArray[np.float32], path: Path, model: LoggedModel) -> None:
+def save(network: nn.Module, examples: NDArray[Any], path: Path, model: LoggedModel) -> None:
     """Export a network by torch.export, with signature, input example and pinned requirements.
 
     Args:

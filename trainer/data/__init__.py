@@ -77,6 +77,12 @@ class Data:
         return _sha256(self.train.digest, self.val.digest)[:32]
 
 
+_NOTHING = Part(images=np.empty((0, 1), np.float32), labels=np.empty(0, np.int64), digest="")
+
+NO_DATA = Data(name="", classes=0, train=_NOTHING, val=_NOTHING, test=None)
+"""The data of a training loop that reads its own."""
+
+
 def prepare(dataset: str, folder: Path, image_size: int | None = None) -> None:
     """Download or convert `dataset` into `folder`, unless it is there; call before workers start.
 
@@ -190,7 +196,7 @@ def _steps(dataset: str, folder: Path, image_size: int | None) -> list[_Step]:
             made, lambda: torchvision_sets.fetch(torchvision_sets.dataset_class(dataset), folder)
         )
     elif is_reference(dataset):
-        code = _sha256(dataset, code_digest(dataset))[:16]
+        code = _sha256(dataset, code_digest(dataset, "dataset"))[:16]
         name = f"{dataset.rpartition(':')[2]}-{code}"
         original = _Step(folder / name, lambda: own_arrays.call(dataset))
     elif "/" in dataset or Path(dataset).is_dir():

@@ -30,7 +30,7 @@ from trainer.tracking.record import (
 )
 from trainer.tracking.tracker import Tracker
 from trainer.training.check import check_train
-from trainer.training.recipe import Recipe
+from trainer.training.recipe import recipe_of
 
 _LAST_TRIES = 3  # one finds that the run was deleted, one reads what is left, one makes it anew
 
@@ -66,7 +66,7 @@ def fit(
     check_train(config)
     if config.references:
         check_resumes(config, rehearse(config, folder))
-    recipe = Recipe(config, data_of(config, folder))
+    recipe = recipe_of(config, data_of(config, folder))
     stages = plan(recipe)
     record = record_of(
         config,
@@ -93,7 +93,9 @@ def fit(
             refused = _sync(tracker, record)
             each_epoch(result)
             state = DIVERGED if has_diverged(record.results) else COMPLETE
-            wanted = checkpoints.select(stages, record.results, VAL_LOSS, state)
+            wanted = checkpoints.select(
+                stages, record.results, VAL_LOSS, state, has_weights=not config.trainable
+            )
             store.evict(
                 keep={stages[epoch].key, *(checkpoint.key for checkpoint in wanted.values())}
             )

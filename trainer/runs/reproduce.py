@@ -10,17 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer.data import prepare
 from trainer.errors import ConfigError, TrackingError
 from trainer.metrics import LR, RUNNING_LOSS, TRAIN_LOSS, VAL_ACCURACY, VAL_LOSS
 from trainer.settings.config import TrainConfig
 from trainer.stages.plan import environment
-from trainer.stages.stage import data_of, renew, train_stage
+from trainer.stages.stage import data_of, prepared_data, renew, train_stage
 from trainer.stages.store import StageStore
 from trainer.tracking.connection import connect, has_run, read_file, unbounded, without_password
 from trainer.tracking.names import CONFIG_FILE, ENVIRONMENT_FILE
 from trainer.training.check import check_train
-from trainer.training.recipe import Recipe
+from trainer.training.recipe import recipe_of
 
 NUMBERS = (LR, RUNNING_LOSS, TRAIN_LOSS, VAL_LOSS, VAL_ACCURACY)
 """Metrics of an epoch that its config determines bit for bit; times are not among them."""
@@ -109,7 +108,7 @@ def verify(logged: Logged, folder: Path) -> Iterator[Compared]:
         raise ConfigError(f"Run {logged.run_id} must have epochs to be verified, but has none.")
     renew(logged.config)
     check_train(logged.config)
-    prepare(logged.config.dataset, folder, logged.config.image_size)
+    prepared_data(logged.config, folder)
     with tempfile.TemporaryDirectory() as stages:
         store = StageStore(stages)
         for epoch, expected in enumerate(logged.epochs, start=1):
@@ -128,7 +127,7 @@ def changes(logged: Logged, folder: Path) -> list[str]:
     """Facts that determine the numbers and have changed, each as "name: then -> now"."""
     if logged.environment is None:
         return ["the run did not record what determined its numbers"]
-    now = environment(Recipe(logged.config, data_of(logged.config, folder)))
+    now = environment(recipe_of(logged.config, data_of(logged.config, folder)))
     then, now = _flat(logged.environment), _flat(json.loads(json.dumps(now)))
     return [
         f"{name}: {then.get(name)} -> {now.get(name)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any
 
 from trainer.errors import ConfigError, unknown
@@ -15,6 +15,7 @@ from trainer.settings.fields import (
     integer,
     one_of,
     positive,
+    reference_or_none,
     setting,
     subset_of,
 )
@@ -32,6 +33,12 @@ NICKNAMES = {"learning_rate": "lr"}
 """Names that other libraries use for our fields; the error for such a name suggests the field."""
 
 _OWNERS = ("optimizer", "scheduler", "model")
+
+OF_EVERY_RUN = (
+    *("trainable", "trainable_args", "epochs"),
+    *("seed", "device", "threads", "deterministic", "unshared"),
+)
+"""Fields that also apply to a training loop of the user's; all others are of the built-in one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +112,15 @@ class TrainConfig:
         metavar="NORM",
         shown="none",
     )
+    trainable: str = setting(
+        "",
+        "A training loop of your own: package.module:Class; its values come from --set and the "
+        "space.",
+        reference_or_none,
+        metavar="CLASS",
+        shown="the built-in training",
+    )
+    trainable_args: Mapping[str, Any] = setting({}, "Values of its config.", flag="")
     epochs: int = setting(20, "Passes over the data.", integer(1))
     batch_size: int = setting(64, "Images per batch.", integer(1))
     shuffle: bool = setting(True, "Shuffle the training images each epoch.")
@@ -120,11 +136,23 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        for item in fields(self) if self.trainable else ():
+            value, default = getattr(self, item.name), item.default
+            if not self.applies(item.name) and value != ({} if default is MISSING else default):
+                raise ConfigError(
+                    f"With trainable {item.name} must be left out, as it is of the built-in "
+                    f"training, but got {value!r}; a value of that name for the config of your "
+                    f"loop is --set {item.name}=VALUE, or in the space."
+                )
+
+    def applies(self, name: str) -> bool:
+        """Whether a field applies to this training: the built-in one, or one of the user's."""
+        return name in OF_EVERY_RUN if self.trainable else not name.startswith("trainable")
 
     @property
     def references(self) -> tuple[str, ...]:
         """References to user code that an epoch runs."""
-        fields = (self.model, self.loss, self.optimizer)
+        fields = (self.trainable, self.model, self.loss, self.optimizer)
         return tuple(item for item in fields if is_reference(item))
 
     @property
@@ -136,23 +164,27 @@ class TrainConfig:
     def label(self) -> str:
         """Display name of a run, from the values in which runs usually differ."""
         values = self.values()
+        if self.trainable:
+            return " ".join(_word(name, value) for name, value in self.trainable_args.items())
         words = [str(values["optimizer"]).rpartition(":")[2], f"lr={self.lr:g}"]
         if self.scheduler != "StepLR":
             words.append(self.scheduler.rpartition(":")[2])
         given = ("warmup", "step_size", "gamma", *self.optimizer_args)
         more = [name for name in given if values.get(name)]
         more += [name for name in values if "." in name]
-        for name in more:
-            value = values[name]
-            words.append(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}")
-        return " ".join(words)
+        return " ".join((*words, *(_word(name, values[name]) for name in more)))
 
     def values(self) -> dict[str, Any]:
         """All values by name, as `override` takes them, without those this run does not use."""
         from trainer.settings.schedulers import arguments_of  # imports torch; --help needs none
 
+        if self.trainable:
+            names = [
+                it for it in OF_EVERY_RUN if it != "trainable_args" and getattr(self, it) != ""
+            ]
+            return {it: getattr(self, it) for it in names} | dict(self.trainable_args)
         inert = {"step_size", "gamma"} - arguments_of(self.scheduler)
-        inert |= set() if self.unshared else {"unshared"}
+        inert |= {"trainable", "trainable_args"} | (set() if self.unshared else {"unshared"})
         inert |= {"scheduler_interval"} if self.scheduler == "none" and not self.warmup else set()
         inert |= set() if self.warmup else {"warmup", "warmup_start"}
         values = {}
@@ -169,18 +201,23 @@ class TrainConfig:
         """Copy of the config with some values replaced.
 
         Names are fields, scheduler.NAME, model.NAME or optimizer.NAME; any other name is an
-        argument of the optimizer.
+        argument of the optimizer. With a trainable every name is one of its config, except those in
+        `OF_EVERY_RUN`.
 
         Raises:
             ConfigError: an invalid value.
         """
         changes: dict[str, Any] = {}
         args: dict[str, dict[str, Any]] = {}
-        known = {item.name for item in fields(self)} - {f"{owner}_args" for owner in _OWNERS}
+        is_own = bool(values.get("trainable", self.trainable))
+        known = {*OF_EVERY_RUN} if is_own else {item.name for item in fields(self)}
+        known -= {f"{owner}_args" for owner in (*_OWNERS, "trainable")}
         for name, value in values.items():
             owner, dot, rest = name.partition(".")
             if name in known:
                 changes[name] = value
+            elif is_own:
+                args.setdefault("trainable", {})[name] = value
             elif dot and owner in _OWNERS:
                 args.setdefault(owner, {})[rest] = value
             else:
@@ -191,7 +228,8 @@ class TrainConfig:
 
     def to_json(self) -> str:
         """The complete config as JSON, enough to reproduce the run; `from_json` reads it."""
-        return json.dumps(asdict(self), indent=2)
+        values = {name: it for name, it in asdict(self).items() if self.applies(name)}
+        return json.dumps(values, indent=2)
 
     @classmethod
     def from_json(cls, text: str) -> TrainConfig:
@@ -218,3 +256,7 @@ def near_field(name: str) -> str:
     known = {item.name: item.name for item in fields(TrainConfig)} | NICKNAMES
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
     return known[near[0]] if near and name not in known.values() and "." not in name else ""
+
+
+def _word(name: str, value: Any) -> str:
+    return f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"

@@ -109,6 +109,13 @@ def one_of(allowed: Iterable[str], *, or_reference: bool = False) -> Check:
     return check
 
 
+def reference_or_none(name: str, got: Any) -> Any:
+    """Check for a reference to user code, or an empty text."""
+    if got != "" and not is_reference(got):
+        raise ConfigError(f"{name} must be package.module:Class, but got {got!r}.")
+    return got
+
+
 def subset_of(*allowed: str) -> Check:
     """Check for some of these words, separated by commas; normalizes to this order."""
     word_of = one_of(allowed)
@@ -147,6 +154,13 @@ def instance_of(kind: type, described: str) -> Check:
         return got
 
     return check
+
+
+def number(name: str, got: Any) -> Any:
+    """Check for a finite number."""
+    if not is_number(got):
+        raise ConfigError(f"{name} must be a number, but got {got!r}.")
+    return got
 
 
 def positive(name: str, got: Any) -> Any:

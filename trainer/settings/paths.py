@@ -6,7 +6,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainer.errors import ConfigError
 from trainer.settings.fields import positive, setting
+
+_UNFIT = ("%", "?", "'", '"')
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,21 @@ class Paths:
 
     @property
     def tracking_uri(self) -> str:
-        """MLFLOW_TRACKING_URI if set, else the database that a bare `mlflow ui` reads here."""
-        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.root / 'mlflow.db'}"
+        """MLFLOW_TRACKING_URI if set, else the database that a bare `mlflow ui` reads here.
+
+        Raises:
+            ConfigError: the path of the folder has a character that SQLite's URLs or MLflow's
+                searches take for another.
+        """
+        if uri := os.environ.get("MLFLOW_TRACKING_URI"):
+            return uri
+        if unfit := [it for it in _UNFIT if it in str(self.root)]:
+            raise ConfigError(
+                f"Working folder must have none of {' '.join(_UNFIT)} in its path, as MLflow "
+                f"misreads them, but {str(self.root)!r} has {' '.join(unfit)}; rename it, "
+                "start in another one, or use an MLflow server by --tracking-uri."
+            )
+        return f"sqlite:///{self.root / 'mlflow.db'}"
 
     def artifacts(self, experiment: str) -> str:
         """Artifact folder of an experiment in a local store."""

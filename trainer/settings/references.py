@@ -72,12 +72,13 @@ def restore_globals() -> Iterator[None]:
             torch.set_grad_enabled(True)
 
 
-def code_digest(reference: str) -> str:
+def code_digest(reference: str, what: str = "code") -> str:
     """Digest of the code behind a reference, different for each version of it.
 
     For an installed distribution, its name and version. Otherwise the SHA-256 of every Python file
     of the module's top-level package and of the local packages that these import, and of the
-    versions of the installed ones. It is cached until `unload_changed`, as imported code is.
+    versions of the installed ones. It is cached until `unload_changed`, as imported code is. `what`
+    is its role, for the error message.
 
     Raises:
         ConfigError: the module does not exist.
@@ -85,7 +86,7 @@ def code_digest(reference: str) -> str:
     top = reference.partition(":")[0].partition(".")[0]
     if top not in _digests:
         if importlib.util.find_spec(top) is None:
-            find("code", reference)
+            find(what, reference)
         _digests[top] = _digest(top)
     return _digests[top]
 

@@ -13,18 +13,13 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import lru_cache
 from typing import Any, Protocol
-
-import torch
 
 from trainer.data import Data
 from trainer.metrics import EpochResult
-from trainer.settings.config import MODELS, TrainConfig
+from trainer.settings.config import TrainConfig
 from trainer.training.device import platform
-from trainer.training.model import NetworkSpec
-from trainer.training.optim import OptimizerSpec
-from trainer.training.recipe import Recipe
+from trainer.training.recipe import Recipe, UserRecipe, recipe_of
 from trainer.training.schedule import Rates
 
 NUMERICS = 1
@@ -37,7 +32,8 @@ _KEYED_OTHERWISE = frozenset(
     {"dataset", "image_size", "limit", "split"}  # by the digests of the data
     | {"epochs", "gamma", "lr", "scheduler", "scheduler_args", "scheduler_interval", "step_size"}
     | {"warmup", "warmup_start"}  # these and the line above by the learning rates
-    | {"deterministic", "model_args", "optimizer_args"}  # by `_constants`
+    | {"deterministic"}  # by `_constants`
+    | {"model_args", "optimizer_args", "trainable_args"}  # by the facts of the recipe
 )
 """Fields of a config that are not hashed by themselves; every other one is, new ones too."""
 
@@ -48,7 +44,8 @@ class Stage:
 
     Attributes:
         epoch: counted from 1; 0 is the initial state.
-        rates: learning rates of the epoch; empty for stage 0.
+        rates: learning rates of the epoch, or what a class of the user's says to be in force in
+            it; empty for stage 0.
         key: under which the state after the epoch is stored.
         result_key: under which its result is stored, which depends on the validation data too.
     """
@@ -86,11 +83,11 @@ def plan_of(data: Data, config: TrainConfig, val_losses: Sequence[float] = ()) -
         DataError: the data does not fit the config.
         ConfigError: the model cannot be built, or the optimizer refuses it.
     """
-    recipe = Recipe(config, data)
+    recipe = recipe_of(config, data)
     return Plan(stages=plan(recipe, val_losses), environment=environment(recipe))
 
 
-def plan(recipe: Recipe, val_losses: Sequence[float] = ()) -> tuple[Stage, ...]:
+def plan(recipe: Recipe | UserRecipe, val_losses: Sequence[float] = ()) -> tuple[Stage, ...]:
     """Stages 0 to `config.epochs`, or as far as the results determine them.
 
     Args:
@@ -111,7 +108,7 @@ def plan(recipe: Recipe, val_losses: Sequence[float] = ()) -> tuple[Stage, ...]:
 
 
 def extended(
-    stages: tuple[Stage, ...], recipe: Recipe, results: Sequence[EpochResult]
+    stages: tuple[Stage, ...], recipe: Recipe | UserRecipe, results: Sequence[EpochResult]
 ) -> tuple[Stage, ...]:
     """The stages as far as these results determine them; those already known do not change."""
     if len(stages) > recipe.config.epochs:
@@ -119,14 +116,7 @@ def extended(
     return plan(recipe, [result.val_loss for result in results])
 
 
-def digest(state: Mapping[str, Any]) -> str:
-    """SHA-256 of a state: every tensor (dtype, shape, bits) and value, in order of names."""
-    total = hashlib.sha256()
-    _feed(total, state)
-    return total.hexdigest()
-
-
-def environment(recipe: Recipe) -> dict[str, Any]:
+def environment(recipe: Recipe | UserRecipe) -> dict[str, Any]:
     """All that determines a run's numbers besides the learning rates, as JSON values.
 
     Beyond what the first key hashes: the validation data, and Python's version, on which user code
@@ -138,28 +128,16 @@ def environment(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _constants(recipe: Recipe) -> dict[str, Any]:
+def _constants(recipe: Recipe | UserRecipe) -> dict[str, Any]:
     config = recipe.config
     values = {
         item.name: getattr(config, item.name)
         for item in fields(config)
-        if item.name not in _KEYED_OTHERWISE
+        if item.name not in _KEYED_OTHERWISE and config.applies(item.name)
     }
     defaults = {item.name: item.default for item in fields(config)}
-    facts = {
-        "numerics": NUMERICS,
-        "train": recipe.data.train.digest,
-        "initial": _initial_digest(recipe.network, recipe.optimizer),
-        "optimizer_args": recipe.optimizer.args,
-        "dtype": "float32",
-        "memory_format": "channels_last" if recipe.is_channels_last else "contiguous",
-        "platform": platform(config.device),
-    }
-    added = {
-        "model_args": dict(config.model_args),
-        "code": recipe.code,
-        "nondeterministic": not config.deterministic,
-    }
+    facts = {"numerics": NUMERICS, "platform": platform(config.device), **recipe.facts()}
+    added = {"code": recipe.code, "nondeterministic": not config.deterministic}
     facts |= {name: value for name, value in added.items() if value}
     # a default is omitted, so that a new setting leaves existing keys valid
     return facts | {
@@ -169,29 +147,5 @@ def _constants(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-@lru_cache(maxsize=64)
-def _initial_digest(network: NetworkSpec, optimizer: OptimizerSpec) -> str:
-    """Digest of the initial weights, after the optimizer was tried on a user's network."""
-    model = network.build()
-    if network.name not in MODELS:
-        optimizer.check_fits(model.parameters())
-    return digest(model.state_dict())
-
-
 def _hash(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-def _feed(total: Any, value: Any) -> None:
-    if isinstance(value, Mapping):
-        for name in sorted(value, key=str):
-            total.update(f"{name}:".encode())
-            _feed(total, value[name])
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            _feed(total, item)
-    elif isinstance(value, torch.Tensor):
-        total.update(f"{value.dtype}{tuple(value.shape)}".encode())
-        total.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    else:
-        total.update(f"{value!r};".encode())

@@ -11,17 +11,20 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from trainer.data import Data, load
+from trainer.data import NO_DATA, Data, load, prepare
 from trainer.errors import PlatformMismatch
 from trainer.killpoints import passing
-from trainer.metrics import EpochResult
+from trainer.metrics import EPOCH_SECONDS, EpochResult
+from trainer.settings.apart import apart
 from trainer.settings.config import TrainConfig
 from trainer.settings.references import is_reference, unload_changed
-from trainer.stages.plan import Plan, Stage, digest, plan, plan_of
+from trainer.stages.plan import Plan, Stage, plan, plan_of
 from trainer.stages.store import DamagedState, StageStore
 from trainer.training.device import assume_platform, set_determinism, synchronize
-from trainer.training.loop import Training
-from trainer.training.recipe import Recipe
+from trainer.training.loop import build
+from trainer.training.recipe import Recipe, UserRecipe, recipe_of
+from trainer.training.state import digest
+from trainer.training.trainable import Trainable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +71,7 @@ def train_stage(
         StoreError: the store cannot be written.
     """
     set_determinism(config.device, config.threads, deterministic=config.deterministic)
-    recipe = Recipe(config, data_of(config, folder))
+    recipe = recipe_of(config, data_of(config, folder))
     stages = plan(recipe)
     earlier: list[Trained] = []
     while len(stages) <= epoch:  # the schedule depends on results, which are known that far only
@@ -89,24 +92,36 @@ def train_stage(
 
 
 def _have(
-    recipe: Recipe,
+    recipe: Recipe | UserRecipe,
     stages: Sequence[Stage],
     store: StageStore,
     trained_for: str,
     *,
     with_state: bool,
 ) -> Trained:
-    """The last of the stages, from the store or by training."""
+    """The last of the stages, from the store or by training, here or in another process."""
     goal = stages[-1]
-    stored = store.result(goal.result_key)
-    if stored is not None and (not with_state or store.has_state(goal.key)):
-        return Trained(result=stored)
 
-    training = Training(recipe)
+    def stored() -> Trained | None:
+        result = store.result(goal.result_key)
+        is_whole = result is not None and (not with_state or store.has_state(goal.key))
+        return Trained(result=result) if result is not None and is_whole else None
+
+    if found := stored():
+        return found
+    with store.claimed(goal.result_key):
+        return stored() or _trained(recipe, stages, store, trained_for)
+
+
+def _trained(
+    recipe: Recipe | UserRecipe, stages: Sequence[Stage], store: StageStore, trained_for: str
+) -> Trained:
+    """The last of the stages, trained from the nearest earlier state."""
+    training = build(recipe, [stage.rates for stage in stages[1:]])
     start, notes = _take_up(stages[1:-1], store, training)
     retrained = 0
     for stage in stages[start + 1 :]:
-        result, state = _train(training, stage, recipe, trained_for)
+        result, state = _train(training, stage, recipe.config.device, trained_for)
         recorded = store.result(stage.result_key)
         if recorded is not None and recorded.state_digest != result.state_digest:
             notes.append(
@@ -130,7 +145,20 @@ def data_of(config: TrainConfig, folder: Path) -> Data:
     Raises:
         DataError: it is not prepared, or has too few examples.
     """
+    if config.trainable:
+        return NO_DATA
     return _data(config.dataset, config.split, config.limit, config.image_size, folder)
+
+
+def prepared_data(config: TrainConfig, folder: Path) -> Data:
+    """Load the data of a config; it is prepared in `folder` if it is missing there.
+
+    Raises:
+        DataError: it cannot be had.
+    """
+    if not config.trainable:
+        apart([config.dataset], prepare, config.dataset, folder, config.image_size, limited=False)
+    return data_of(config, folder)
 
 
 def plan_from(
@@ -174,7 +202,7 @@ def worker_name() -> str:
 
 
 def _take_up(
-    earlier: Sequence[Stage], store: StageStore, training: Training
+    earlier: Sequence[Stage], store: StageStore, training: Trainable
 ) -> tuple[int, list[str]]:
     """Load the latest stored state of `earlier`; return its epoch (0: none stored) and notes."""
     notes: list[str] = []
@@ -185,33 +213,24 @@ def _take_up(
             notes.append(str(damage))
             continue
         if state is not None:
-            training.load(state)
+            training.load_state_dict(state)
             return stage.epoch, notes
     return 0, notes
 
 
 def _train(
-    training: Training, stage: Stage, recipe: Recipe, trained_for: str
+    training: Trainable, stage: Stage, device: str, trained_for: str
 ) -> tuple[EpochResult, dict[str, Any]]:
     """Train and validate one epoch; return its result and the state after it."""
-    synchronize(recipe.config.device)
+    synchronize(device)
     began = time.perf_counter()
-    running, mean, first = training.train(stage.epoch, stage.rates)
-    synchronize(recipe.config.device)
+    values = training.train_epoch(stage.epoch)
+    synchronize(device)
     seconds = time.perf_counter() - began
-
-    val_loss, val_accuracy = training.validate()
-    state = training.state()
+    state = training.state_dict()
     result = EpochResult(
         epoch=stage.epoch,
-        running_loss=running,
-        train_loss=mean,
-        val_loss=val_loss,
-        val_accuracy=val_accuracy,
-        lr=float(stage.rates.scalars["lr"]),
-        epoch_seconds=seconds,
-        images_per_second=len(recipe.data.train.labels) / seconds,
-        first_batch_loss=first,
+        values={**values, EPOCH_SECONDS: values.get(EPOCH_SECONDS, seconds)},
         state_digest=digest(state),
         trained_for=trained_for,
         worker=worker_name(),

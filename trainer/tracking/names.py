@@ -23,10 +23,12 @@ REASON_TAG = "sweep.reason"
 
 OBJECTIVE_TAG = "sweep.objective"
 SECOND_TAG = "sweep.second_objective"
+DIRECTIONS_TAG = "sweep.directions"
 COMPARE_TAG = "sweep.compare"
 TRIALS_TAG = "sweep.trials"
-"""Tags of a study's parent run: its objective, second objective (if any), compared parameter (if
-any) and target number of trials."""
+TARGET_TAG = "sweep.target"
+"""Tags of a study's parent run: its objective, second objective (if any), directions, compared
+parameter (if any), target number of trials, and target value of the objective (if any)."""
 
 CONFIG_FILE, ENVIRONMENT_FILE = "config.json", "environment.json"
 """Files of a run: its config, and everything else that determined its numbers."""

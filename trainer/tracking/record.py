@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from trainer.errors import ConfigError
-from trainer.metrics import RUNNING_LOSS, VAL_ACCURACY, VAL_LOSS, EpochResult, best
+from trainer.metrics import LR, RUNNING_LOSS, VAL_ACCURACY, VAL_LOSS, EpochResult, best
 from trainer.settings.config import TrainConfig
 from trainer.tracking.names import (
     BEST_WEIGHTS,
@@ -108,19 +108,35 @@ class RunRecord:
         checkpoints: Mapping[str, Checkpoint],
         at: float | None = None,
         error: str = "",
+        maximize: bool | None = None,
     ) -> RunRecord:
-        """The record after the run ended in `state`; `error` is the traceback of a failed run."""
+        """The record after the run ended.
+
+        Args:
+            state: in which it ended.
+            objective: metric by which it is judged; without it there is no best epoch.
+            checkpoints: logged with it, by path.
+            at: seconds since 1970; None: now.
+            error: traceback of a failed run.
+            maximize: whether a higher objective is better; None: as `OBJECTIVES` says.
+        """
         metrics, tags, files = dict(self.metrics), dict(self.tags), dict(self.files)
         if self.results and state == DIVERGED:
             last = self.results[-1]
-            tags |= {DIVERGED_EPOCH_TAG: str(last.epoch), DIVERGED_LR_TAG: f"{last.lr:g}"}
+            tags[DIVERGED_EPOCH_TAG] = str(last.epoch)
+            if LR in last.values:
+                tags[DIVERGED_LR_TAG] = f"{last.values[LR]:g}"
         if state == FAILED and error:
             tags[REASON_TAG] = error.strip().rpartition("\n")[2]
             files["traceback.txt"] = error
         if self.results and state in (COMPLETE, PRUNED):
-            metrics[BEST_EPOCH] = best(self.results, objective).epoch
-            for name in dict.fromkeys((*BEST_METRICS, objective)):
-                metrics[BEST + name] = best(self.results, name).metrics()[name]
+            directions = dict.fromkeys(BEST_METRICS) | {objective: maximize}
+            logged = set.intersection(*(set(result.values) for result in self.results))
+            for name in [it for it in directions if it in logged]:
+                found = best(self.results, name, directions[name])
+                metrics[BEST + name] = found.values[name]
+                if name == objective:
+                    metrics[BEST_EPOCH] = found.epoch
         return replace(
             self,
             state=state,
@@ -148,7 +164,7 @@ def record_of(
 
     Args:
         config: of the run.
-        data: that it trains on.
+        data: that it trains on; `NO_DATA` is not logged.
         environment: all that determines its numbers besides the learning rates.
         id: that no other run has.
         name: for people.
@@ -169,7 +185,7 @@ def record_of(
             CONFIG_FILE: config.to_json(),
             ENVIRONMENT_FILE: json.dumps(environment, indent=2, sort_keys=True),
         },
-        dataset=(data.name, data.digest),
+        dataset=(data.name, data.digest) if data.name else None,
     )
 
 
@@ -222,9 +238,26 @@ class CheckpointRule:
         return rule
 
     def select(
-        self, stages: Sequence[Stage], results: Sequence[EpochResult], objective: str, state: str
+        self,
+        stages: Sequence[Stage],
+        results: Sequence[EpochResult],
+        objective: str,
+        state: str,
+        *,
+        maximize: bool | None = None,
+        has_weights: bool = True,
     ) -> dict[str, Checkpoint]:
-        """Checkpoints of a run with these results, by path; a diverged run has no best one."""
+        """Checkpoints of a run, by path; a diverged run has no best one.
+
+        Args:
+            stages: of the run.
+            results: of its epochs.
+            objective: metric by which it is judged; without it there is no best checkpoint.
+            state: of the run.
+            maximize: whether a higher objective is better; None: as `OBJECTIVES` says.
+            has_weights: whether weights are a known part of its states; else the checkpoint of the
+                best epoch is a whole state.
+        """
         selected: dict[str, Checkpoint] = {}
         if not results:
             return selected
@@ -232,9 +265,9 @@ class CheckpointRule:
             for epoch in range(self.every, len(results) + 1, self.every):
                 path = f"checkpoints/epoch-{epoch:04}.pt"
                 selected[path] = Checkpoint(epoch, stages[epoch].key, weights_only=False)
-        if self.best and state != DIVERGED:
-            epoch = best(results, objective).epoch
-            selected[BEST_WEIGHTS] = Checkpoint(epoch, stages[epoch].key, weights_only=True)
+        if self.best and state != DIVERGED and all(objective in it.values for it in results):
+            epoch = best(results, objective, maximize).epoch
+            selected[BEST_WEIGHTS] = Checkpoint(epoch, stages[epoch].key, weights_only=has_weights)
         if self.last:
             epoch = len(results)
             selected[LAST_STATE] = Checkpoint(epoch, stages[epoch].key, weights_only=False)

@@ -105,7 +105,7 @@ def _send_checkpoint(
     state = store.state(checkpoint.key)
     if state is None:
         raise LostState(f"The state of epoch {checkpoint.epoch} is no longer stored.")
-    content = state["model"] if checkpoint.weights_only else state | {"epoch": checkpoint.epoch}
+    content = state["model"] if checkpoint.weights_only else {"epoch": checkpoint.epoch} | state
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, Path(path).name)
         torch.save(content, file)

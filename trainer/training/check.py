@@ -13,6 +13,7 @@ from trainer.training.loss import find_loss
 from trainer.training.model import check_model
 from trainer.training.optim import find_optimizer
 from trainer.training.schedule import Schedule
+from trainer.training.trainable import find_trainable
 
 _DATASET_FORMS = (*DATASETS, "FOLDER/", "PATH.npz", REFERENCE)
 
@@ -24,11 +25,15 @@ def check_train(config: TrainConfig) -> None:
         ConfigError: the data set, model, loss, optimizer or schedule does not exist, or torch
             refuses it.
     """
-    _check_dataset(config.dataset)
+    if not config.trainable:
+        _check_dataset(config.dataset)
     apart(config.user_code, _check_parts, config)
 
 
 def _check_parts(config: TrainConfig) -> None:
+    if config.trainable:
+        find_trainable(config.trainable)
+        return
     find_loss(config.loss)
     check_model(config.model, config.model_args)
     optimizer = find_optimizer(config.optimizer, config.optimizer_args)

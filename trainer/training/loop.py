@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import random
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, cast
 
@@ -14,21 +13,54 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trainer.data import Part
+from trainer.metrics import (
+    EPOCH_SECONDS,
+    FIRST_BATCH_LOSS,
+    IMAGES_PER_SECOND,
+    LR,
+    RUNNING_LOSS,
+    TRAIN_LOSS,
+    VAL_ACCURACY,
+    VAL_LOSS,
+)
+from trainer.training.device import synchronize
 from trainer.training.epoch import VALIDATION_BATCH, Batch, Resident, train_epoch, validate
 from trainer.training.optim import load_optimizer, set_rates
-from trainer.training.recipe import Recipe
+from trainer.training.recipe import Recipe, UserRecipe
 from trainer.training.schedule import Rates
+from trainer.training.trainable import Trainable, UserTrainable, epoch_seed, seed_generators
 from trainer.training.transforms import Normalized, Transform, statistics
 
 
-class Training:
-    """Model and optimizer between two epochs.
+def build(
+    recipe: Recipe | UserRecipe, rates: Sequence[Rates] = (), most: int | None = None
+) -> Trainable:
+    """The training of a recipe before its first epoch.
 
     Args:
         recipe: what is trained.
+        rates: of epochs 1, 2, ..., as far as they are to be trained.
+        most: train and validate so many batches an epoch, in the built-in training.
+    """
+    if isinstance(recipe, UserRecipe):
+        return UserTrainable(recipe.config)
+    return Training(recipe, rates, most)
+
+
+class Training:
+    """The built-in `Trainable`: model and optimizer between two epochs.
+
+    Args:
+        recipe: what is trained.
+        rates: of epochs 1, 2, ..., as far as they are to be trained.
+        most: train and validate so many batches an epoch.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(
+        self, recipe: Recipe, rates: Sequence[Rates] = (), most: int | None = None
+    ) -> None:
+        self._rates = rates
+        self._most = most
         self._config = config = recipe.config
         self._data = data = recipe.data
         self._loss = recipe.loss
@@ -44,12 +76,32 @@ class Training:
             std=None if std is None else std.to(config.device),
         )
 
-    def load(self, state: dict[str, Any]) -> None:
-        """Restore a state that `state()` returned, bit for bit."""
+    def train_epoch(self, epoch: int) -> dict[str, float]:
+        """Train and validate one epoch."""
+        rates = self._rates[epoch - 1]
+        synchronize(self._config.device)
+        began = time.perf_counter()
+        running, mean, first = self.train(epoch, rates, self._most)
+        synchronize(self._config.device)
+        seconds = time.perf_counter() - began
+        val_loss, val_accuracy = self.validate(self._most)
+        return {
+            RUNNING_LOSS: running,
+            TRAIN_LOSS: mean,
+            VAL_LOSS: val_loss,
+            VAL_ACCURACY: val_accuracy,
+            LR: float(rates.scalars["lr"]),
+            EPOCH_SECONDS: seconds,
+            IMAGES_PER_SECOND: len(self._data.train.labels) / seconds,
+            FIRST_BATCH_LOSS: first,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore a state that `state_dict` returned, bit for bit."""
         self._model.load_state_dict(state["model"])
         load_optimizer(self._optimizer, state["optimizer"])
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """State dicts of model and optimizer: all that the next epoch needs."""
         return {"model": self._model.state_dict(), "optimizer": self._optimizer.state_dict()}
 
@@ -67,9 +119,7 @@ class Training:
         """
         set_rates(self._optimizer, rates.begin())
         seed = epoch_seed(self._config.seed, epoch)
-        torch.manual_seed(seed)
-        np.random.seed(seed % 2**32)
-        random.seed(seed)
+        seed_generators(seed)
         batches: Iterable[Batch] = islice(self._batches(seed), most)
         return train_epoch(
             self._model,
@@ -95,7 +145,7 @@ class Training:
         """Load weights of the model without a state of the optimizer."""
         self._model.load_state_dict(weights)
 
-    def network(self) -> nn.Module:
+    def export(self) -> nn.Module:
         """The model with normalization inside, so that it takes inputs as the data set has them."""
         mean, std = self._transform.mean, self._transform.std
         return self._model if mean is None or std is None else Normalized(self._model, mean, std)
@@ -111,11 +161,6 @@ class Training:
             self._config.batch_size,
             lambda images: self._transform.train(images, generator),
         )
-
-
-def epoch_seed(seed: int, epoch: int) -> int:
-    """Seed of every random number of an epoch: 63 bits of SHA-256 of "seed epoch"."""
-    return int.from_bytes(hashlib.sha256(f"{seed} {epoch}".encode()).digest()[:8], "big") >> 1
 
 
 _on_device: dict[tuple[str, str], Resident] = {}

@@ -9,12 +9,56 @@ from typing import Any
 
 from trainer.data import Data
 from trainer.errors import DataError
-from trainer.settings.config import TrainConfig
+from trainer.settings.config import MODELS, TrainConfig
 from trainer.settings.references import code_digest, is_reference
 from trainer.training.loss import find_loss
 from trainer.training.model import SIDE, NetworkSpec
 from trainer.training.optim import OptimizerSpec, find_optimizer, plain_scalars
 from trainer.training.schedule import Rates, Schedule
+from trainer.training.state import digest
+from trainer.training.trainable import find_trainable, has_in_force, values_in_force
+
+
+def recipe_of(config: TrainConfig, data: Data) -> Recipe | UserRecipe:
+    """The recipe of a config: of the built-in training, or of the user's.
+
+    Raises:
+        DataError: the inputs are not of the kind or size that the config needs.
+        ConfigError: what the config names does not exist.
+    """
+    return UserRecipe(config, data) if config.trainable else Recipe(config, data)
+
+
+class UserRecipe:
+    """What both the keys of epochs and their training are made from, for a class of the user's.
+
+    Attributes:
+        config: with its device resolved.
+        data: none; the class reads its own.
+        code: digest of the user code behind each reference of the config.
+
+    Raises:
+        ConfigError: the class does not exist, or lacks a method.
+    """
+
+    def __init__(self, config: TrainConfig, data: Data) -> None:
+        self.config = config
+        self.data = data
+        find_trainable(config.trainable)
+        self.code = {reference: code_digest(reference) for reference in config.references}
+
+    def facts(self) -> dict[str, Any]:
+        """All that determines the numbers of every epoch, besides the fields of the config."""
+        if has_in_force(self.config.trainable):
+            return {}
+        return {"trainable_args": dict(self.config.trainable_args)}
+
+    def rates(self, val_losses: Sequence[float] = ()) -> tuple[Rates, ...]:
+        """The values in force in epochs 1, 2, ..., where the class says them."""
+        if not has_in_force(self.config.trainable):
+            return (Rates(scalars={}),) * self.config.epochs
+        values = values_in_force(self.config.to_json(), json.dumps(self.code))
+        return tuple(Rates(scalars=each) for each in values)
 
 
 class Recipe:
@@ -53,6 +97,18 @@ class Recipe:
         self.is_channels_last = data.are_images and self.optimizer.takes_channels_last
         self._schedule = Schedule(config, self.optimizer)
 
+    def facts(self) -> dict[str, Any]:
+        """All that determines the numbers of every epoch, besides the fields of the config."""
+        model_args = dict(self.config.model_args)
+        return {
+            "train": self.data.train.digest,
+            "initial": _initial_digest(self.network, self.optimizer),
+            "optimizer_args": self.optimizer.args,
+            "dtype": "float32",
+            "memory_format": "channels_last" if self.is_channels_last else "contiguous",
+            **({"model_args": model_args} if model_args else {}),
+        }
+
     def rates(self, val_losses: Sequence[float] = ()) -> tuple[Rates, ...]:
         """The learning rates of epochs 1, 2, ..., as far as these results determine them.
 
@@ -71,6 +127,8 @@ def check_inputs(config: TrainConfig, data: Data) -> None:
     Raises:
         DataError: they are of another kind or size.
     """
+    if config.trainable:  # which reads its own
+        return
     size = data.train.images.shape[1:3]
     if config.model == "tutorial" and (not data.are_images or size != (SIDE, SIDE)):
         raise DataError(
@@ -92,3 +150,12 @@ def _groups(
     """The scalars of each parameter group, where the optimizer makes several."""
     groups = optimizer.build(network.build().parameters(), lr, "cpu").param_groups
     return tuple(map(plain_scalars, groups)) if len(groups) > 1 else ()
+
+
+@lru_cache(maxsize=64)
+def _initial_digest(network: NetworkSpec, optimizer: OptimizerSpec) -> str:
+    """Digest of the initial weights, after the optimizer was tried on a user's network."""
+    model = network.build()
+    if network.name not in MODELS:
+        optimizer.check_fits(model.parameters())
+    return digest(model.state_dict())

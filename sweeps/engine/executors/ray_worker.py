@@ -16,10 +16,9 @@ from typing import Any
 import ray
 
 from sweeps.engine.executors.local import TaskFailed, contained
-from trainer.data import prepare
 from trainer.errors import DataError, PlatformMismatch, StoreError, TrainerError
 from trainer.settings.config import TrainConfig
-from trainer.stages.stage import data_of
+from trainer.stages.stage import prepared_data
 from trainer.stages.store import StageStore
 from trainer.training.device import platform, resolve_device
 
@@ -77,8 +76,7 @@ def check_node(
             f"all nodes must see the stage store {store.url}, but it does not; --stages must name "
             "a folder that they share, or a URL such as s3://bucket/stages"
         )
-    prepare(train.dataset, folder, train.image_size)
-    if (got := data_of(train, folder).digest) != data:
+    if (got := prepared_data(train, folder).digest) != data:
         raise DataError(f"the data set must have the digest {data}, but it has {got} in {folder}")
 
 

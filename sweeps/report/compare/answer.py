@@ -9,7 +9,6 @@ import pandas as pd
 
 from sweeps.report.compare.confirmed import BEST_VERDICT, LEAST_SEEDS, TIED, TOO_FEW, WORSE
 from sweeps.report.showing import rounded, size
-from trainer.metrics import OBJECTIVES
 
 FEW_TRIALS = 5
 """Fewer trials do not show what a value can reach."""
@@ -17,18 +16,19 @@ FEW_TRIALS = 5
 _ALIKE = 0.01  # relative difference that counts as noise if no repeats measure the noise
 
 
-def sentence(values: pd.DataFrame, objective: str, parameter: str) -> str:
+def sentence(values: pd.DataFrame, objective: str, parameter: str, *, maximize: bool) -> str:
     """Say which value is best, or why the results do not show it.
 
     Args:
         values: see `sweeps.report.compare.comparison.Comparison`.
         objective: name of the metric.
         parameter: name of the compared parameter.
+        maximize: whether a higher value of the metric is better.
     """
     if values["trial"].isna().all():
         return f"No trial has a result yet, so no {parameter} can be said to be best."
     first, others = values.iloc[0], values.iloc[1:]
-    kind = "highest" if OBJECTIVES[objective] else "lowest"
+    kind = "highest" if maximize else "lowest"
     if first["verdict"] != BEST_VERDICT:
         had = "none was trained" if not first["seeds"] else f"it was trained from {first['seeds']}"
         return (
@@ -43,7 +43,7 @@ def sentence(values: pd.DataFrame, objective: str, parameter: str) -> str:
     if others.empty:
         return f"{first['value']} is the only {parameter} that was tried: {objective} {mean}."
     tied = others.loc[others["verdict"] == TIED, "value"].tolist()
-    tail = "; more trials may change that" if any(_of_trials(values, objective)) else ""
+    tail = "; more trials may change that" if any(_of_trials(values, maximize=maximize)) else ""
     if len(tied) == len(others):
         return (
             f"The budget was too small to tell which {parameter} is best: {first['value']} has the "
@@ -51,7 +51,7 @@ def sentence(values: pd.DataFrame, objective: str, parameter: str) -> str:
         )
     clauses = [f"{first['value']} is best: {objective} {mean}"]
     clauses += [f"{_tie_clause(tied)} with it"] if tied else []
-    clauses += _worse(first, others[others["verdict"] == WORSE], objective)
+    clauses += _worse(first, others[others["verdict"] == WORSE], maximize=maximize)
     unknown = others[others["verdict"] == TOO_FEW]
     without = unknown.loc[unknown["trial"].isna(), "value"].tolist()
     found = unknown.loc[unknown["trial"].notna(), "value"].tolist()
@@ -60,7 +60,7 @@ def sentence(values: pd.DataFrame, objective: str, parameter: str) -> str:
     return "; ".join(clauses) + f"{tail}."
 
 
-def doubts(values: pd.DataFrame, objective: str) -> Iterable[str]:
+def doubts(values: pd.DataFrame, *, maximize: bool) -> Iterable[str]:
     """Sentences on what more trials or seeds may change; for the arguments see `sentence`."""
     for row in values.to_dict("records"):
         if row["lost"]:
@@ -73,10 +73,10 @@ def doubts(values: pd.DataFrame, objective: str) -> Iterable[str]:
                 f"Trial {row['later']} of {row['value']} is better than its trial {row['trial']}, "
                 "but only that one was trained from other seeds."
             )
-    yield from _of_trials(values, objective)
+    yield from _of_trials(values, maximize=maximize)
 
 
-def _of_trials(values: pd.DataFrame, objective: str) -> Iterable[str]:
+def _of_trials(values: pd.DataFrame, *, maximize: bool) -> Iterable[str]:
     """Sentences on the values whose rank more trials may change."""
     counts = values["n"]
     few = values[counts < FEW_TRIALS]
@@ -91,7 +91,7 @@ def _of_trials(values: pd.DataFrame, objective: str) -> Iterable[str]:
         is_behind = row["verdict"] == WORSE and not row["lost"]
         lag = min(abs(row["difference_low"]), abs(row["difference_high"])) if is_behind else 0.0
         if row["gain"] > max(noise, lag):
-            word = "rose" if OBJECTIVES[objective] else "fell"
+            word = "rose" if maximize else "fell"
             yield (
                 f"The expected best of {row['value']} {word} by {rounded(row['gain'])} over the "
                 f"second half of its {counts[at]} trials, so more trials may improve it."
@@ -108,12 +108,12 @@ def _noise(values: pd.DataFrame) -> float:
     return _ALIKE * abs(float(values["best"].iloc[0]))
 
 
-def _worse(best: pd.Series, worse: pd.DataFrame, objective: str) -> list[str]:
+def _worse(best: pd.Series, worse: pd.DataFrame, *, maximize: bool) -> list[str]:
     """Clauses that say which values are worse, and by how much."""
     lost, clear = worse[worse["lost"] > 0], worse[worse["lost"] == 0]
     clauses = []
     if len(clear):
-        is_share = not OBJECTIVES[objective] and best["mean"] > 0
+        is_share = not maximize and best["mean"] > 0
         sizes = clear["difference"].abs() * (100 / best["mean"] if is_share else 1)
         ends = dict.fromkeys(size(it) for it in (sizes.min(), sizes.max()))
         names = clear["value"].tolist()

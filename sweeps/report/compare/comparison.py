@@ -22,7 +22,6 @@ from sweeps.report.compare.ranking import count_states
 from sweeps.report.compare.scale import reach
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.space.values import shown
-from trainer.metrics import OBJECTIVES
 from trainer.settings.references import is_reference
 from trainer.tracking.record import BEST, DIVERGED, FAILED, RUNNING
 
@@ -80,19 +79,19 @@ def compare_values(
     names = value_names(frames.trials.set_index("trial")[parameter].dropna())
     results = _results(frames, ranked, names)
     chosen = _best_trials(frames, ranked, names, [it for it in searched if it != parameter])
-    values = _counts(frames, names).join(chosen).join(_gains(results, frames.objective))
+    values = _counts(frames, names).join(chosen).join(_gains(results, frames.maximize))
     values = values.join(_over_seeds(frames, values["trial"].dropna()), on="trial")
     counts = ["seeds", "lost"]
     values[counts] = values[counts].fillna(0).astype("int64")
     values["is_last"] = values["is_last"].eq(True)  # missing for a value without a result
     values["verdict"] = values["verdict"].fillna(TOO_FEW)
-    values = _sorted(values, maximize=OBJECTIVES[frames.objective])
-    doubts = tuple(answer.doubts(values, frames.objective))
+    values = _sorted(values, maximize=frames.maximize)
+    doubts = tuple(answer.doubts(values, maximize=frames.maximize))
     return Comparison(
         parameter=parameter,
         values=values,
-        expected=_expected(results, frames.objective),
-        answer=answer.sentence(values, frames.objective, parameter),
+        expected=_expected(results, frames.maximize),
+        answer=answer.sentence(values, frames.objective, parameter, maximize=frames.maximize),
         doubts=doubts,
     )
 
@@ -117,7 +116,7 @@ def _best_trials(
     frames: StudyFrames, ranked: pd.DataFrame, names: pd.Series[str], others: Sequence[str]
 ) -> pd.DataFrame:
     """The best trial of each value, by value."""
-    again = compare(frames.repeats, frames.objective)
+    again = compare(frames.repeats, maximize=frames.maximize)
     ended = frames.trials[frames.trials["state"] != RUNNING]
     last = ended.groupby(ended["trial"].map(names))["trial"].max()
     name, chosen = BEST + frames.objective, {}
@@ -148,13 +147,15 @@ def _over_seeds(frames: StudyFrames, trials: pd.Series[int]) -> pd.DataFrame:
     Trials with too few seeds are not compared: the best mean over few seeds may be luck.
     """
     repeats = frames.repeats[frames.repeats["trial"].isin(trials)]
-    frame = compare(repeats, frames.objective).set_index("trial")
+    frame = compare(repeats, maximize=frames.maximize).set_index("trial")
     frame = frame.rename(columns={"diverged": "lost"})[["seeds", "lost", "mean", "std"]]
     for trial, values in repeats.dropna(subset="value").groupby("trial")["value"]:
         if len(values) >= LEAST_SEEDS:
             frame.loc[trial, ["low", "high"]] = interval(values.to_numpy())
     enough = frame.index[frame["seeds"] + frame["lost"] >= LEAST_SEEDS]
-    against = compare(repeats[repeats["trial"].isin(enough)], frames.objective).set_index("trial")
+    against = compare(repeats[repeats["trial"].isin(enough)], maximize=frames.maximize).set_index(
+        "trial"
+    )
     if len(against):
         best = against.iloc[0]
         if best["diverged"] == 0:  # a trial that diverges for some seed is worse
@@ -173,7 +174,7 @@ def _results(
     """The results of each value's trials, clipped to the scale."""
     if ranked.empty:
         return {}
-    maximize = OBJECTIVES[frames.objective]
+    maximize = frames.maximize
     values = ranked.set_index("trial")[BEST + frames.objective]
     end = reach(values, maximize=maximize)
     values = values.clip(lower=end) if maximize else values.clip(upper=end)
@@ -185,21 +186,21 @@ def _results(
     }
 
 
-def _gains(results: dict[str, NDArray[np.float64]], objective: str) -> pd.Series[float]:
+def _gains(results: dict[str, NDArray[np.float64]], maximize: bool) -> pd.Series[float]:
     """Improvement of the expected best over the second half of the trials, by value."""
-    more = OBJECTIVES[objective]
     gains = {
-        value: abs(float(expected_best(it, len(it), more) - expected_best(it, len(it) // 2, more)))
+        value: abs(
+            float(expected_best(it, len(it), maximize) - expected_best(it, len(it) // 2, maximize))
+        )
         for value, it in results.items()
         if len(it) > 1
     }
     return pd.Series(gains, name="gain", dtype="float64")
 
 
-def _expected(results: dict[str, NDArray[np.float64]], objective: str) -> pd.DataFrame:
+def _expected(results: dict[str, NDArray[np.float64]], maximize: bool) -> pd.DataFrame:
     curves = [
-        expected_curve(it, OBJECTIVES[objective]).assign(value=value)[_EXPECTED]
-        for value, it in results.items()
+        expected_curve(it, maximize).assign(value=value)[_EXPECTED] for value, it in results.items()
     ]
     return pd.concat(curves, ignore_index=True) if curves else pd.DataFrame(columns=_EXPECTED)
 

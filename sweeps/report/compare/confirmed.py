@@ -8,8 +8,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from trainer.metrics import OBJECTIVES
-
 LEAST_SEEDS = 5
 """Fewer values give no interval: all 4 of 4 lie on one side of the true mean in 1 of 8 cases."""
 
@@ -20,7 +18,7 @@ does not; it has values from fewer than `LEAST_SEEDS` seeds."""
 _RESAMPLES = 10_000
 
 
-def compare(repeats: pd.DataFrame, objective: str) -> pd.DataFrame:
+def compare(repeats: pd.DataFrame, *, maximize: bool) -> pd.DataFrame:
     """Compare each repeated trial with the best one, over the seeds of both.
 
     Args:
@@ -49,7 +47,7 @@ def compare(repeats: pd.DataFrame, objective: str) -> pd.DataFrame:
     frame["unstable"] = frame["diverged"] > 0
     frame["few"] = frame["seeds"] + frame["diverged"] < LEAST_SEEDS
     order = ["few", "unstable", "mean", "trial"]
-    frame = frame.sort_values(order, ascending=[True, True, not OBJECTIVES[objective], True])
+    frame = frame.sort_values(order, ascending=[True, True, not maximize, True])
     frame = frame.drop(columns=["few", "unstable"]).reset_index(drop=True)
     best, *others = frame["trial"] if len(frame) else [None]
     rows = [(0.0, np.nan, np.nan, BEST_VERDICT)] if len(frame) else []

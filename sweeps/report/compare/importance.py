@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from sweeps.report.compare.ranking import LEAST_COMPLETE
 from sweeps.report.reading.frames import StudyFrames
-from trainer.metrics import OBJECTIVES
 from trainer.tracking.record import BEST
 
 Numbers = NDArray[np.float64]
@@ -47,7 +46,7 @@ def importances(
     """
     if len(complete) < LEAST_COMPLETE:
         return {}
-    losses = complete[BEST + frames.objective] * (-1 if OBJECTIVES[frames.objective] else 1)
+    losses = complete[BEST + frames.objective] * (-1 if frames.maximize else 1)
     good = losses <= losses.nsmallest(math.ceil(_TOP * len(losses))).max()
     found = {
         name: _explained(frames.trials[name], complete[name], good)

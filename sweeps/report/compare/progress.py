@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from sweeps.report.reading.frames import StudyFrames
-from trainer.metrics import EPOCH_SECONDS, OBJECTIVES
+from trainer.metrics import EPOCH_SECONDS
 from trainer.tracking.record import DIVERGED, FAILED
 
 
@@ -26,7 +26,13 @@ def best_so_far(frames: StudyFrames) -> pd.DataFrame:
     rows = frames.curves.assign(came=came).sort_values(["came", "trial", "epoch"])
     counts = ~rows["trial"].map(trials["state"]).isin((DIVERGED, FAILED))
     values = rows[frames.objective].where(counts & np.isfinite(rows[frames.objective]))
-    best = values.cummax() if OBJECTIVES[frames.objective] else values.cummin()
+    best = values.cummax() if frames.maximize else values.cummin()
     seconds = rows[EPOCH_SECONDS].cumsum()
     path = pd.DataFrame({"epochs": range(1, len(rows) + 1), "seconds": seconds, "best": best})
     return path.dropna(subset="best").reset_index(drop=True)
+
+
+def reached(path: pd.DataFrame, target: float, *, maximize: bool) -> pd.DataFrame:
+    """The row of `best_so_far` in which the target was reached; empty: it was not."""
+    best = path["best"]
+    return path[(best >= target) if maximize else (best <= target)].head(1)

@@ -13,8 +13,8 @@ import pandas as pd
 from sweeps.report.compare.confirmed import LEAST_SEEDS
 from sweeps.report.reading.command import train_command
 from sweeps.report.reading.frames import StudyFrames
-from sweeps.search.objectives import SECOND_OBJECTIVES, SECONDS
-from trainer.metrics import EPOCH_SECONDS, OBJECTIVES, RUNNING_LOSS, TEST_ACCURACY, VAL_ACCURACY
+from sweeps.search.objectives import SECONDS
+from trainer.metrics import EPOCH_SECONDS, LR, RUNNING_LOSS, TEST_ACCURACY, VAL_ACCURACY
 from trainer.tracking.record import (
     BEST,
     BEST_EPOCH,
@@ -81,7 +81,7 @@ def rank(frames: StudyFrames) -> pd.DataFrame:
         since MLflow has no best value of some objectives and of open trials; `val_accuracy` is the
         one after the best epoch.
     """
-    name, ascending = BEST + frames.objective, [not OBJECTIVES[frames.objective], True]
+    name, ascending = BEST + frames.objective, [not frames.maximize, True]
     order = frames.curves.sort_values([frames.objective, "epoch"], ascending=ascending)
     first = order.drop_duplicates("trial")
     best = first[["trial"]].assign(
@@ -100,11 +100,13 @@ def distinct(frames: StudyFrames, ranked: pd.DataFrame) -> pd.DataFrame:
     Trials share all epochs before their learning rates differ. Two trials whose best epoch is one
     of these have the same result, and only the better ranked one is kept.
     """
-    until = frames.curves.merge(ranked[["trial", "optimizer", BEST_EPOCH]], on="trial")
+    until = frames.curves.merge(ranked[["trial", frames.kind, BEST_EPOCH]], on="trial")
     until = until[until["epoch"] <= until[BEST_EPOCH]]
-    metrics = [*dict.fromkeys((frames.objective, RUNNING_LOSS, "lr"))]
-    curves = until.pivot(index=["trial", "optimizer"], columns="epoch", values=metrics)
-    curves = curves.reset_index("optimizer").reindex(ranked["trial"])
+    metrics = [*dict.fromkeys((frames.objective, RUNNING_LOSS, LR))]
+    if until[LR].isna().all():  # of a loop of the user's, whose shared epochs took the same time
+        metrics = [frames.objective, EPOCH_SECONDS]
+    curves = until.pivot(index=["trial", frames.kind], columns="epoch", values=metrics)
+    curves = curves.reset_index(frames.kind).reindex(ranked["trial"])
     return ranked[~curves.duplicated().to_numpy()]
 
 
@@ -115,7 +117,7 @@ def with_second(frames: StudyFrames, ranked: pd.DataFrame) -> pd.DataFrame:
     if name == SECONDS:
         values = of_trials.sum()
     else:
-        values = of_trials.max() if OBJECTIVES[name] else of_trials.min()
+        values = of_trials.max() if frames.is_maximized(name) else of_trials.min()
     return ranked.assign(**{second_column(name): ranked["trial"].map(values)})
 
 
@@ -155,7 +157,7 @@ def find_front(frames: StudyFrames, ranked: pd.DataFrame) -> pd.DataFrame:
         return ranked.head(0)
     first, second = BEST + frames.objective, second_column(frames.second)
     both = with_second(frames, ranked)
-    more = {first: OBJECTIVES[frames.objective], second: SECOND_OBJECTIVES[frames.second]}
+    more = {first: frames.maximize, second: frames.is_maximized(frames.second)}
     return both[pareto_front(both, more)]
 
 
@@ -197,18 +199,18 @@ def find_winner(
 
 def by_optimizer(frames: StudyFrames, ranked: pd.DataFrame) -> pd.DataFrame:
     """One row per optimizer, best first; see `sweeps.report.summary.Summary.by_optimizer`."""
-    frame = count_states(frames.trials["optimizer"], frames.trials["state"])
-    best = ranked.drop_duplicates("optimizer").set_index("optimizer")
+    frame = count_states(frames.trials[frames.kind], frames.trials["state"])
+    best = ranked.drop_duplicates(frames.kind).set_index(frames.kind)
     frame["best"] = best[BEST + frames.objective]
     for name in ("epochs", "asked_epochs"):
         frame[name] = best[name].astype("Int64").reindex(frame.index)
     complete = ranked[ranked["state"] == COMPLETE]
-    values = complete.groupby("optimizer")[BEST + frames.objective]
+    values = complete.groupby(frames.kind)[BEST + frames.objective]
     frame["median"] = values.median()
     spread = values.quantile(0.75) - values.quantile(0.25)
     frame["spread"] = spread.where(values.count() > 1)  # missing for one trial
     return frame.reset_index().sort_values(
-        "best", ascending=not OBJECTIVES[frames.objective], kind="stable", ignore_index=True
+        "best", ascending=not frames.maximize, kind="stable", ignore_index=True
     )
 
 

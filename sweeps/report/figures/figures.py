@@ -15,7 +15,7 @@ from sweeps.report.compare.ranking import second_column
 from sweeps.report.compare.scale import reach
 from sweeps.report.reading.frames import StudyFrames
 from sweeps.search.objectives import SECONDS
-from trainer.metrics import OBJECTIVES, RUNNING_LOSS, TRAIN_LOSS, VAL_ACCURACY, VAL_LOSS
+from trainer.metrics import RUNNING_LOSS, TRAIN_LOSS, VAL_ACCURACY, VAL_LOSS
 from trainer.tracking.record import BEST, COMPLETE, DIVERGED, FAILED
 
 UNITS = {
@@ -65,12 +65,12 @@ def curves(frames: StudyFrames, ranked: pd.DataFrame, metric: str) -> go.Figure:
     finite = frames.curves[np.isfinite(frames.curves[metric])]
     if len(trials) > LINES:
         _add_band(figure, finite.groupby("epoch")[metric])
-    palette, named = colours(trials["optimizer"]), set[str]()
+    palette, named = colours(trials[frames.kind]), set[str]()
     clear = {*ranked["trial"].head(_CLEAR), *ranked.loc[ranked["state"] == COMPLETE, "trial"]}
     epochs = dict(list(finite[finite["trial"].isin(shown)].groupby("trial")))
     for trial in [it for it in reversed(shown) if it in epochs]:  # the best on top
         row, rows = trials.loc[trial], epochs[trial]
-        optimizer = row["optimizer"]
+        optimizer = row[frames.kind]
         named.add(optimizer)
         figure.add_scatter(
             x=rows["epoch"].tolist(),
@@ -90,7 +90,8 @@ def curves(frames: StudyFrames, ranked: pd.DataFrame, metric: str) -> go.Figure:
     figure.update_layout(title=title, xaxis_title="epoch", legend=BELOW)
     diverged = finite["trial"].map(trials["state"]).isin((DIVERGED, FAILED))
     lines = (finite if diverged.all() else finite[~diverged]).groupby("trial")[metric]
-    scale(figure, metric, lines.max(), lines.min().min())
+    more = frames.is_maximized(metric)
+    scale(figure, metric, lines.max(), lines.min().min(), maximize=more)
     return figure
 
 
@@ -105,7 +106,7 @@ def decays(frames: StudyFrames, ranked: pd.DataFrame) -> go.Figure | None:
     rows = decayed.drop_duplicates(["step_size", "gamma"])
     if len(rows) < _LEAST_POINTS:
         return None
-    name, more = BEST + frames.objective, OBJECTIVES[frames.objective]
+    name, more = BEST + frames.objective, frames.maximize
     end = reach(rows[name], maximize=more)
     near = rows.loc[rows[name] >= end if more else rows[name] <= end, name]
     figure = go.Figure(
@@ -151,8 +152,8 @@ def both_objectives(frames: StudyFrames, both: pd.DataFrame, front: pd.DataFrame
         )
     figure.update_layout(
         title="Both objectives",
-        xaxis_title=UNITS[frames.second],
-        yaxis_title=UNITS[frames.objective],
+        xaxis_title=UNITS.get(frames.second, frames.second),
+        yaxis_title=UNITS.get(frames.objective, frames.objective),
     )
     return figure
 
@@ -188,7 +189,13 @@ def expected(frames: StudyFrames, comparison: Comparison) -> go.Figure:
         xaxis_title="number of trials (bands: 95 %)",
         legend=BELOW,
     )
-    scale(figure, frames.objective, curves["expected"].max(), comparison.expected["low"].min())
+    scale(
+        figure,
+        frames.objective,
+        curves["expected"].max(),
+        comparison.expected["low"].min(),
+        maximize=frames.maximize,
+    )
     return figure
 
 
@@ -207,17 +214,20 @@ def _add_band(figure: go.Figure, values: Any) -> None:
     )
 
 
-def scale(figure: go.Figure, metric: str, worst: pd.Series[float], best: float) -> None:
+def scale(
+    figure: go.Figure, metric: str, worst: pd.Series[float], best: float, *, maximize: bool
+) -> None:
     """Set title and range of the y axis; the range leaves out outliers (see `reach`).
 
     Args:
         figure: figure to change.
-        metric: metric on the y axis; an accuracy keeps the automatic range.
+        metric: metric on the y axis.
         worst: worst value of each line or point, without diverged trials.
         best: best value of all.
+        maximize: whether a higher value is better; the range is then the automatic one.
     """
-    figure.update_layout(yaxis_title=UNITS[metric])
-    if OBJECTIVES[metric] or worst.empty:
+    figure.update_layout(yaxis_title=UNITS.get(metric, metric))
+    if maximize or worst.empty:
         return
     end = reach(worst, maximize=False)
     margin = 0.05 * (end - best) or 0.05 * abs(best) or 1.0
@@ -234,9 +244,11 @@ def label(trial: int, row: pd.Series) -> str:
     ended = ""
     if row["state"] != COMPLETE:
         ended = f", {row['state']} after epoch {row['epochs']}"
-    return f"trial {trial}{ended}: {row['optimizer']} {' '.join(words)}"
+    if not pd.isna(row["optimizer"]):  # a loop of the user's has none
+        words = [row["optimizer"], *words]
+    return f"trial {trial}{ended}: {' '.join(words)}"
 
 
 def _first_words(metric: str) -> str:
-    title = UNITS[metric].partition(" (")[0]
+    title = UNITS.get(metric, metric).partition(" (")[0]
     return title[0].upper() + title[1:]

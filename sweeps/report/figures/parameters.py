@@ -16,7 +16,6 @@ from sweeps.report.compare.importance import is_log
 from sweeps.report.compare.scale import reach
 from sweeps.report.figures.figures import GOOD_TO_BAD, LINES, label
 from sweeps.report.reading.frames import StudyFrames
-from trainer.metrics import OBJECTIVES
 from trainer.tracking.record import BEST
 
 _TICKS = 5
@@ -38,7 +37,7 @@ def parallel(
     Returns:
         None if no parameter differs between these trials.
     """
-    name, more = BEST + frames.objective, OBJECTIVES[frames.objective]
+    name, more = BEST + frames.objective, frames.maximize
     end = reach(ranked[name], maximize=more)
     near = ranked[ranked[name] >= end if more else ranked[name] <= end].head(LINES)
     varied = [it for it in parameters if near[it].nunique(dropna=False) > 1]

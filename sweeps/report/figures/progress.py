@@ -27,5 +27,6 @@ def progress(studies: Sequence[StudyFrames], by: str) -> go.Figure:
     unit = "epochs requested" if by == "epochs" else "seconds of training"
     figure.update_layout(title=f"Best value so far, by {unit}", xaxis_title=unit, legend=BELOW)
     best = pd.concat([path["best"].drop_duplicates() for path in paths])
-    scale(figure, studies[0].objective, best, best.min())
+    first = studies[0]
+    scale(figure, first.objective, best, best.min(), maximize=first.maximize)
     return figure

@@ -8,7 +8,6 @@ import plotly.graph_objects as go
 from sweeps.report.compare.scale import reach
 from sweeps.report.figures.figures import BELOW, LINES, colours, label, scale
 from sweeps.report.reading.frames import StudyFrames
-from trainer.metrics import OBJECTIVES
 from trainer.tracking.record import BEST, COMPLETE, DIVERGED
 
 _DODGE = 0.04  # offset between values in decades
@@ -30,7 +29,7 @@ def rates(
         parameter: name of the parameter.
     """
     name, palette = BEST + frames.objective, colours(values)
-    more = OBJECTIVES[frames.objective]
+    more = frames.maximize
     end = reach(ranked[name], maximize=more)
     beyond = pd.Series(False, index=ranked.index) if more else ranked[name] > end
     diverged = frames.trials[frames.trials["state"] == DIVERGED]
@@ -56,7 +55,7 @@ def rates(
         if present:
             marker = {"color": "gray", "symbol": symbol, "size": 8}
             figure.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=meaning)
-    of = "" if parameter == "optimizer" else f" and {parameter}"
+    of = "" if parameter == frames.kind else f" and {parameter}"
     figure.update_layout(
         title=f"Result by learning rate{of}",
         xaxis={
@@ -72,7 +71,7 @@ def rates(
         },
         legend=BELOW,
     )
-    scale(figure, frames.objective, ranked[name], ranked[name].min())
+    scale(figure, frames.objective, ranked[name], ranked[name].min(), maximize=more)
     return figure
 
 

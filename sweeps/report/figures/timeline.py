@@ -21,12 +21,12 @@ def timeline(frames: StudyFrames) -> go.Figure | None:
     if own.empty:
         return None
     trials = frames.trials.set_index("trial")
-    palette = colours(trials["optimizer"])
+    palette = colours(trials[frames.kind])
     bars = own.sort_values("ended_at").tail(_BARS)
     bars = bars.assign(
         began=bars["ended_at"] - pd.to_timedelta(bars["epoch_seconds"], unit="s"),
         worker="worker " + bars["worker"].astype("str"),
-        optimizer=bars["trial"].map(trials["optimizer"]),
+        optimizer=bars["trial"].map(trials[frames.kind]),
     )
     figure = px.timeline(
         bars,

@@ -15,7 +15,8 @@ from sweeps.settings.config import SweepConfig
 from sweeps.space import SEARCHED
 from sweeps.space.described import is_function
 from sweeps.space.spec import spelled
-from trainer.settings.config import TrainConfig
+from trainer.metrics import VAL_LOSS
+from trainer.settings.config import OF_EVERY_RUN, TrainConfig
 from trainer.settings.flags import Flags
 
 _ALWAYS = (*SEARCHED, "epochs")
@@ -32,9 +33,13 @@ def train_command(row: pd.Series[Any]) -> str:
     """
     given = row.dropna()
     words = ["python", "-m", "trainer"]
+    own = {*OF_EVERY_RUN} if "trainable" in given else None  # fields, beside names of its config
     for name in dict.fromkeys((*_ALWAYS, *CONFIG_COLUMNS)):
         column, default = CONFIG_COLUMNS[name], _DEFAULTS[name]
         if column not in given:
+            continue
+        if own is not None and name not in own:
+            words += ["--set", f"{name}={given[column]}"]
             continue
         # an integer may have become a float in a column with missing values
         value = _TYPES[name](given[column])
@@ -94,7 +99,8 @@ def sweep_command(
     for name, default in _DEFAULTS.items():
         value = getattr(base, name)
         if isinstance(value, Mapping):
-            owner = "" if name == "optimizer_args" else f"{name.removesuffix('_args')}."
+            is_plain = name in ("optimizer_args", "trainable_args")
+            owner = "" if is_plain else f"{name.removesuffix('_args')}."
             words += _set_words({f"{owner}{key}": it for key, it in value.items()})
         elif value == default:
             continue
@@ -104,16 +110,25 @@ def sweep_command(
             flags[named[0]] = named[1]
     if not space.endswith(".toml"):
         words += _set_words(constants(base, frames.settings))
-    settings, plain = frames.settings, SweepConfig(second=frames.second, compare=frames.compare)
+    settings = frames.settings
+    plain = SweepConfig(
+        train=base,
+        objective=frames.objective,
+        second=frames.second,
+        direction=frames.directions,
+        compare=frames.compare,
+    )
     sampler = settings.get("sampler", plain.sampler)
     usual = replace(plain, sampler=sampler, pruner="", pruner_args={})
-    chosen = {"objective": plain.objective, "sampler": plain.sampler, "pruner": usual.pruner}
-    for name, default in (chosen | {"search_seed": plain.search_seed}).items():
+    chosen = {"objective": VAL_LOSS, "sampler": plain.sampler, "pruner": usual.pruner}
+    for name, default in (chosen | {"search_seed": plain.search_seed, "patience": None}).items():
         if settings.get(name, default) != default:
             flags[f"--{name.replace('_', '-')}"] = str(settings[name])
     for name, defaults in (("sampler", {}), ("pruner", usual.pruner_args)):
         for key, value in settings.get(f"{name}_args", {}).items():
             words += [f"--{name}-arg", f"{key}={value}"] if defaults.get(key) != value else []
+    if base.trainable:
+        flags["--direction"] = frames.directions
     if frames.compare:
         flags["--compare"] = frames.compare
     if frames.asked != plain.trials:

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeps.report.reading.runs import PLACES, POINT, Run
+from sweeps.report.reading.runs import POINT, Run, places_of
 
 _TABLES = {
     "runs": {"run_uuid", "status", "start_time", "end_time", "lifecycle_stage", "experiment_id"},
@@ -70,7 +70,7 @@ class Database:
     def points(self, runs: Sequence[Run]) -> NDArray[Any]:
         """All metrics of all epochs of these runs, as `POINT`s."""
         self._fill("wanted", {run.id: at for at, run in enumerate(runs)})
-        self._fill("named", PLACES)
+        self._fill("named", places_of(runs))
         rows = self._connection.execute(
             "SELECT wanted.at, named.at, step, timestamp, metrics.value, is_nan "
             "FROM wanted CROSS JOIN metrics ON metrics.run_uuid = wanted.name "

@@ -15,12 +15,14 @@ from sweeps.errors import SweepError, UnknownStudy
 from sweeps.report.reading.database import UnknownTables, open_database
 from sweeps.report.reading.reading import read_curves, read_repeats, read_trials, trial_of
 from sweeps.report.reading.runs import Run, client_points, client_runs
+from sweeps.search.objectives import SECOND_OBJECTIVES
 from trainer.errors import TrackingError, unknown
 from trainer.settings.paths import Paths
 from trainer.tracking.connection import connect, fullness, read_file, search_runs, without_password
 from trainer.tracking.names import (
     COMPARE_TAG,
     CONFIRMS_TAG,
+    DIRECTIONS_TAG,
     GROUP_TAG,
     OBJECTIVE_TAG,
     RUN_TAG,
@@ -28,6 +30,7 @@ from trainer.tracking.names import (
     STUDIES_EXPERIMENT,
     STUDY_FILE,
     STUDY_TAG,
+    TARGET_TAG,
     TRIAL_TAG,
     TRIALS_TAG,
 )
@@ -42,10 +45,13 @@ class StudyFrames:
 
     Attributes:
         name: name of the study.
-        objective: metric by which trials are judged, a name in `trainer.metrics.OBJECTIVES`.
-        second: second objective, a name in `SECOND_OBJECTIVES`; "": none.
+        objective: metric by which trials are judged.
+        second: second objective, another metric or the training time; "": none.
+        directions: "minimize" or "maximize" for each of these, separated by a comma; "": as
+            `SECOND_OBJECTIVES` says.
         compare: parameter whose values the study compares, a column of the trials; "": none.
         asked: target number of trials.
+        target: value of the objective with which the study was to end; None: none.
         run_id: id of the study's MLflow run, the parent of its trials' runs.
         settings: content of the run's artifact `study.json`: fields of `TrainConfig` that all
             trials share, objective, sampler, pruner and space; {} if it is missing.
@@ -62,8 +68,10 @@ class StudyFrames:
     name: str
     objective: str
     second: str = ""
+    directions: str = ""
     compare: str = ""
     asked: int
+    target: float | None = None
     run_id: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     view: str
@@ -71,6 +79,29 @@ class StudyFrames:
     trials: pd.DataFrame
     curves: pd.DataFrame
     repeats: pd.DataFrame
+
+    @property
+    def maximize(self) -> bool:
+        """Whether a higher objective is better."""
+        return self.is_maximized(self.objective)
+
+    def is_maximized(self, metric: str) -> bool:
+        """Whether a higher value of an objective, or of a built-in metric, is better."""
+        names = [self.objective, *([self.second] if self.second else [])]
+        if self.directions and metric in names:
+            return self.directions.split(",")[names.index(metric)] == "maximize"
+        return SECOND_OBJECTIVES.get(metric, False)
+
+    @property
+    def direction(self) -> str:
+        """Direction of the objective, as `SweepConfig` takes it."""
+        return "maximize" if self.maximize else "minimize"
+
+    @property
+    def kind(self) -> str:
+        """Column of the trials by which they are told apart: the optimizer, or the trainable."""
+        has_optimizers = self.trials.empty or self.trials["optimizer"].notna().any()
+        return "optimizer" if has_optimizers else "trainable"
 
     @property
     def space(self) -> Mapping[str, Any]:
@@ -95,6 +126,8 @@ def load_trials(study: str | None = None, tracking_uri: str | None = None) -> pd
             device, threads, deterministic, unshared: see `TrainConfig`.
         momentum and others: one column per argument of an optimizer; arguments of a scheduler and
             a model are named scheduler.NAME and model.NAME.
+        trainable: reference to the user's training loop, of a study with one; str. The names of its
+            config are columns, too; the fields of the built-in training are missing then.
         best_val_loss, best_val_accuracy, best_running_loss: best value of all epochs; float64;
             missing, like best_epoch, until the trial ends, and if it diverged or failed.
         best_epoch: the epoch with the best value of the objective, from 1; Int64.
@@ -135,6 +168,8 @@ def load_curves(study: str | None = None, tracking_uri: str | None = None) -> pd
         reused: whether the epoch was first trained for another run; bool.
         worker: process id of the worker that trained it; Int64.
         ended_at: time of its end; datetime64[us, UTC].
+        accuracy and others: one column per further metric that a training loop of the user's
+            returns, sorted by name; float64. Metrics of the built-in training are missing then.
     """
     return load_study(study, tracking_uri).curves
 
@@ -192,8 +227,10 @@ def read_study(
         name=tags[STUDY_TAG],
         objective=objective,
         second=tags.get(SECOND_TAG, ""),
+        directions=tags.get(DIRECTIONS_TAG, ""),
         compare=tags.get(COMPARE_TAG, ""),
         asked=int(tags[TRIALS_TAG]),
+        target=float(tags[TARGET_TAG]) if TARGET_TAG in tags else None,
         run_id=parent.info.run_id,
         settings=_settings(client, parent.info.run_id),
         view=view,

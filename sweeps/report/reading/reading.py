@@ -18,7 +18,7 @@ from sweeps.report.reading.columns import (
     REPEAT_COLUMNS,
     TRIAL_COLUMNS,
 )
-from sweeps.report.reading.runs import NAMES, Run
+from sweeps.report.reading.runs import NAMES, Run, own_metrics
 from sweeps.space import SEARCHED
 from trainer.metrics import EPOCH_METRICS
 from trainer.tracking.connection import unbounded
@@ -55,16 +55,17 @@ def read_curves(runs: Sequence[Run], points: NDArray[Any]) -> pd.DataFrame:
     trials = np.array([trial_of(run) for run in runs], dtype=np.int64)
     epochs = trials[points["run"]] << 32 | points["epoch"]
     known, place = np.unique(epochs, return_inverse=True)
-    table = np.full((len(NAMES), len(known)), np.nan)
+    own = own_metrics(runs)
+    table = np.full((len(NAMES) + len(own), len(known)), np.nan)
     table[points["name"], place] = points["value"]
     far = np.abs(table) >= _LARGEST
     table[far] = np.copysign(np.inf, table[far])
-    frame = pd.DataFrame(dict(zip(NAMES, table, strict=True)))
+    frame = pd.DataFrame(dict(zip([*NAMES, *own], table, strict=True)))
     frame.insert(0, "trial", known >> 32)
     frame.insert(1, "epoch", known & 0xFFFFFFFF)
     frame = frame[frame[EPOCH_ENDED_AT].notna()].reset_index(drop=True)
-    order = ["trial", "epoch", *EPOCH_METRICS, EPOCH_REUSED, EPOCH_WORKER, EPOCH_ENDED_AT]
-    frame = frame[order].set_axis(list(CURVE_COLUMNS), axis=1)
+    order = ["trial", "epoch", *EPOCH_METRICS, EPOCH_REUSED, EPOCH_WORKER, EPOCH_ENDED_AT, *own]
+    frame = frame[order].set_axis([*CURVE_COLUMNS, *own], axis=1)
     frame["reused"] = frame["reused"] == 1
     microseconds = (frame["ended_at"] * 1e6).round().astype("int64")
     frame["ended_at"] = pd.to_datetime(microseconds, unit="us", utc=True)
@@ -85,7 +86,8 @@ def read_trials(runs: Sequence[Run], curves: pd.DataFrame) -> pd.DataFrame:
         }
         for run in runs
     ]
-    frame = pd.DataFrame(rows, columns=list(TRIAL_COLUMNS)).set_index("trial")
+    own = [BEST + name for name in own_metrics(runs) if any(BEST + name in row for row in rows)]
+    frame = pd.DataFrame(rows, columns=[*TRIAL_COLUMNS, *own]).set_index("trial")
     by_trial = curves.groupby("trial")
     last = by_trial.tail(1).set_index("trial")  # last() would skip NaN
     frame[[*FINAL_METRICS]] = last[[*FINAL_METRICS]]

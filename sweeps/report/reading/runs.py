@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.metrics import EPOCH_METRICS
+from trainer.metrics import EPOCH_METRICS, TEST_ACCURACY, TEST_LOSS
 from trainer.tracking.connection import search_runs
 from trainer.tracking.names import EPOCH_ENDED_AT, EPOCH_REUSED, EPOCH_WORKER
+from trainer.tracking.record import BEST
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -25,10 +26,12 @@ PLACES = {name: place for place, name in enumerate(NAMES)}
 """Index in `NAMES` by name, with the names in older runs."""
 PLACES |= {name.replace("system/", "epoch/"): place for name, place in PLACES.items()}
 
+_OF_RUNS = (TEST_LOSS, TEST_ACCURACY)  # measured once
+
 POINT = np.dtype(
     [("run", "i4"), ("name", "i2"), ("epoch", "i4"), ("timestamp", "i8"), ("value", "f8")]
 )
-"""A metric of an epoch: index of the run, index in `NAMES`, milliseconds since 1970, value."""
+"""A metric of an epoch: index of the run, index of the name, milliseconds since 1970, value."""
 
 _THREADS = 8
 _FEW_REQUESTS = 500  # need no progress bar
@@ -56,6 +59,17 @@ class Run:
     metrics: Mapping[str, float]
 
 
+def own_metrics(runs: Sequence[Run]) -> list[str]:
+    """The metrics of epochs that the built-in training does not have, sorted."""
+    names = {name for run in runs for name in run.metrics} - PLACES.keys()
+    return sorted(it for it in names if not it.startswith(BEST) and it not in _OF_RUNS)
+
+
+def places_of(runs: Sequence[Run]) -> dict[str, int]:
+    """Index of each metric of the epochs of these runs: as in `PLACES`, then own ones."""
+    return PLACES | {it: len(NAMES) + at for at, it in enumerate(own_metrics(runs))}
+
+
 def client_runs(client: MlflowClient, experiment_id: str, query: str) -> Iterable[Run]:
     """All runs of the experiment that match the query."""
     for run in search_runs(client, experiment_id, query):
@@ -77,10 +91,11 @@ def client_points(client: MlflowClient, runs: Sequence[Run]) -> NDArray[Any]:
     This takes one request per run and metric, in several threads. Many requests have a progress
     bar.
     """
+    places = places_of(runs)
     wanted = [
         (at, place, name)
         for at, run in enumerate(runs)
-        for name, place in PLACES.items()
+        for name, place in places.items()
         if name in run.metrics
     ]
 

@@ -152,6 +152,9 @@ class Points:
         distributions: Mapping[str, BaseDistribution],
         config: TrainConfig,
     ) -> Point:
+        if config.trainable:
+            return self._whole(params, distributions, config)
+
         from trainer.training.schedule import rates_of  # torch is slow to import
 
         constants = {
@@ -176,6 +179,27 @@ class Points:
             distributions=dict(distributions),
             constants=constants,
             rates=tuple(rates),
+            nodes=tuple(nodes),
+        )
+
+    def _whole(
+        self,
+        params: Mapping[str, Any],
+        distributions: Mapping[str, BaseDistribution],
+        config: TrainConfig,
+    ) -> Point:
+        """The point of a class of the user's: what of its config acts when is not known here."""
+        constants = config.values()
+        same = tuple((name, str(value)) for name, value in sorted(constants.items()))
+        nodes = [
+            self._nodes.setdefault((same, epoch), len(self._nodes))
+            for epoch in range(config.epochs)
+        ]
+        return Point(
+            params=dict(params),
+            distributions=dict(distributions),
+            constants=constants,
+            rates=(1.0,) * config.epochs,
             nodes=tuple(nodes),
         )
 
