@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
 import os
 import random
 import shutil
@@ -25,6 +24,7 @@ from test_run import WHEN, WHERE, table
 from sweeps.report.reading.frames import load_study
 from sweeps.study.journal import journal_storage
 from trainer.killpoints import VARIABLE
+from trainer.stages.store import StageStore
 from trainer.tracking.connection import connect, search_runs
 from trainer.tracking.names import GROUP_TAG, STATE_TAG, STUDY_TAG
 
@@ -358,10 +358,15 @@ def run_case(bench: Bench, case: Case, seconds: float) -> list[bool]:
 
 
 def _has_begun(folder: Path) -> bool:
-    """Whether the study was set aside, so that a repetition need not do it again."""
-    (journal,) = folder.glob("mlruns/studies/*.journal")
-    names = optuna.get_all_study_names(journal_storage(journal))
-    return len(names) > 1
+    """Whether the old study was set aside, so that a repetition need not do it again.
+
+    It is copied under another name first; a study that was begun anew is younger than that copy.
+    """
+    storage = _storage(folder)
+    ids = {
+        name: storage.get_study_id_from_name(name) for name in optuna.get_all_study_names(storage)
+    }
+    return "s" not in ids or ids["s"] == max(ids.values()) > min(ids.values())
 
 
 def found(folder: Path) -> dict[str, pd.DataFrame]:
@@ -413,12 +418,18 @@ def _optuna(folder: Path) -> pd.DataFrame:
 
 def _stages(folder: Path) -> pd.DataFrame:
     rows = []
+    store = StageStore(folder / "mlruns" / "stages")
     for path in sorted(folder.glob("mlruns/stages/results/*/*.json")):
-        result = json.loads(path.read_text())
-        names = ("epoch", "val_loss", "state_digest")
-        trained_for = result["trained_for"].partition("/")[2]
+        result = store.result(path.stem)
+        assert result is not None
         rows.append(
-            {"key": path.stem, "trained_for": trained_for, **{it: result[it] for it in names}}
+            {
+                "key": path.stem,
+                "trained_for": result.trained_for.partition("/")[2],
+                "epoch": result.epoch,
+                "val_loss": result.val_loss,
+                "state_digest": result.state_digest,
+            }
         )
     return pd.DataFrame(rows)
 

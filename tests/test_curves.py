@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -203,3 +204,26 @@ def test_other_kinds_teach_and_do_not_count(tmp_path: Path) -> None:
     assert [curve.number for curve in curves.own] == [0]
     assert curves.best == math.log(2.0)
     assert other.nodes[1] in curves.known
+
+
+@pytest.mark.parametrize(
+    "values", [[0.5, 0.3, 0.2], [0.5, -0.3, 4.0]], ids=["losses", "any numbers"]
+)
+def test_what_is_remembered_of_finished_trials_changes_no_curve(
+    values: Sequence[float], points: Points
+) -> None:
+    """Nor does a trial that goes from running to ended, or values that change the scale of all."""
+    memory: dict[int, Any] = {}
+    trials: list[FrozenTrial] = []
+    for number, value in enumerate(values):
+        point = point_of(points, "SGD", number, 2, 0.5)
+        for state in (TrialState.RUNNING, TrialState.COMPLETE):
+            trial = trial_of(point, [value, value + 1], state=state)
+            trial.number = number
+            trials = [*trials[:number], trial]
+            plain = Curves(trials, points, maximize=False)
+            quick = Curves(trials, points, maximize=False, memory=memory)
+            assert (quick.all, quick.own) == (plain.all, plain.own)
+            assert (quick.known, quick.reported) == (plain.known, plain.reported)
+            assert quick.pending == plain.pending
+    assert memory.keys() == {*range(len(values))}

@@ -16,7 +16,7 @@ from sweeps import load_trials
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-SMALL = "--limit 60 --epochs 1 --trials 3 --executor inline --device cpu"
+SMALL = "--epochs 1 --trials 3 --executor inline --device cpu"
 
 
 def commands(path: Path) -> list[list[str]]:
@@ -40,7 +40,8 @@ def test_an_example_runs_as_it_says(path: Path, folder: Path) -> None:
     for first, *words in commands(path):
         if first == "-m":
             assert words[0] == "sweeps.run"
-            ended = sweep(folder, [*words[1:], *SMALL.split()])
+            limit = [] if "--trainable" in words else ["--limit", "60"]
+            ended = sweep(folder, [*words[1:], *SMALL.split(), *limit])
             assert ended.status == 0, ended.output
         else:
             environment = {**os.environ, "PYTHONPATH": str(ROOT)}

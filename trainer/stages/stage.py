@@ -99,12 +99,24 @@ def _have(
     *,
     with_state: bool,
 ) -> Trained:
-    """The last of the stages, from the store or by training."""
+    """The last of the stages, from the store or by training, here or in another process."""
     goal = stages[-1]
-    stored = store.result(goal.result_key)
-    if stored is not None and (not with_state or store.has_state(goal.key)):
-        return Trained(result=stored)
 
+    def stored() -> Trained | None:
+        result = store.result(goal.result_key)
+        is_whole = result is not None and (not with_state or store.has_state(goal.key))
+        return Trained(result=result) if result is not None and is_whole else None
+
+    if found := stored():
+        return found
+    with store.claimed(goal.result_key):
+        return stored() or _trained(recipe, stages, store, trained_for)
+
+
+def _trained(
+    recipe: Recipe | UserRecipe, stages: Sequence[Stage], store: StageStore, trained_for: str
+) -> Trained:
+    """The last of the stages, trained from the nearest earlier state."""
     training = build(recipe, [stage.rates for stage in stages[1:]])
     start, notes = _take_up(stages[1:-1], store, training)
     retrained = 0

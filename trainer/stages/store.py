@@ -10,7 +10,7 @@ import pickle
 import time
 import uuid
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from trainer.errors import StoreError
 from trainer.files import atomic_write
 from trainer.killpoints import passing
 from trainer.metrics import EpochResult
+from trainer.stages.claims import claimed
 
 BUDGET = 2_000_000_000
 """Bytes that states may take before the oldest unused are evicted."""
@@ -37,7 +38,10 @@ class DamagedState(StoreError):
 
 
 class StageStore:
-    """A directory or an fsspec URL with `results/`, `states/` and `kept/`; processes may share it.
+    """A directory or an fsspec URL that processes may share.
+
+    It has folders `results`, `states` and `kept` (what processes still need), and in a directory a
+    file `claims` of locks.
 
     Whatever is found under its name is whole: files are written under a temporary name and renamed
     (object stores write whole objects by themselves), and each carries a checksum.
@@ -108,6 +112,21 @@ class StageStore:
         """Keep `state` until the budget needs its room."""
         content = packed(state)
         self._write(self._state_path(key), hashlib.sha256(content).digest() + content)
+
+    @contextmanager
+    def claimed(self, key: str) -> Iterator[None]:
+        """In the block no other process trains what has this key; it is waited for.
+
+        Not where the store is a URL: the same epoch may be trained twice there.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        with ExitStack() as stack:
+            if self._local:
+                with self._in_one_line("written"):
+                    stack.enter_context(claimed(Path(self._root, "claims"), key))
+            yield
 
     def evict(self, keep: Collection[str]) -> int:
         """Remove the states unused for longest until they fit the budget, but none of `keep`.

@@ -18,7 +18,7 @@ from sweeps.report.reading.columns import (
     REPEAT_COLUMNS,
     TRIAL_COLUMNS,
 )
-from sweeps.report.reading.runs import NAMES, Run, own_metrics
+from sweeps.report.reading.runs import NAMES, OF_RUNS, Run, own_metrics
 from sweeps.space import SEARCHED
 from trainer.metrics import EPOCH_METRICS
 from trainer.tracking.connection import unbounded
@@ -75,7 +75,11 @@ def read_curves(runs: Sequence[Run], points: NDArray[Any]) -> pd.DataFrame:
 def read_trials(runs: Sequence[Run], curves: pd.DataFrame) -> pd.DataFrame:
     """The trials of these runs, in order; see `sweeps.report.reading.frames.load_trials`."""
     rows = [
-        {name: unbounded(value) for name, value in run.metrics.items()}
+        {
+            name: unbounded(value)
+            for name, value in run.metrics.items()
+            if run.has_measured(name) or name not in OF_RUNS
+        }
         | {
             "trial": trial_of(run),
             "state": run.tags[STATE_TAG],

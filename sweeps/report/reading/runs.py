@@ -26,7 +26,8 @@ PLACES = {name: place for place, name in enumerate(NAMES)}
 """Index in `NAMES` by name, with the names in older runs."""
 PLACES |= {name.replace("system/", "epoch/"): place for name, place in PLACES.items()}
 
-_OF_RUNS = (TEST_LOSS, TEST_ACCURACY)  # measured once
+OF_RUNS = (TEST_LOSS, TEST_ACCURACY)
+"""Metrics that the built-in training measures once for a run; a loop of the user's in epochs."""
 
 POINT = np.dtype(
     [("run", "i4"), ("name", "i2"), ("epoch", "i4"), ("timestamp", "i8"), ("value", "f8")]
@@ -58,11 +59,15 @@ class Run:
     tags: Mapping[str, str]
     metrics: Mapping[str, float]
 
+    def has_measured(self, name: str) -> bool:
+        """Whether a metric was measured once, of the whole run."""
+        return name in OF_RUNS and "trainable" not in self.params
+
 
 def own_metrics(runs: Sequence[Run]) -> list[str]:
     """The metrics of epochs that the built-in training does not have, sorted."""
-    names = {name for run in runs for name in run.metrics} - PLACES.keys()
-    return sorted(it for it in names if not it.startswith(BEST) and it not in _OF_RUNS)
+    names = {name for run in runs for name in run.metrics if not run.has_measured(name)}
+    return sorted(it for it in names - PLACES.keys() if not it.startswith(BEST))
 
 
 def places_of(runs: Sequence[Run]) -> dict[str, int]:

@@ -9,9 +9,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
-from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
 from sweeps.search.allocation.points import Point, Points
@@ -81,6 +81,8 @@ class Curves:
         trials: trials of the study, each with the objective of every epoch as reported values.
         points: points of the space.
         maximize: whether a higher objective is better.
+        memory: what is known of finished trials by their numbers, for the next time; without it a
+            study of thousands of trials takes most of its time here.
 
     Attributes:
         all: all curves, by trial number.
@@ -91,25 +93,31 @@ class Curves:
         failed: nodes of epochs in which trials failed.
     """
 
-    def __init__(self, trials: Sequence[FrozenTrial], points: Points, *, maximize: bool) -> None:
-        reported = [value for it in trials for value in it.intermediate_values.values()]
-        raw = [value for value in reported if math.isfinite(value)]
+    def __init__(
+        self,
+        trials: Sequence[FrozenTrial],
+        points: Points,
+        *,
+        maximize: bool,
+        memory: dict[int, _Facts] | None = None,
+    ) -> None:
+        memory = {} if memory is None else memory
+        facts = [_facts_of(trial, points, memory) for trial in trials]
         self._points = points
-        self._scale = _Scale(np.array(raw or [1.0]), maximize=maximize)
+        self._scale = _Scale(facts, maximize=maximize)
         self.all: list[Curve] = []
         self.own: list[Curve] = []
         self.known: dict[int, float] = {}
         self.reported: dict[int, float] = {}
         self.pending: set[int] = set()
         self.failed: set[int] = set()
-        for trial in trials:
-            point = None if trial.state == TrialState.WAITING else points.of(trial.params)
-            if point is None:
+        for fact in facts:
+            if fact.point is None:
                 continue
-            if trial.state == TrialState.FAIL:
-                self.failed.update(point.nodes[len(trial.intermediate_values) :][:1])
+            if fact.trial.state == TrialState.FAIL:
+                self.failed.update(fact.point.nodes[len(fact.trial.intermediate_values) :][:1])
             else:
-                self._add(trial, point)
+                self._add(fact, fact.point)
 
     @cached_property
     def best(self) -> float:
@@ -160,33 +168,67 @@ class Curves:
             for curve in self.all
         )
 
-    def _add(self, trial: FrozenTrial, point: Point) -> None:
-        values: list[float] = []
-        for epoch in range(1, len(point.nodes) + 1):
-            value = trial.intermediate_values.get(epoch, math.nan)
-            if not math.isfinite(value):
-                break
-            values.append(self._scale(value))
-            self.known[point.nodes[epoch - 1]] = values[-1]
-            self.reported[point.nodes[epoch - 1]] = value
-        diverged = len(values) < len(point.nodes) and _diverged_after(trial, len(values))
-        if diverged:
-            self.known[point.nodes[len(values)]] = math.inf
-        running = trial.state == TrialState.RUNNING
-        granted = granted_to(trial) or len(point.nodes)
-        if running:
-            self.pending.update(point.nodes[len(values) : granted])
-        curve = Curve(
-            number=trial.number,
-            point=point,
-            values=tuple(values),
-            diverged=diverged,
-            granted=granted,
-            running=running,
-        )
+    def _add(self, fact: _Facts, point: Point) -> None:
+        curve, nodes, epochs = fact.curve(self._scale), point.nodes, len(fact.values)
+        self.known.update(zip(nodes, curve.values, strict=False))
+        self.reported.update(zip(nodes, fact.values, strict=False))
+        if curve.diverged:
+            self.known[nodes[epochs]] = math.inf
+        if curve.running:
+            self.pending.update(nodes[epochs : curve.granted])
         self.all.append(curve)
         if self._points.has(point):
             self.own.append(curve)
+
+
+class _Facts:
+    """What a trial tells, whatever other trials do.
+
+    Attributes:
+        trial: the trial.
+        point: its point; None: it has none, or has not started.
+        finite: its finite reported values.
+        values: those of epochs 1, 2, ... up to the first that is missing or not finite.
+    """
+
+    def __init__(self, trial: FrozenTrial, points: Points) -> None:
+        self.trial = trial
+        self.point = None if trial.state == TrialState.WAITING else points.of(trial.params)
+        reported = trial.intermediate_values
+        self.finite = [value for value in reported.values() if math.isfinite(value)]
+        self.values: list[float] = []
+        for epoch in range(1, len(self.point.nodes) + 1 if self.point else 1):
+            value = reported.get(epoch, math.nan)
+            if not math.isfinite(value):
+                break
+            self.values.append(value)
+        self._curve: tuple[_Scale, Curve] | None = None
+
+    def curve(self, scale: _Scale) -> Curve:
+        """The curve of a trial that has a point."""
+        assert self.point is not None
+        if self._curve is None or self._curve[0] != scale:
+            epochs, all_epochs = len(self.values), len(self.point.nodes)
+            curve = Curve(
+                number=self.trial.number,
+                point=self.point,
+                values=tuple(map(scale, self.values)),
+                diverged=epochs < all_epochs and _diverged_after(self.trial, epochs),
+                granted=granted_to(self.trial) or all_epochs,
+                running=self.trial.state == TrialState.RUNNING,
+            )
+            self._curve = scale, curve
+        return self._curve[1]
+
+
+def _facts_of(trial: FrozenTrial, points: Points, memory: dict[int, _Facts]) -> _Facts:
+    """The facts of a trial; those of a finished one, which Optuna never changes, are kept."""
+    known = memory.get(trial.number)
+    if known is None or known.trial is not trial:
+        known = _Facts(trial, points)
+        if trial.state.is_finished():
+            memory[trial.number] = known
+    return known
 
 
 def _diverged_after(trial: FrozenTrial, epochs: int) -> bool:
@@ -201,13 +243,23 @@ def _diverged_after(trial: FrozenTrial, epochs: int) -> bool:
 
 
 class _Scale:
-    """Transforms values of an objective as described in `Curves`."""
+    """Transforms values of an objective as described in `Curves`; equal ones do the same."""
 
-    def __init__(self, values: NDArray[np.float64], *, maximize: bool) -> None:
+    def __init__(self, facts: Sequence[_Facts], *, maximize: bool) -> None:
+        finite = [fact.finite for fact in facts if fact.finite] or [[1.0]]
+        least, most = min(map(min, finite)), max(map(max, finite))
         self._maximize = maximize
-        self._share = maximize and bool(((values >= 0) & (values <= 1)).all())
-        self._loss = not maximize and bool((values > 0).all())
-        self._deviation = float(values.std()) or 1.0
+        self._share = maximize and least >= 0 and most <= 1
+        self._loss = not maximize and least > 0
+        self._deviation = 1.0
+        if not self._share and not self._loss:
+            self._deviation = float(np.array([*chain.from_iterable(finite)]).std()) or 1.0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Scale) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((*vars(self).values(),))
 
     def __call__(self, value: float) -> float:
         if self._loss:

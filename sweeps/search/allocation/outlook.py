@@ -70,11 +70,12 @@ class Outlook:
         self.start_trials = start_trials
         self._maximize = maximize
         self._seed = seed
+        self._memory: dict[int, Any] = {}
         self._last: tuple[object, list[Candidate]] | None = None
 
     def curves(self, trials: Sequence[FrozenTrial]) -> Curves:
         """Learning curves of the study's trials."""
-        return Curves(trials, self.points, maximize=self._maximize)
+        return Curves(trials, self.points, maximize=self._maximize, memory=self._memory)
 
     def is_own(self, trial: FrozenTrial) -> bool:
         """Whether this outlook could suggest the point of a trial."""
