@@ -9,9 +9,6 @@ docs/extending.md shows the difference.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from sklearn.datasets import load_digits
 from torch import nn
@@ -49,7 +46,7 @@ def test(model, device, loader):
         scores = model(images)
         loss += F.nll_loss(scores, labels, reduction="sum").item()
         correct += (scores.argmax(dim=1) == labels).sum().item()
-    return loss / len(loader.dataset), correct / len(loader.dataset)
+    return {"test_loss": loss / len(loader.dataset), "test_accuracy": correct / len(loader.dataset)}
 
 
 def loaders(batch_size):
@@ -57,44 +54,35 @@ def loaders(batch_size):
     digits = load_digits()
     images = torch.tensor(digits.images, dtype=torch.float32).unsqueeze(1) / 16
     labels = torch.tensor(digits.target)
-    first, last = (
-        TensorDataset(images[:1297], labels[:1297]),
-        TensorDataset(images[1297:], labels[1297:]),
-    )
+    first = TensorDataset(images[:1297], labels[:1297])
+    last = TensorDataset(images[1297:], labels[1297:])
     return DataLoader(first, batch_size, shuffle=True), DataLoader(last, 500)
 
 
 class Mnist:
-    """The script's `main`.
+    """The script's `main`, for a config with batch_size, lr, and gamma by which lr decays."""
 
-    Args:
-        config: batch_size, lr, and the factor gamma by which it decays each epoch.
-        device: where it is trained.
-    """
-
-    def __init__(self, config: Mapping[str, Any], device: torch.device) -> None:
-        self.config, self.device = config, device
-        self.train_loader, self.test_loader = loaders(config["batch_size"])
+    def __init__(self, config, device):
+        self.config, self.device, self.loaders = config, device, loaders(config["batch_size"])
         self.model = network().to(device)
         self.optimizer = torch.optim.Adadelta(self.model.parameters(), lr=config["lr"])
 
-    def in_force(self, epoch: int) -> Mapping[str, Any]:
-        """What acts in an epoch: trials whose learning rates agree so far share epochs."""
-        lr = self.config["lr"] * self.config["gamma"] ** (epoch - 1)
-        return {"batch_size": self.config["batch_size"], "lr": lr}
-
-    def train_epoch(self, epoch: int) -> Mapping[str, float]:
+    def train_epoch(self, epoch):
         """Train and test."""
         self.optimizer.param_groups[0]["lr"] = self.in_force(epoch)["lr"]
-        train(self.model, self.device, self.train_loader, self.optimizer)
-        loss, accuracy = test(self.model, self.device, self.test_loader)
-        return {"test_loss": loss, "test_accuracy": accuracy}
+        train(self.model, self.device, self.loaders[0], self.optimizer)
+        return test(self.model, self.device, self.loaders[1])
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self):
         """Weights, and what the optimizer keeps."""
         return {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state):
         """Continue from there."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+
+    def in_force(self, epoch):
+        """What acts in an epoch: trials that agree so far share their epochs."""
+        lr = self.config["lr"] * self.config["gamma"] ** (epoch - 1)
+        return {"batch_size": self.config["batch_size"], "lr": lr}

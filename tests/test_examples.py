@@ -49,3 +49,12 @@ def test_an_example_runs_as_it_says(path: Path, folder: Path) -> None:
     trials = load_trials(tracking_uri=f"sqlite:///{folder}/mlflow.db")
     assert set(trials["state"]) <= {"complete", "pruned", "diverged"}
     assert (trials["state"] == "complete").any()
+
+
+def test_the_lines_that_a_script_has_to_change_are_those_of_the_example() -> None:
+    """At most 15, as docs/extending.md shows them."""
+    shown = (ROOT / "docs" / "extending.md").read_text().partition("```diff\n")[2]
+    added = [it[1:] for it in shown.partition("```")[0].splitlines() if it.startswith("+")]
+    lines = (ROOT / "examples" / "mnist_loop.py").read_text().splitlines()
+    assert 1 < len(added) <= 15
+    assert not [line for line in added if line not in lines]
