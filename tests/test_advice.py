@@ -197,7 +197,7 @@ def test_a_best_epoch_that_is_the_last_asks_for_more():
     """The best are tried first then, as their first epochs are stored."""
     ((seen, change),) = advised(("complete", [3.0, 2.0, 1.0], {}))
     assert seen == "The winner's best epoch, 3, is its last."
-    assert change == "--epochs 6 --enqueue study:digits:top=5"
+    assert change == "--epochs 6 --trials 2 --enqueue study:digits:top=1"
 
 
 def test_epochs_that_made_nothing_better_can_be_spared():

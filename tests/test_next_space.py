@@ -110,33 +110,33 @@ def test_the_command_has_the_settings_of_the_study() -> None:
         "objective": "val_loss,seconds",
         "sampler": "RandomSampler",
         "search_seed": 7,
-        "trials": 2,
+        "trials": 4,
         "tracking_uri": "sqlite:///x.db",
         "seed": None,
     }.items():
         assert given[name] == value, name
     assert [*given["settings"]] == ["scheduler.T_max=7"]
-    assert [*given["enqueue"]] == ["study:digits:top=5"]
+    assert [*given["enqueue"]] == ["study:digits:top=2"]
     assert lines(made) == ['optimizer = ["SGD", "Adam"]', "batch_size = [16, 32, 64]", "lr = 0.5"]
 
 
 @pytest.mark.parametrize(
     ("changes", "flags"),
     [
-        ({}, "--dataset digits --epochs 6 --trials 2 --enqueue study:digits:top=5"),
+        ({}, "--dataset digits --epochs 6 --trials 4 --enqueue study:digits:top=2"),
         (
             {"sampler": "TPESampler", "search_seed": 3, "sampler_args": {"n_startup_trials": 5}},
-            "--dataset digits --epochs 6 --sampler TPESampler --search-seed 3 --trials 2 "
-            "--enqueue study:digits:top=5 --sampler-arg n_startup_trials=5",
+            "--dataset digits --epochs 6 --sampler TPESampler --search-seed 3 --trials 4 "
+            "--enqueue study:digits:top=2 --sampler-arg n_startup_trials=5",
         ),
         (
             {"patience": 4},
-            "--dataset digits --epochs 6 --patience 4 --trials 2 --enqueue study:digits:top=5",
+            "--dataset digits --epochs 6 --patience 4 --trials 4 --enqueue study:digits:top=2",
         ),
         (
             {"compare": "optimizer"},
-            "--dataset digits --epochs 6 --compare optimizer --trials 2 "
-            "--enqueue study:digits:top=5",
+            "--dataset digits --epochs 6 --compare optimizer --trials 4 "
+            "--enqueue study:digits:top=2",
         ),
         (
             {"space": "examples.own_space:suggest"},

@@ -84,7 +84,7 @@ def next_space(frames: StudyFrames, path: Path) -> NextSpace:
         flags |= item.flags
         applied.append(item)
     if not _contains(opened, base, frames, flags.get("--enqueue", "")):
-        del flags["--enqueue"]
+        del flags["--enqueue"], flags["--trials"]
     command = sweep_command(frames, base, str(path), flags)
     head = _head(frames, applied, command)
     return NextSpace(

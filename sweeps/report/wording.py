@@ -147,9 +147,10 @@ def tables(summary: Summary) -> Iterable[tuple[str, pd.DataFrame]]:
         both = f"{summary.objective} and {summary.second}"
         yield f"Pareto front of {both}", _listed(summary, summary.front)
     if len(summary.by_optimizer) and "optimizer" in summary.by_optimizer:
-        has_complete = summary.by_optimizer["complete"].any()
-        of_complete = "; median, spread (middle half) of complete trials" if has_complete else ""
-        yield f"By optimizer{of_complete}", _optimizers(summary)
+        names = {"median": "median", "spread": "spread (interquartile range)"}
+        table = _optimizers(summary)
+        shown = ", ".join(text for name, text in names.items() if name in table)
+        yield f"By optimizer{f'; {shown} of complete trials' if shown else ''}", table
 
 
 def _optimizers(summary: Summary) -> pd.DataFrame:

@@ -14,6 +14,9 @@ from sweeps.report.showing import short
 from sweeps.space.described import Described, changed, is_function
 from trainer.tracking.record import BEST, BEST_EPOCH, COMPLETE
 
+_ENQUEUED = 5
+"""Number of the best trials that are tried first where more epochs are advised."""
+
 
 def advise(
     frames: StudyFrames,
@@ -58,12 +61,17 @@ def _epochs(
     """Advice to train more or fewer epochs."""
     won = ranked[ranked["trial"] == winner.trial].iloc[0]
     if winner.epoch == won["epochs"] == won["asked_epochs"]:
+        known = min(_ENQUEUED, len(ranked))
+        enqueued = {
+            "--trials": str(frames.asked + known),
+            "--enqueue": f"study:{frames.name}:top={known}",
+        }
         yield Advice(
             seen=f"The winner's best epoch, {winner.epoch}, is its last.",
             evidence=(winner.trial,),
             flags={"--epochs": str(2 * winner.epoch)}
             # a function declares no parameters, so that points of another study cannot be enqueued
-            | ({} if is_function(frames.space) else {"--enqueue": f"study:{frames.name}:top=5"}),
+            | ({} if is_function(frames.space) else enqueued),
         )
         return
     top = results[results["state"] == COMPLETE].head(TOP)
