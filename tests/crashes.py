@@ -108,6 +108,11 @@ COMMANDS = {
             **{"run-interrupted": 2, "run-closed": 2, "run-renamed": 3},
         },
     ),
+    "tags": Command(
+        begin="searched",
+        words=("--tag", "team=vision", *(f"--enqueue={point}" for point in _POINTS)),
+        points={"run-tagged": 7},
+    ),
 }
 PLACES = [(name, point) for name, command in COMMANDS.items() for point in command.points]
 
@@ -389,6 +394,7 @@ def _found(folder: Path) -> dict[str, pd.DataFrame]:
         "optuna": _optuna(folder),
         "stages": _stages(folder),
         "models": _models(folder),
+        "tags": _tags(folder),
         "checkpoints": _checkpoints(folder),
     }
 
@@ -451,6 +457,15 @@ def _models(folder: Path) -> pd.DataFrame:
     experiment = client.get_experiment_by_name("sweeps")
     assert len(client.search_logged_models([experiment.experiment_id])) == len(rows)
     return pd.DataFrame(rows)
+
+
+def _tags(folder: Path) -> pd.DataFrame:
+    """The user's tag on the runs of study s."""
+    client = connect(f"sqlite:///{folder}/mlflow.db")
+    experiment = client.get_experiment_by_name("sweeps")
+    runs = search_runs(client, experiment.experiment_id, f"tags.`{STUDY_TAG}` = 's'")
+    rows = [(run.info.run_name, run.data.tags.get("team", "")) for run in runs]
+    return pd.DataFrame(sorted(rows), columns=["run", "team"])
 
 
 def _checkpoints(folder: Path) -> pd.DataFrame:

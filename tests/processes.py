@@ -60,7 +60,7 @@ def start(
     With `forked`, its workers are forked where they would be spawned, which takes seconds.
     With `executed`, it is a new interpreter, as a shell starts one.
     """
-    words = (folder, module, [*argv], environment)
+    words = (folder, module, [*argv], {**os.environ, **environment})
     process = _CONTEXT.Process(
         target=_run, args=words, kwargs={"forked": forked, "executed": executed}
     )
@@ -105,6 +105,7 @@ def _run(
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     os.chdir(folder)
     sys.path.insert(0, str(folder))  # as `python -m` does
+    os.environ.clear()  # the fork server has those of the test that started it
     os.environ.update(environment)
     output = os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(output, 1)

@@ -88,6 +88,6 @@ def test_a_sweep_whose_coordinator_and_nodes_die_gives_the_table_of_one_that_ran
         tables = table(tracking), table(f"sqlite:///{through}/mlflow.db")
     for got, wanted in zip(*tables, strict=True):
         pd.testing.assert_frame_equal(got, wanted)
-    assert {key.split("/")[0] for key in objects("bucket")} == {"mlflow", "stages"}
+    assert {"mlflow", "stages"} <= {key.split("/")[0] for key in objects("bucket")}
     for folder in (one, two):
         assert not [it for end in ("db", "journal", "pt") for it in folder.rglob(f"*.{end}")]

@@ -103,7 +103,7 @@ def test_a_trial_has_its_last_epochs_values(stored):
     for _, row in stored.frames.trials.iterrows():
         results = stored.records[row["trial"]].results
         for name in ("val_loss", "val_accuracy", "running_loss", "train_loss"):
-            last = getattr(results[-1], name) if results else math.nan
+            last = results[-1].values[name] if results else math.nan
             assert row[name] == pytest.approx(last, rel=0, abs=0, nan_ok=True)
 
 

@@ -188,7 +188,7 @@ def test_a_run_in_mlflow_has_all_that_its_record_has(make_tracker: MakeTracker) 
     }
     metrics = shown["metrics"]
     for name in EPOCH_METRICS:
-        assert metrics.pop(name) == [(item.epoch, getattr(item, name)) for item in results]
+        assert metrics.pop(name) == [(item.epoch, item.values[name]) for item in results]
     assert metrics.pop("system/reused") == [(1, 1.0), (2, 0.0), (3, 0.0)]
     assert metrics.pop("system/worker") == [(1, 7.0), (2, 7.0), (3, 7.0)]
     assert metrics.pop("system/ended_at") == [(item.epoch, item.ended_at) for item in results]
