@@ -63,8 +63,8 @@ class Command:
 _TRAINING = {
     **{"state-written": 12, "result-written": 12, "states-kept": 10, "record-appended": 80},
     **{"trial-asked": 6, "trial-suggested": 6, "epochs-granted": 7, "epoch-reported": 12},
-    **{"trial-decided": 6, "trial-told": 6, "run-created": 7, "params-logged": 6},
-    **{"dataset-logged": 6, "file-logged": 12, "epoch-logged": 8, "values-logged": 5},
+    **{"trial-decided": 6, "trial-told": 6, "run-created": 7, "numbers-logged": 15},
+    **{"dataset-logged": 6, "files-logged": 7},
     **{"checkpoint-logged": 10, "tags-set": 8, "run-ended": 6, "page-logged": 1},
 }
 COMMANDS = {
@@ -88,7 +88,7 @@ COMMANDS = {
         words=("--confirm", "2", "--repeats", "3", *(f"--enqueue={point}" for point in _POINTS)),
         points={
             **{"record-appended": 3, "state-written": 12, "result-written": 12, "run-created": 6},
-            **{"params-logged": 6, "epoch-logged": 6, "tags-set": 6, "run-ended": 6},
+            **{"numbers-logged": 10, "tags-set": 6, "run-ended": 6},
         },
     ),
     "promote": Command(
@@ -219,7 +219,7 @@ class Bench:
         assert "resumes, to epoch" in ended.output
         self._keep("searched")
         self.restore("empty")
-        assert self.run("search", **{VARIABLE: "epoch-logged@4"}).status == -signal.SIGKILL
+        assert self.run("search", **{VARIABLE: "numbers-logged@7"}).status == -signal.SIGKILL
         self._keep("killed")
 
     def _keep(self, name: str) -> None:

@@ -44,7 +44,7 @@ def test_trials_that_share_a_gpu_or_die_there_equal_those_of_one_process(tmp_pat
 
     folder = tmp_path / "killed"
     folder.mkdir()
-    for place in ("trial-decided@2", "epoch-logged@3"):
+    for place in ("trial-decided@2", "numbers-logged@5"):
         ended = finish(folder, start(folder, [*WORDS, *QUARTERS], **{VARIABLE: place}))
         assert ended.status == -signal.SIGKILL, ended.output
     for other in (swept(tmp_path / "shared", *QUARTERS), swept(folder, *QUARTERS)):

@@ -20,8 +20,8 @@ PLACES = [  # in an order in which each is still to come when those before it we
     ["state-written@3", "result-written@3", "epoch-reported@4"],
     ["trial-asked@3", "trial-suggested@3", "epochs-granted@3"],
     ["study-closed@1", "trial-decided@2", "trial-told@2"],
-    ["run-created@2", "params-logged@2", "dataset-logged@2", "file-logged@3", "epoch-logged@4"],
-    ["tags-set@2", "values-logged@2", "checkpoint-logged@2", "run-ended@2"],
+    ["run-created@2", "dataset-logged@2", "files-logged@2", "numbers-logged@7"],
+    ["tags-set@2", "checkpoint-logged@2", "run-ended@2"],
     ["record-appended@30", "states-kept@3"],
 ]
 

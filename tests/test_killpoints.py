@@ -37,9 +37,9 @@ def test_every_kill_point_is_one_place_in_the_code() -> None:
 
 def test_a_place_does_nothing_unless_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the variable, or with another place in it, the process lives."""
-    passing("epoch-logged")
+    passing("numbers-logged")
     monkeypatch.setenv(VARIABLE, "trial-told")
-    passing("epoch-logged")
+    passing("numbers-logged")
 
 
 @pytest.mark.parametrize(("wanted", "passed"), [("tags-set", 1), ("tags-set@3", 3)])

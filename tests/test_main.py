@@ -144,9 +144,9 @@ def ended_at(tracking_uri: str) -> list[float]:
 
 
 def killed(folder: Path, words: list[str]) -> None:
-    """Train, and die as by `kill -9` when two epochs are logged."""
+    """Train, and die as by `kill -9` when two epochs are logged, after the parameters."""
     os.setsid()
-    os.environ[VARIABLE] = "epoch-logged@2"
+    os.environ[VARIABLE] = "numbers-logged@3"
     run_module(folder, "trainer", words)
 
 

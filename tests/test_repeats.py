@@ -216,7 +216,7 @@ def test_killed_before_a_repeat_has_its_parameters_the_report_and_the_same_comma
     def command(**environment: str) -> Ended:
         return finish(folder, start(folder, words, module="sweeps.confirm", **environment))
 
-    for place in ("run-created@2", "params-logged@2"):
+    for place in ("run-created@2", "numbers-logged@2"):
         killed = command(**{VARIABLE: place})
         assert killed.status == -signal.SIGKILL, killed.output
         assert len(read().repeats) < 6

@@ -340,7 +340,7 @@ def test_killed_while_a_study_is_set_aside_the_next_start_goes_on_with_that(
 ) -> None:
     """Its runs in MLflow get its new name, and those that a kill left running are closed."""
     words = [*command(sample), "--study", "mine", "--trials", "3"]
-    assert sweep(folder, words, **{VARIABLE: "epoch-logged@2"}).status == -signal.SIGKILL
+    assert sweep(folder, words, **{VARIABLE: "numbers-logged@4"}).status == -signal.SIGKILL
     aside = ("study-copied", "study-set-aside", "run-interrupted", "run-closed", "run-renamed")
     for place in aside:
         killed = sweep(folder, [*words, "--fresh"], **{VARIABLE: place})

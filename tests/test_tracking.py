@@ -304,7 +304,7 @@ def test_wherever_a_delivery_is_cut_off_the_next_completes_it(
         assert again.is_whole(record)
         again.client.delete_run(again.run_id("run"))
         calls += 1
-    assert calls > 6
+    assert calls >= 6
 
 
 def test_a_run_that_was_deleted_while_it_went_on_is_made_anew(make_tracker: MakeTracker) -> None:

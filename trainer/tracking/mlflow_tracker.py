@@ -41,9 +41,9 @@ from trainer.tracking.record import (
 from trainer.tracking.sending import (
     Sent,
     milliseconds,
-    send_end,
-    send_epochs,
-    send_start,
+    send_checkpoints,
+    send_data,
+    send_numbers,
     send_tags,
 )
 from trainer.tracking.source import source_tags
@@ -165,10 +165,10 @@ class MlflowTracker:
             self.client.update_run(sent.run_id, status="RUNNING")
             sent.status = "RUNNING"
             passing("run-reopened")
-        send_start(self.client, sent, record)
-        send_epochs(self.client, sent, record)
+        send_data(self.client, sent, record)
+        send_numbers(self.client, sent, record)
         if record.ended_at is not None:
-            send_end(self.client, self._store, sent, record)
+            send_checkpoints(self.client, self._store, sent, record)
         send_tags(self.client, sent, _tags(record) | self._parent_tag(record))
         if record.ended_at is not None:
             self._delete_twins(sent, record)

@@ -16,6 +16,7 @@ from trainer.tracking.record import Checkpoint, RunRecord
 if TYPE_CHECKING:  # so that importing this takes neither MLflow nor torch
     from mlflow import MlflowClient
 
+    from trainer.metrics import EpochResult
     from trainer.stages.store import StageStore
 
 _BATCH = 900  # MLflow takes 1000 metrics a call
@@ -35,64 +36,70 @@ class Sent:
     dataset: bool = False
 
 
-def send_start(client: MlflowClient, sent: Sent, record: RunRecord) -> None:
-    """Send parameters, data and files."""
-    from mlflow.entities import Param
-
-    missing = {name: text for name, text in record.params.items() if name not in sent.params}
-    if missing:
-        client.log_batch(sent.run_id, params=[Param(*item) for item in missing.items()])
-        sent.params |= missing
-        passing("params-logged")
+def send_data(client: MlflowClient, sent: Sent, record: RunRecord) -> None:
+    """Send what data the run is trained on, and its files."""
     if record.dataset is not None and not sent.dataset:
         client.log_inputs(sent.run_id, [_dataset(*record.dataset)])
         sent.dataset = True
         passing("dataset-logged")
-    for path, text in record.files.items():
-        if sent.files.get(path) != text:
-            client.log_text(sent.run_id, text, path)
-            sent.files[path] = text
-            passing("file-logged")
+    changed = {path: text for path, text in record.files.items() if sent.files.get(path) != text}
+    if changed:
+        with tempfile.TemporaryDirectory() as folder:
+            for path, text in changed.items():
+                file = Path(folder, path)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(text, encoding="utf-8")
+            client.log_artifacts(sent.run_id, folder)  # one call: each reads the run
+        sent.files |= changed
+        passing("files-logged")
 
 
-def send_epochs(client: MlflowClient, sent: Sent, record: RunRecord) -> None:
-    """Send the numbers of further epochs."""
-    from mlflow.entities import Metric
+def send_numbers(client: MlflowClient, sent: Sent, record: RunRecord) -> None:
+    """Send parameters, further epochs and, when the run ended, single values that changed.
 
-    rows = []
-    for result in record.results[sent.epochs :]:
-        values = result.metrics() | {
-            EPOCH_REUSED: float(record.is_reused(result)),
-            EPOCH_WORKER: float(result.worker.rpartition(":")[2]),
-            EPOCH_ENDED_AT: result.ended_at,
-        }
-        time = milliseconds(result.ended_at)
-        rows += [Metric(name, value, time, result.epoch) for name, value in values.items()]
-    for start in range(0, len(rows), _BATCH):
-        client.log_batch(sent.run_id, metrics=rows[start : start + _BATCH])
-    if rows:
-        sent.epochs = len(record.results)
-        passing("epoch-logged")
+    In as few calls as MLflow allows: each costs some ten metrics.
+    """
+    from mlflow.entities import Metric, Param
+
+    params = {name: text for name, text in record.params.items() if name not in sent.params}
+    single = {}
+    if record.ended_at is not None:
+        single = {k: value for k, value in record.metrics.items() if sent.metrics.get(k) != value}
+    rows = [
+        Metric(name, value, milliseconds(result.ended_at), result.epoch)
+        for result in record.results[sent.epochs :]
+        for name, value in _values(record, result).items()
+    ]
+    rows += [Metric(k, value, milliseconds(record.ended_at or 0), 0) for k, value in single.items()]
+    if not rows and not params:
+        return
+    first = [Param(*item) for item in params.items()]
+    for start in range(0, len(rows) or 1, _BATCH):
+        client.log_batch(sent.run_id, metrics=rows[start : start + _BATCH], params=first)
+        first = []
+    sent.params |= params
+    sent.metrics |= single
+    sent.epochs = len(record.results)
+    passing("numbers-logged")
 
 
-def send_end(client: MlflowClient, store: StageStore, sent: Sent, record: RunRecord) -> None:
-    """Send single values that MLflow has not, or has otherwise, and checkpoints.
+def _values(record: RunRecord, result: EpochResult) -> dict[str, float]:
+    """What MLflow shows of an epoch."""
+    return result.metrics() | {
+        EPOCH_REUSED: float(record.is_reused(result)),
+        EPOCH_WORKER: float(result.worker.rpartition(":")[2]),
+        EPOCH_ENDED_AT: result.ended_at,
+    }
+
+
+def send_checkpoints(
+    client: MlflowClient, store: StageStore, sent: Sent, record: RunRecord
+) -> None:
+    """Send the states that are kept of the run.
 
     Raises:
-        LostState: a checkpoint's state is not stored.
+        LostState: one of them is not stored.
     """
-    from mlflow.entities import Metric
-
-    assert record.ended_at is not None
-    time = milliseconds(record.ended_at)
-    changed = {
-        name: value for name, value in record.metrics.items() if sent.metrics.get(name) != value
-    }
-    if changed:
-        values = [Metric(name, value, time, 0) for name, value in changed.items()]
-        client.log_batch(sent.run_id, metrics=values)
-        sent.metrics |= changed
-        passing("values-logged")
     for path, checkpoint in record.checkpoints.items():
         _send_checkpoint(client, sent, path, checkpoint, store)
 
