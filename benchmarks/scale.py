@@ -74,17 +74,19 @@ class Recorded:
         )
         at = table.index(point), epoch - 1
         values = {name: float(column[at]) for name, column in self._columns.items()}
+        values |= {
+            "running_loss": values["train_loss"] * 24,
+            "lr": config.lr * config.gamma ** ((epoch - 1) // config.step_size),
+            "epoch_seconds": 1.0,
+            "images_per_second": 1500.0,
+        }
         return EpochResult(
             epoch=epoch,
-            running_loss=values["train_loss"] * 24,
-            lr=config.lr * config.gamma ** ((epoch - 1) // config.step_size),
-            epoch_seconds=1.0,
-            images_per_second=1500.0,
+            values=values,
             state_digest="",
             trained_for=trained_for,
             worker="simulated:1",
             ended_at=time.time(),
-            **values,
         )
 
 
