@@ -9,7 +9,8 @@ import pytest
 from samples import npz
 
 from sweeps.settings.check import check_objectives, check_sweep
-from sweeps.settings.config import SweepConfig, difference
+from sweeps.settings.config import SweepConfig
+from sweeps.settings.identity import difference
 from trainer.data import load
 from trainer.errors import ConfigError
 from trainer.settings.config import TrainConfig

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,7 +20,9 @@ from sweeps.search.names import (
 )
 from sweeps.search.objectives import SECOND_OBJECTIVES
 from sweeps.settings.execution import Execution
+from sweeps.settings.identity import readable_name
 from sweeps.settings.labels import parse_tags, tags
+from sweeps.settings.values import directions, file_name, space
 from sweeps.space import Space, open_space
 from trainer.errors import ConfigError, unknown
 from trainer.metrics import OBJECTIVES, VAL_LOSS
@@ -38,62 +38,9 @@ from trainer.settings.fields import (
 from trainer.settings.references import code_digest, is_reference
 from trainer.tracking.record import CHECKPOINTS_HELP, CheckpointRule
 
-_DIRECTIONS = ("minimize", "maximize")
-
 _MAY_BE_CODE = ("model", "loss", "optimizer", "scheduler")  # parameters that may name user code
 
 _SHARE_OF_COMPARED = 0.5  # FrugalPruner's share with `compare`: see benchmarks/RESULTS.md
-
-
-def _space(name: str, got: Any) -> Any:
-    """A dict is copied, with the types that TOML has; Optuna's distributions become such."""
-    if isinstance(got, str):
-        return got
-    try:
-        if isinstance(got, Mapping):
-            return json.loads(json.dumps(got, default=_described))
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{name} must have plain values, but: {error}.") from error
-    raise ConfigError(
-        f"{name} must be a PATH.toml, package.module:function or a dict of what such a file holds, "
-        f"but got {got!r}."
-    )
-
-
-def _directions(name: str, got: Any) -> Any:
-    words = got.split(",") if isinstance(got, str) else [got]
-    if got != "" and not (len(words) <= 2 and all(word in _DIRECTIONS for word in words)):
-        raise ConfigError(
-            f"{name} must be {' or '.join(_DIRECTIONS)}, or two of them separated by a comma, but "
-            f"got {got!r}."
-        )
-    return got
-
-
-def _described(got: Any) -> Any:
-    """A distribution of Optuna, which is not imported here, as the file of a space has it."""
-    known = type(got)
-    if known.__module__ != "optuna.distributions":
-        raise TypeError(f"got {got!r} of type {known.__name__}")
-    if hasattr(got, "choices"):
-        return got.choices
-    has_step = got.step is not None and not got.log
-    more = {"log": True} if got.log else {"step": got.step} if has_step else {}
-    return {"low": got.low, "high": got.high, **more}
-
-
-_MOST_BYTES = 180
-"""Maximum length of a study's name: file systems take 255, with endings for files beside it."""
-
-
-def _file_name(name: str, got: Any) -> Any:
-    fits = isinstance(got, str) and re.fullmatch(r"\w[\w.\-]{0,99}", got)
-    if not fits or len(got.encode()) > _MOST_BYTES:
-        raise ConfigError(
-            f"{name} must be 1 to 100 letters, digits, '.', '_' or '-' of at most {_MOST_BYTES} "
-            f"bytes, the first no '.' or '-', as it names a file, but got {got!r}."
-        )
-    return got
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,12 +60,12 @@ class SweepConfig(Execution):
         50, "Target number of trials of the study, whatever their outcome.", integer(1)
     )
     study: str | None = setting(
-        None, "Name of the study.", _file_name, metavar="NAME", shown="derived from the settings"
+        None, "Name of the study.", file_name, metavar="NAME", shown="derived from the settings"
     )
     space: str | Mapping[str, Any] = setting(
         "",
         "Search space: a PATH.toml or package.module:function; see sweeps.space and --set.",
-        _space,
+        space,
         parse=str,
         shown="optimizer, lr, step_size, gamma",
     )
@@ -132,7 +79,7 @@ class SweepConfig(Execution):
     direction: str = setting(
         "",
         "minimize or maximize the objective; for two objectives minimize,maximize, say.",
-        _directions,
+        directions,
         metavar="DIRECTION",
         shown="maximize for val_accuracy, minimize for other built-in ones",
     )
@@ -281,18 +228,7 @@ class SweepConfig(Execution):
         """
         if self.study:
             return self.study
-        train = self.train
-        pruner = self.pruner.rpartition(":")[2].removesuffix("Pruner").lower()
-        if train.trainable:
-            words = [train.trainable.rpartition(":")[2], f"e{train.epochs}", pruner]
-        else:
-            data = train.dataset.removesuffix(".npz").rstrip("/").rsplit("/", 1)[-1]
-            words = [re.sub(r"[^\w.\-]", "_", data), train.split]
-            if train.limit is not None:
-                words.append(f"n{train.limit}")
-            words += [f"e{train.epochs}", f"b{train.batch_size}", pruner]
-        settings = json.dumps(self.settings(), sort_keys=True)
-        return "-".join((*words, hashlib.sha256(settings.encode()).hexdigest()[:6]))
+        return readable_name(self.train, self.pruner, self.settings())
 
     @property
     def objectives(self) -> tuple[str, ...]:
@@ -354,12 +290,3 @@ class SweepConfig(Execution):
             **({"patience": self.patience} if self.patience is not None else {}),
             **({"code": code} if code else {}),
         }
-
-
-def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Differing settings, each as "name: old -> new"."""
-    return [
-        f"{name}: {old.get(name)} -> {new.get(name)}"
-        for name in sorted(old.keys() | new.keys())
-        if old.get(name) != new.get(name)
-    ]

@@ -17,7 +17,8 @@ from optuna.storages import BaseStorage
 
 from sweeps.errors import StudyInUse, StudyMismatch, SweepError, UnknownStudy
 from sweeps.search.pruning import make_pruner
-from sweeps.settings.config import SweepConfig, difference
+from sweeps.settings.config import SweepConfig
+from sweeps.settings.identity import difference
 from sweeps.study.journal import journal_storage
 from sweeps.study.lease import LEASE, Lease, in_use
 from trainer.killpoints import passing
