@@ -171,3 +171,45 @@ class Numbered(torch.optim.SGD):
 def broken(outputs: Tensor, targets: Tensor) -> Tensor:
     """A loss with a mistake in it."""
     raise ValueError("no loss today")
+
+
+def share_of_zeros(outputs: Tensor, targets: Tensor) -> Tensor:
+    """A metric: the share of images taken for class 0."""
+    return (outputs.argmax(1) == 0).double().mean()
+
+
+class Hits:
+    """A metric in the form of torchmetrics: the share of hits among the best few scores."""
+
+    made = 0
+
+    def __init__(self, top: int = 1) -> None:
+        Hits.made += 1
+        if top < 1:
+            raise ValueError(f"top is {top}")
+        self.top, self.hits, self.count = top, 0, 0
+
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        """Count a batch."""
+        best = preds.topk(self.top).indices
+        self.hits += int((best == target[:, None]).any(1).sum())
+        self.count += len(target)
+
+    def compute(self) -> Tensor:
+        """The share of all batches so far."""
+        return torch.tensor(self.hits / self.count)
+
+
+def moody(outputs: Tensor, targets: Tensor) -> float:
+    """A metric with a mistake in it."""
+    raise ValueError("no metric\ntoday")
+
+
+def wordy(outputs: Tensor, targets: Tensor) -> str:
+    """A metric that is no number."""
+    return "good"
+
+
+def undefined(outputs: Tensor, targets: Tensor) -> float:
+    """A metric that is not defined for these outputs."""
+    return float("nan")

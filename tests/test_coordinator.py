@@ -517,7 +517,9 @@ def test_an_objective_that_is_no_number_fails_the_trial_in_optuna_and_in_mlflow(
     (trial,) = made.trials()
     (record,) = shown.records.values()
     assert (trial.state, record.state) == (TrialState.FAIL, FAILED)
-    assert trial.user_attrs["reason"] == "val_accuracy of epoch 1 is not a number."
+    assert (
+        trial.user_attrs["reason"] == "val_accuracy of epoch 1 must be a finite number, but is nan."
+    )
     _, again = made.run(FaultyExecutor(), Shown())
     assert repr(again.records) == repr(shown.records)  # no nan equals another
 

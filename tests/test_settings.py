@@ -37,7 +37,7 @@ STORED = {"--tracking-uri", "--data-dir"}
 TRAINED = {
     "--augment", "--batch-size", "--checkpoints", "--clip-grad-norm", "--dataset",
     "--deterministic", "--device",
-    "--epochs", "--image-size", "--limit", "--loss", "--model", "--no-deterministic",
+    "--epochs", "--image-size", "--limit", "--loss", "--metric", "--model", "--no-deterministic",
     "--no-shuffle", "--normalize", "--scheduler", "--scheduler-interval", "--seed", "--set",
     "--shuffle", "--split", "--stages", "--state-budget", "--threads", "--trainable",
     "--warmup", "--warmup-start",

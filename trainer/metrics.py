@@ -27,13 +27,19 @@ EPOCH_METRICS = (
     EPOCH_SECONDS,
     IMAGES_PER_SECOND,
 )
-"""Logged for every epoch of the built-in training, in this order."""
+"""Logged for every epoch of the built-in training, in this order; metrics of the user's follow."""
 
 OBJECTIVES = {RUNNING_LOSS: False, TRAIN_LOSS: False, VAL_LOSS: False, VAL_ACCURACY: True}
 """Metrics of the built-in training that a run can optimize, and whether higher is better."""
 
 UNLOGGED = (FIRST_BATCH_LOSS,)
 """Values of an epoch that are stored, but are not metrics."""
+
+RESERVED = frozenset(
+    {*EPOCH_METRICS, *UNLOGGED, TEST_LOSS, TEST_ACCURACY, "seconds"}
+    | {"trial", "epoch", "reused", "worker", "ended_at"}  # columns of reports
+)
+"""Names that metrics of the user's must not have."""
 
 DIVERGENCE_FACTOR = 10.0
 """A run has diverged if an epoch's mean loss exceeds its first batch's loss by this factor.

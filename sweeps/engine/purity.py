@@ -96,7 +96,8 @@ def brought(config: SweepConfig) -> Iterator[TrainConfig]:
 
 
 def _candidates(config: SweepConfig) -> Iterator[TrainConfig]:
-    if config.train.references or not config.train.deterministic:
+    train = config.train
+    if train.references or train.metrics or not train.deterministic:
         yield config.train
     for name in _NAMES:
         for choice in config.search_space.choices(name):
@@ -115,9 +116,9 @@ def _rehearsed(
     judged = tuple(name for name in config.objectives if name != SECONDS)
     # a loop of the user's trains whole epochs, which may take long
     limited = not train.trainable
-    return caller(train.references, rehearse, train, folder, 3, judged, limited=limited)
+    return caller(train.user_code, rehearse, train, folder, 3, judged, limited=limited)
 
 
 def _report(train: TrainConfig, error: ConfigError, say: Callable[[str], None]) -> None:
     last = str(error).strip().rpartition("\n")[2]
-    say(f"{' and '.join(train.references)} fails where it is tried before training: {last}")
+    say(f"{' and '.join(train.user_code)} fails where it is tried before training: {last}")

@@ -71,7 +71,7 @@ def _confirm(config: ConfirmConfig, frames: StudyFrames, places: Places, view: V
         renew(source.config)
         check_train(source.config)
     train = sources[0].config
-    references = [it for source in sources for it in source.config.references]
+    references = [it for source in sources for it in source.config.user_code]
     sweep = SweepConfig(
         train=resolved(config, train, references),
         study=frames.name.partition(ASIDE)[0],

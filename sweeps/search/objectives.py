@@ -50,7 +50,7 @@ def penalty_of(
 
     Args:
         results: results of the run's epochs, at least one.
-        objective: a name in `SECOND_OBJECTIVES`.
+        objective: a name in `SECOND_OBJECTIVES`, or a metric of the user's.
         epochs: target number of epochs of the run.
         batch: images per batch.
         maximize: whether a higher objective is better; None: as `OBJECTIVES` says.
@@ -58,7 +58,7 @@ def penalty_of(
     first = results[0].values
     if objective == SECONDS:
         return value_of(results, SECONDS) / len(results) * epochs
-    if FIRST_BATCH_LOSS not in first:
+    if FIRST_BATCH_LOSS not in first or objective not in OBJECTIVES:
         finite = [it.values[objective] for it in results if math.isfinite(it.values[objective])]
         worst = -UNKNOWN_LOSS if is_maximized(objective, maximize) else UNKNOWN_LOSS
         return finite[0] if finite else worst

@@ -72,8 +72,8 @@ class SweepConfig(Execution):
     objective: str = setting(
         VAL_LOSS,
         "val_loss, running_loss, train_loss or val_accuracy, at its best epoch. For two "
-        "objectives, add another of these or the training time: val_loss,seconds. With "
-        "--trainable, any metrics that it returns.",
+        "objectives, add another of these or the training time: val_loss,seconds. Also the "
+        "name of a --metric; with --trainable, any metrics that it returns.",
         instance_of(str, "a text"),
     )
     direction: str = setting(
@@ -204,8 +204,9 @@ class SweepConfig(Execution):
 
     def _check_objectives(self) -> None:
         if not self.train.trainable:
-            one_of(OBJECTIVES)("objective", self.objective)
-            others = [name for name in SECOND_OBJECTIVES if name != self.objective]
+            own = self.train.metrics
+            one_of((*OBJECTIVES, *own))("objective", self.objective)
+            others = [name for name in (*SECOND_OBJECTIVES, *own) if name != self.objective]
             if self.second and self.second not in others:
                 raise ConfigError(unknown("second objective", self.second, others))
         given = self.direction.split(",") if self.direction else []
@@ -265,7 +266,7 @@ class SweepConfig(Execution):
     def references(self) -> list[str]:
         """References to user code in the config and, as far as it lists them, in the space."""
         chosen = [it for name in _MAY_BE_CODE for it in self.search_space.choices(name)]
-        named = (self.train.scheduler, self.sampler, self.pruner, *self.train.references, *chosen)
+        named = (self.sampler, self.pruner, *self.train.user_code, *chosen)
         return sorted({it for it in named if is_reference(it)})
 
     def settings(self) -> dict[str, Any]:

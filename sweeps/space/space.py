@@ -26,6 +26,8 @@ _REFUSED = {
     "unshared": "it determines which runs share epochs",
     "optimizer_args": "name each argument by itself, as in momentum = [0.0, 0.9]",
     "scheduler_args": 'name each argument by itself, as in "scheduler.T_max" = [5, 10]',
+    "metrics": "all trials of a study are judged alike; use --metric",
+    "metric_args": "all trials of a study are judged alike; use --set metric.NAME.ARGUMENT=VALUE",
     "model_args": 'name each argument by itself, as in "model.width" = [32, 64]',
 }
 
@@ -112,5 +114,7 @@ def check_name(name: str, base: TrainConfig) -> None:
     """
     if base.trainable and name in _COLUMNS:
         raise ConfigError(f"{name} cannot be searched: reports have a column of that name.")
+    if not base.trainable and name.startswith("metric."):
+        raise ConfigError(f"{name} cannot be searched: {_REFUSED['metric_args']}.")
     if name in _REFUSED and (name in OF_EVERY_RUN or not base.trainable):
         raise ConfigError(f"{name} cannot be searched: {_REFUSED[name]}.")

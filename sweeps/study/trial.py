@@ -181,9 +181,12 @@ class LiveTrial:
         if has_diverged(self.record.results, self.objective):
             self.decide(DIVERGED)
             return
-        if math.isnan(result.values[self.objective]):
-            self.decide(FAILED, f"{self.objective} of epoch {self.epochs} is not a number.")
-            return
+        for name in self._objectives():
+            value = result.values.get(name, 0.0)  # the time of a trial is no metric of an epoch
+            if not math.isfinite(value):
+                why = f"{name} of epoch {self.epochs} must be a finite number, but is {value}."
+                self.decide(FAILED, why)
+                return
         self._report()
         is_last = self.epochs == self.config.epochs
         if is_last or (self.stops is not None and self.stops.apply(self.record.results)):

@@ -64,7 +64,7 @@ def fit(
     """
     renew(config)
     check_train(config)
-    if config.references:
+    if config.references or config.metrics:
         check_resumes(config, rehearse(config, folder))
     recipe = recipe_of(config, data_of(config, folder))
     stages = plan(recipe)

@@ -32,8 +32,8 @@ class Logged:
     Attributes:
         run_id: MLflow's.
         config: of the run.
-        epochs: the `NUMBERS` of epochs 1, 2, ... in order; fewer than in the config if the run was
-            stopped.
+        epochs: the `NUMBERS` and the metrics of the user's of epochs 1, 2, ... in order; fewer than
+            in the config if the run was stopped.
         environment: all that determined its numbers; None if it was not recorded.
     """
 
@@ -80,15 +80,16 @@ def read_run(run_id: str, tracking_uri: str) -> Logged:
         recorded = json.loads(read_file(client, run_id, ENVIRONMENT_FILE))
     except TrackingError:  # the run predates environment.json
         recorded = None
+    names = (*NUMBERS, *config.metrics)
     points = [
         (point.timestamp, point.step, name, unbounded(point.value))
-        for name in NUMBERS
+        for name in names
         for point in client.get_metric_history(run_id, name)
     ]
     return Logged(
         run_id=run_id,
         config=config,
-        epochs=tuple(_epochs(points)),
+        epochs=tuple(_epochs(points, len(names))),
         environment=recorded,
     )
 
@@ -136,17 +137,20 @@ def changes(logged: Logged, folder: Path) -> list[str]:
     ]
 
 
-def _epochs(points: Iterable[tuple[int, int, str, float]]) -> Iterator[dict[str, float]]:
+def _epochs(
+    points: Iterable[tuple[int, int, str, float]], count: int
+) -> Iterator[dict[str, float]]:
     """The numbers of each complete epoch; the later ones where an epoch was logged twice.
 
     Args:
         points: milliseconds since 1970, epoch, name and value of each.
+        count: of the numbers of a complete epoch.
     """
     values: dict[int, dict[str, float]] = {}
     for _, epoch, name, value in sorted(points, key=lambda point: point[0]):
         values.setdefault(epoch, {})[name] = value
     epoch = 1
-    while len(values.get(epoch, ())) == len(NUMBERS):
+    while len(values.get(epoch, ())) == count:
         yield values[epoch]
         epoch += 1
 

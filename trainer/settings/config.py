@@ -9,6 +9,7 @@ from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any
 
 from trainer.errors import ConfigError, unknown
+from trainer.metrics import RESERVED
 from trainer.settings.fields import (
     check_fields,
     fraction,
@@ -16,6 +17,7 @@ from trainer.settings.fields import (
     one_of,
     positive,
     reference_or_none,
+    references_by_name,
     setting,
     subset_of,
 )
@@ -32,7 +34,11 @@ DEVICES = ("auto", "cpu", "cuda")
 NICKNAMES = {"learning_rate": "lr"}
 """Names that other libraries use for our fields; the error for such a name suggests the field."""
 
-_OWNERS = ("optimizer", "scheduler", "model")
+_OWNERS = ("optimizer", "scheduler", "model", "metric")
+
+_LATER = ("metrics", "metric_args")
+"""Fields that JSON has only where they differ from the default, so that existing runs and studies
+continue: these were without them."""
 
 OF_EVERY_RUN = (
     *("trainable", "trainable_args", "epochs"),
@@ -89,6 +95,16 @@ class TrainConfig:
         "cross_entropy, or package.module:function of (outputs, targets).",
         one_of(LOSSES, or_reference=True),
     )
+    metrics: Mapping[str, str] = setting(
+        {},
+        "A metric of your own, measured on the validation data every epoch: a function of "
+        "(outputs, targets) or (y_true, y_pred), or a class with update and compute; its "
+        "arguments are --set metric.NAME.ARGUMENT=VALUE.",
+        references_by_name(RESERVED),
+        flag="--metric",
+        metavar="NAME=package.module:function",
+    )
+    metric_args: Mapping[str, Any] = setting({}, "Arguments of the metrics.", flag="")
     optimizer: str = setting("SGD", "A class of torch.optim, or package.module:Class.")
     optimizer_args: Mapping[str, Any] = setting({}, "Arguments of the optimizer class.", flag="")
     lr: float = setting(0.01, "Learning rate.", positive)
@@ -136,6 +152,12 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        for name in self.metric_args:
+            if name.partition(".")[0] not in self.metrics:
+                raise ConfigError(
+                    "An argument of a metric must be metric.NAME.ARGUMENT with a NAME of --metric, "
+                    f"which are {', '.join(self.metrics) or 'none'}, but got metric.{name}."
+                )
         for item in fields(self) if self.trainable else ():
             value, default = getattr(self, item.name), item.default
             if not self.applies(item.name) and value != ({} if default is MISSING else default):
@@ -151,14 +173,15 @@ class TrainConfig:
 
     @property
     def references(self) -> tuple[str, ...]:
-        """References to user code that an epoch runs."""
+        """References to user code that the training of an epoch runs."""
         fields = (self.trainable, self.model, self.loss, self.optimizer)
         return tuple(item for item in fields if is_reference(item))
 
     @property
     def user_code(self) -> tuple[str, ...]:
-        """References to user code that a run calls, that of its scheduler too."""
-        return (*self.references, *([self.scheduler] if is_reference(self.scheduler) else []))
+        """References to user code that a run calls, those of its scheduler and metrics too."""
+        others = (self.scheduler, *self.metrics.values())
+        return (*self.references, *(item for item in others if is_reference(item)))
 
     @property
     def label(self) -> str:
@@ -171,7 +194,7 @@ class TrainConfig:
             words.append(self.scheduler.rpartition(":")[2])
         given = ("warmup", "step_size", "gamma", *self.optimizer_args)
         more = [name for name in given if values.get(name)]
-        more += [name for name in values if "." in name]
+        more += [it for it in values if "." in it and not it.startswith("metric.")]
         return " ".join((*words, *(_word(name, values[name]) for name in more)))
 
     def values(self) -> dict[str, Any]:
@@ -187,12 +210,12 @@ class TrainConfig:
         inert |= {"trainable", "trainable_args"} | (set() if self.unshared else {"unshared"})
         inert |= {"scheduler_interval"} if self.scheduler == "none" and not self.warmup else set()
         inert |= set() if self.warmup else {"warmup", "warmup_start"}
-        values = {}
-        for item in fields(self):
-            if item.name not in {*inert, "optimizer_args", "scheduler_args", "model_args"}:
-                values[item.name] = getattr(self, item.name)
+        inert |= set() if self.metrics else {"metrics"}
+        inert |= {f"{owner}_args" for owner in _OWNERS}
+        names = [item.name for item in fields(self) if item.name not in inert]
+        values = {name: getattr(self, name) for name in names}
         values |= self.optimizer_args
-        for owner in ("scheduler", "model"):
+        for owner in _OWNERS[1:]:
             args: Mapping[str, Any] = getattr(self, f"{owner}_args")
             values |= {f"{owner}.{name}": value for name, value in args.items()}
         return values
@@ -200,9 +223,9 @@ class TrainConfig:
     def override(self, values: Mapping[str, Any]) -> TrainConfig:
         """Copy of the config with some values replaced.
 
-        Names are fields, scheduler.NAME, model.NAME or optimizer.NAME; any other name is an
-        argument of the optimizer. With a trainable every name is one of its config, except those in
-        `OF_EVERY_RUN`.
+        Names are fields, scheduler.NAME, model.NAME, metric.METRIC.NAME or optimizer.NAME; any
+        other name is an argument of the optimizer. With a trainable every name is one of its
+        config, except those in `OF_EVERY_RUN`.
 
         Raises:
             ConfigError: an invalid value.
@@ -228,7 +251,11 @@ class TrainConfig:
 
     def to_json(self) -> str:
         """The complete config as JSON, enough to reproduce the run; `from_json` reads it."""
-        values = {name: it for name, it in asdict(self).items() if self.applies(name)}
+        values = {
+            name: it
+            for name, it in asdict(self).items()
+            if self.applies(name) and (it or name not in _LATER)
+        }
         return json.dumps(values, indent=2)
 
     @classmethod

@@ -7,7 +7,7 @@ Command-line flags, `--help` and validation are derived from that declaration;
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, TypeVar
 
@@ -114,6 +114,28 @@ def reference_or_none(name: str, got: Any) -> Any:
     if got != "" and not is_reference(got):
         raise ConfigError(f"{name} must be package.module:Class, but got {got!r}.")
     return got
+
+
+def references_by_name(reserved: Collection[str]) -> Check:
+    """Check for references to user code under names of the user's choice, none of them reserved."""
+
+    def check(name: str, got: Mapping[Any, Any]) -> Any:
+        for key, reference in got.items():
+            if not isinstance(key, str) or not key.isidentifier() or key.startswith("best_"):
+                raise ConfigError(
+                    f"A name in {name} must be letters, digits and '_', the first no digit, and "
+                    f"not begin with best_, but got {key!r}."
+                )
+            if key in reserved:
+                raise ConfigError(
+                    f"A name in {name} must not be one of {', '.join(sorted(reserved))}, but got "
+                    f"{key!r}."
+                )
+            if not is_reference(reference):
+                raise ConfigError(f"{name} {key} must be {REFERENCE}, but got {reference!r}.")
+        return dict(got)
+
+    return check
 
 
 def subset_of(*allowed: str) -> Check:

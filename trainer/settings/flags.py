@@ -28,8 +28,8 @@ Settings = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
-        help="Argument of the optimizer (momentum=0.9), the scheduler (scheduler.T_max=10) or the "
-        "model (model.width=64).",
+        help="Argument of the optimizer (momentum=0.9), the scheduler (scheduler.T_max=10), the "
+        "model (model.width=64) or a metric (metric.f1.average=macro).",
         metavar="NAME=VALUE",
     ),
 ]
@@ -162,7 +162,10 @@ class _Flag:
         return tuple(value) if isinstance(value, list) else value
 
     def words(self, value: Any) -> list[str]:
-        """Command-line words for this value; not for repeated flags."""
+        """Command-line words for this value; of repeated flags, only for values by name."""
+        if get_origin(self.kind) is Mapping:
+            words = ((self.spelling, f"{name}={it}") for name, it in value.items())
+            return [word for pair in words for word in pair]
         if self.kind is bool:
             return [self.spelling if value else f"--no-{self.spelling[2:]}"]
         return [self.spelling, str(value)]

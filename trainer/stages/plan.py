@@ -34,6 +34,7 @@ _KEYED_OTHERWISE = frozenset(
     | {"warmup", "warmup_start"}  # these and the line above by the learning rates
     | {"deterministic"}  # by `_constants`
     | {"model_args", "optimizer_args", "trainable_args"}  # by the facts of the recipe
+    | {"metrics", "metric_args"}  # by the keys of results
 )
 """Fields of a config that are not hashed by themselves; every other one is, new ones too."""
 
@@ -47,7 +48,8 @@ class Stage:
         rates: learning rates of the epoch, or what a class of the user's says to be in force in
             it; empty for stage 0.
         key: under which the state after the epoch is stored.
-        result_key: under which its result is stored, which depends on the validation data too.
+        result_key: under which its result is stored, which depends on the validation data and the
+            metrics of the user's too.
     """
 
     epoch: int
@@ -98,12 +100,12 @@ def plan(recipe: Recipe | UserRecipe, val_losses: Sequence[float] = ()) -> tuple
     Raises:
         ConfigError: the model cannot be built, or the optimizer refuses it.
     """
-    val = recipe.data.val.digest
+    judged = [recipe.data.val.digest, *([recipe.measured] if recipe.measured else [])]
     key = _hash(_constants(recipe))
-    stages = [Stage(epoch=0, rates=Rates(scalars={}), key=key, result_key=_hash([key, val]))]
+    stages = [Stage(epoch=0, rates=Rates(scalars={}), key=key, result_key=_hash([key, *judged]))]
     for epoch, rates in enumerate(recipe.rates(val_losses), start=1):
         key = _hash([key, *rates.facts()])
-        stages.append(Stage(epoch=epoch, rates=rates, key=key, result_key=_hash([key, val])))
+        stages.append(Stage(epoch=epoch, rates=rates, key=key, result_key=_hash([key, *judged])))
     return tuple(stages)
 
 
@@ -119,11 +121,12 @@ def extended(
 def environment(recipe: Recipe | UserRecipe) -> dict[str, Any]:
     """All that determines a run's numbers besides the learning rates, as JSON values.
 
-    Beyond what the first key hashes: the validation data, and Python's version, on which user code
-    may depend.
+    Beyond what the first key hashes: the validation data, the metrics of the user's, and Python's
+    version, on which user code may depend.
     """
     return _constants(recipe) | {
         "val": recipe.data.val.digest,
+        **({"metrics": recipe.measured} if recipe.measured else {}),
         "python": sys.version.partition(" ")[0],
     }
 

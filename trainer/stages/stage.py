@@ -191,7 +191,7 @@ def renew(config: TrainConfig, references: Iterable[str] = ()) -> None:
         config: to be trained.
         references: to further user code.
     """
-    everything = (*config.references, config.scheduler, config.dataset, *references)
+    everything = (*config.user_code, config.dataset, *references)
     unload_changed(filter(is_reference, everything))
     _data.cache_clear()
 

@@ -12,6 +12,7 @@ from trainer.settings.references import is_reference
 from trainer.training.loss import find_loss
 from trainer.training.model import check_model
 from trainer.training.optim import find_optimizer
+from trainer.training.own_metrics import find_metrics
 from trainer.training.schedule import Schedule
 from trainer.training.trainable import find_trainable
 
@@ -22,8 +23,8 @@ def check_train(config: TrainConfig) -> None:
     """Check that the config can be trained; call it once, before training.
 
     Raises:
-        ConfigError: the data set, model, loss, optimizer or schedule does not exist, or torch
-            refuses it.
+        ConfigError: the data set, model, loss, metric, optimizer or schedule does not exist, or
+            torch refuses it.
     """
     if not config.trainable:
         _check_dataset(config.dataset)
@@ -35,6 +36,7 @@ def _check_parts(config: TrainConfig) -> None:
         find_trainable(config.trainable)
         return
     find_loss(config.loss)
+    find_metrics(config)
     check_model(config.model, config.model_args)
     optimizer = find_optimizer(config.optimizer, config.optimizer_args)
     optimizer.check(dense=config.model in MODELS)

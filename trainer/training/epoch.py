@@ -116,9 +116,16 @@ def train_epoch(
 
 @torch.no_grad()
 def validate(
-    model: nn.Module, optimizer: torch.optim.Optimizer, batches: Iterable[Batch], loss: Loss
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batches: Iterable[Batch],
+    loss: Loss,
+    each: Callable[[Tensor, Tensor], object] = lambda outputs, targets: None,
 ) -> tuple[float, float]:
-    """Mean loss over the examples, and accuracy; NaN where the labels are not classes."""
+    """Mean loss over the examples, and accuracy; NaN where the labels are not classes.
+
+    `each` is called with the outputs and targets of each batch.
+    """
     model.eval()
     set_mode(optimizer, "eval")
     device = next(model.parameters()).device
@@ -128,6 +135,7 @@ def validate(
     for inputs, labels in batches:
         scores = model(inputs)
         total += total_loss(loss, scores, labels)
+        each(scores, labels)
         classified = classified and labels.dtype == torch.int64 and scores.ndim == 2
         if classified:
             right += (scores.argmax(1) == labels).sum()

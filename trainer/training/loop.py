@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, cast
 
@@ -26,6 +27,7 @@ from trainer.metrics import (
 from trainer.training.device import synchronize
 from trainer.training.epoch import VALIDATION_BATCH, Batch, Resident, train_epoch, validate
 from trainer.training.optim import load_optimizer, set_rates
+from trainer.training.own_metrics import Measurement
 from trainer.training.recipe import Recipe, UserRecipe
 from trainer.training.schedule import Rates
 from trainer.training.trainable import Trainable, UserTrainable, epoch_seed, seed_generators
@@ -53,7 +55,8 @@ class Training:
     Args:
         recipe: what is trained.
         rates: of epochs 1, 2, ..., as far as they are to be trained.
-        most: train and validate so many batches an epoch.
+        most: train and validate so many batches an epoch; metrics of the user's are measured on
+            all validation data nevertheless, as they may need every class.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Training:
         self._config = config = recipe.config
         self._data = data = recipe.data
         self._loss = recipe.loss
+        self._metrics = recipe.metrics
         self._model = recipe.network.build().to(config.device)
         if recipe.is_channels_last:
             self._model.to(memory_format=torch.channels_last)
@@ -84,7 +88,11 @@ class Training:
         running, mean, first = self.train(epoch, rates, self._most)
         synchronize(self._config.device)
         seconds = time.perf_counter() - began
-        val_loss, val_accuracy = self.validate(self._most)
+        own = Measurement(self._metrics)
+        if self._metrics:
+            val_loss, val_accuracy = self.measure(self._data.val, each=own.add)
+        else:
+            val_loss, val_accuracy = self.validate(self._most)
         return {
             RUNNING_LOSS: running,
             TRAIN_LOSS: mean,
@@ -94,6 +102,7 @@ class Training:
             EPOCH_SECONDS: seconds,
             IMAGES_PER_SECOND: len(self._data.train.labels) / seconds,
             FIRST_BATCH_LOSS: first,
+            **own.values(is_valid=math.isfinite(mean) and math.isfinite(val_loss)),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -134,12 +143,17 @@ class Training:
         """Mean loss and accuracy over the validation data, or its first `most` batches."""
         return self.measure(self._data.val, most)
 
-    def measure(self, part: Part, most: int | None = None) -> tuple[float, float]:
-        """Mean loss and accuracy over any part of a data set."""
+    def measure(
+        self,
+        part: Part,
+        most: int | None = None,
+        each: Callable[[Tensor, Tensor], object] = lambda outputs, targets: None,
+    ) -> tuple[float, float]:
+        """Mean loss and accuracy over any part of a data set; for `each` see `validate`."""
         batches = _resident(part, self._config.device).batches(
             None, VALIDATION_BATCH, self._transform.plain
         )
-        return validate(self._model, self._optimizer, islice(batches, most), self._loss)
+        return validate(self._model, self._optimizer, islice(batches, most), self._loss, each)
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Load weights of the model without a state of the optimizer."""

@@ -14,6 +14,7 @@ from trainer.settings.references import code_digest, is_reference
 from trainer.training.loss import find_loss
 from trainer.training.model import SIDE, NetworkSpec
 from trainer.training.optim import OptimizerSpec, find_optimizer, plain_scalars
+from trainer.training.own_metrics import find_metrics
 from trainer.training.schedule import Rates, Schedule
 from trainer.training.state import digest
 from trainer.training.trainable import find_trainable, has_in_force, values_in_force
@@ -36,10 +37,13 @@ class UserRecipe:
         config: with its device resolved.
         data: none; the class reads its own.
         code: digest of the user code behind each reference of the config.
+        measured: none; the class returns its metrics.
 
     Raises:
         ConfigError: the class does not exist, or lacks a method.
     """
+
+    measured: Mapping[str, Any] = {}
 
     def __init__(self, config: TrainConfig, data: Data) -> None:
         self.config = config
@@ -70,13 +74,15 @@ class Recipe:
         code: digest of the user code behind each reference of the config.
         network: the model and its initial weights.
         loss: mean over a batch.
+        metrics: those of the user's, by name.
+        measured: all that determines these, besides outputs and targets.
         optimizer: class and arguments.
         is_channels_last: whether weights lie channels last, as images do: faster, where the
             optimizer can do it.
 
     Raises:
         DataError: the inputs are not of the kind or size that the config needs.
-        ConfigError: the model, loss, optimizer or scheduler does not exist.
+        ConfigError: the model, loss, metric, optimizer or scheduler does not exist.
     """
 
     def __init__(self, config: TrainConfig, data: Data) -> None:
@@ -93,6 +99,15 @@ class Recipe:
             code=json.dumps(self.code),
         )
         self.loss = find_loss(config.loss)
+        self.metrics = find_metrics(config)
+        self.measured = {
+            name: [
+                reference,
+                code_digest(reference, "metric"),
+                {it: arg for it, arg in config.metric_args.items() if it.startswith(f"{name}.")},
+            ]
+            for name, reference in config.metrics.items()
+        }
         self.optimizer = find_optimizer(config.optimizer, config.optimizer_args)
         self.is_channels_last = data.are_images and self.optimizer.takes_channels_last
         self._schedule = Schedule(config, self.optimizer)

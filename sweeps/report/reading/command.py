@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import shlex
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import pandas as pd
 
@@ -22,8 +23,11 @@ from trainer.settings.flags import Flags
 _ALWAYS = (*SEARCHED, "epochs")
 _FLAGS = Flags(TrainConfig)
 _DEFAULTS = {item.name: item.default for item in fields(TrainConfig)}
-_TYPES = {it: (get_args(kind) or (kind,))[0] for it, kind in get_type_hints(TrainConfig).items()}
-"""Type of each field, without None."""
+_TYPES = {
+    name: ast.literal_eval if get_origin(kind) is Mapping else (get_args(kind) or (kind,))[0]
+    for name, kind in get_type_hints(TrainConfig).items()
+}
+"""Type of each field, without None; of values by name, what reads their text."""
 
 
 def train_command(row: pd.Series[Any]) -> str:
@@ -98,13 +102,13 @@ def sweep_command(
     flags: dict[str, str] = {"--space": space} if space else {}
     for name, default in _DEFAULTS.items():
         value = getattr(base, name)
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and not known.words(name, value):
             is_plain = name in ("optimizer_args", "trainable_args")
             owner = "" if is_plain else f"{name.removesuffix('_args')}."
             words += _set_words({f"{owner}{key}": it for key, it in value.items()})
         elif value == default:
             continue
-        elif isinstance(value, bool):
+        elif isinstance(value, (bool, Mapping)):
             words += known.words(name, value)
         elif named := known.words(name, value):
             flags[named[0]] = named[1]
@@ -127,7 +131,7 @@ def sweep_command(
     for name, defaults in (("sampler", {}), ("pruner", usual.pruner_args)):
         for key, value in settings.get(f"{name}_args", {}).items():
             words += [f"--{name}-arg", f"{key}={value}"] if defaults.get(key) != value else []
-    if base.trainable:
+    if settings.get("direction"):
         flags["--direction"] = frames.directions
     if frames.compare:
         flags["--compare"] = frames.compare

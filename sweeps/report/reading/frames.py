@@ -123,9 +123,9 @@ def load_trials(study: str | None = None, tracking_uri: str | None = None) -> pd
         asked_epochs: epochs of the complete trial; int64.
         dataset, split, limit, image_size, normalize, augment, model, loss, scheduler,
             scheduler_interval, warmup, warmup_start, clip_grad_norm, batch_size, shuffle, seed,
-            device, threads, deterministic, unshared: see `TrainConfig`.
-        momentum and others: one column per argument of an optimizer; arguments of a scheduler and
-            a model are named scheduler.NAME and model.NAME.
+            device, threads, deterministic, metrics, unshared: see `TrainConfig`.
+        momentum and others: one column per argument of an optimizer; arguments of a scheduler, a
+            model and a metric are named scheduler.NAME, model.NAME and metric.METRIC.NAME.
         trainable: reference to the user's training loop, of a study with one; str. The names of its
             config are columns, too; the fields of the built-in training are missing then.
         best_val_loss, best_val_accuracy, best_running_loss: best value of all epochs; float64;
@@ -168,8 +168,8 @@ def load_curves(study: str | None = None, tracking_uri: str | None = None) -> pd
         reused: whether the epoch was first trained for another run; bool.
         worker: process id of the worker that trained it; Int64.
         ended_at: time of its end; datetime64[us, UTC].
-        accuracy and others: one column per further metric that a training loop of the user's
-            returns, sorted by name; float64. Metrics of the built-in training are missing then.
+        f1 and others: one column per metric of the user's, sorted by name; float64. Of a training
+            loop of the user's, metrics of the built-in training are missing.
     """
     return load_study(study, tracking_uri).curves
 
