@@ -9,7 +9,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constrain
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help sweep test test-crash lint types check wheel install clean
+.PHONY: help sweep test test-slow test-crash lint types check wheel install clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -18,8 +18,11 @@ help: ## List these commands
 sweep: $(VENV)/.installed ## Run a sweep of 50 trials, or resume it
 	$(BIN)/python -m sweeps.run --trials 50 $(ARGS)
 
-test: $(VENV)/.installed-test ## Run the tests
+test: $(VENV)/.installed-test ## Run the quick tests, some 5 minutes
 	$(BIN)/python -m pytest $(ARGS)
+
+test-slow: $(VENV)/.installed-test ## Run the others: whole sweeps, killed and resumed, on clusters and servers
+	$(BIN)/python -m pytest -m slow $(ARGS)
 
 test-crash: $(VENV)/.installed-test ## Kill sweeps at random moments; CRASHES=300 and CRASH_SEED=0 choose which
 	$(BIN)/python -m pytest -m crash tests/test_crashes.py tests/test_user_code.py $(ARGS)
@@ -32,7 +35,7 @@ lint: $(VENV)/.installed-test ## Check style, format, and which folder imports w
 types: $(VENV)/.installed-test ## Check types
 	$(BIN)/mypy
 
-check: lint types test ## All three: lint, types, test
+check: lint types test test-slow ## All: lint, types, test, test-slow
 
 wheel: $(VENV)/.installed-test ## Build dist/*.whl, and try it outside of this folder
 	rm -rf build dist

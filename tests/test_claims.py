@@ -38,6 +38,7 @@ def hold(file: Path, held: Path) -> None:
         signal.pause()
 
 
+@pytest.mark.slow
 def test_two_processes_that_need_the_same_epochs_train_each_once(
     small: Small, store: StageStore, tmp_path: Path
 ) -> None:

@@ -14,6 +14,8 @@ from processes import sweep
 
 from sweeps import load_trials
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 SMALL = "--epochs 1 --trials 3 --executor inline --device cpu"

@@ -25,7 +25,9 @@ from trainer.errors import ConfigError, StoreError
 WAIT = 60
 
 
-@pytest.fixture(params=["inline", "local", "ray"], scope="module")
+@pytest.fixture(
+    params=["inline", "local", pytest.param("ray", marks=pytest.mark.slow)], scope="module"
+)
 def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
     """Each executor in turn."""
     with made_executor(request.param) as made:
@@ -183,6 +185,7 @@ def test_a_worker_that_ends_without_an_error_is_lost_too(executor: Executor) -> 
         executor.submit(leave).result(WAIT)
 
 
+@pytest.mark.slow
 def test_a_task_that_takes_too_long_is_ended() -> None:
     """And its worker with it; the next task has another."""
     made = LocalExecutor(1, seconds=1)
@@ -194,6 +197,7 @@ def test_a_task_that_takes_too_long_is_ended() -> None:
         made.stop()
 
 
+@pytest.mark.slow
 def test_no_more_run_at_once_than_there_are_slots(executor: Executor) -> None:
     """Whatever is submitted; it is done all the same."""
     futures = [executor.submit(span, 0.3) for _ in range(2 * executor.slots)]
@@ -212,6 +216,7 @@ def test_a_worker_that_dies_loses_its_task_and_no_other(executor: Executor) -> N
     assert executor.submit(divmod, 7, 3).result(WAIT) == (2, 1)
 
 
+@pytest.mark.slow
 @with_workers
 def test_a_worker_that_dies_idle_costs_nothing(executor: Executor) -> None:
     """Whatever dies between tasks, later tasks are done or said to be lost, and then done."""
@@ -228,6 +233,7 @@ def test_a_worker_that_dies_idle_costs_nothing(executor: Executor) -> None:
     pytest.fail("three tasks in a row were lost")
 
 
+@pytest.mark.slow
 def test_each_worker_sees_a_gpu_of_its_own_and_leaves_it_to_the_next() -> None:
     """Two workers share out two GPUs; the one that takes a dead one's place takes its GPU."""
     executor = LocalExecutor(2, ["5", "7"])
@@ -267,6 +273,7 @@ def test_stop_ends_what_still_runs() -> None:
     assert gone(pid)
 
 
+@pytest.mark.slow
 def test_workers_die_with_their_parent(tmp_path: Path) -> None:
     """A parent that is killed leaves no worker behind, however busy."""
     script = tmp_path / "parent.py"
@@ -299,6 +306,7 @@ def stop_here(once: Path) -> int:
     return os.getpid()
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_stopped_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As by SIGSTOP; nobody waits for it until somebody continues it."""
     monkeypatch.setattr("sweeps.engine.executors.local._LOOK_SECONDS", 0.05)
@@ -359,6 +367,7 @@ def test_what_a_worker_prints_is_in_its_log_and_not_on_the_screen(
     assert log.exists()
 
 
+@pytest.mark.slow
 def test_a_failed_task_tells_what_its_worker_printed_and_where(tmp_path: Path) -> None:
     """Its last lines stand before the traceback, or the news that the worker died."""
     made = LocalExecutor(1, logs=tmp_path)
@@ -373,6 +382,7 @@ def test_a_failed_task_tells_what_its_worker_printed_and_where(tmp_path: Path) -
         made.stop()
 
 
+@pytest.mark.slow
 def test_workers_that_print_nothing_leave_no_logs(tmp_path: Path) -> None:
     """Each start would leave some."""
     made = LocalExecutor(2, logs=tmp_path / "logs")

@@ -157,6 +157,7 @@ def played(
     raise AssertionError("it does not end")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("trials", "epochs", "step", "share"), [(14, 8, 4, 0.25), (12, 20, 4, 0.25), (16, 12, 6, 0.1)]
 )

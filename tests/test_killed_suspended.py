@@ -14,6 +14,8 @@ from test_run import ELSEWHERE, states, table
 
 from trainer.killpoints import KILL_POINTS, VARIABLE
 
+pytestmark = pytest.mark.slow
+
 TRIALS = 6
 EPOCHS = 4
 PLACES = [  # in an order in which each is still to come when those before it were passed

@@ -90,6 +90,7 @@ def told(trials: Sequence[FrozenTrial]) -> list[tuple[Any, ...]]:
     return [(it.params, it.state, it.intermediate_values, it.user_attrs) for it in trials]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_each_value_gets_as_many_trials(sampler: str, space: str) -> None:
     """One more or less where they do not go into each other, at every length of the study."""
@@ -103,6 +104,7 @@ def test_each_value_gets_as_many_trials(sampler: str, space: str) -> None:
         assert max(counts.values()) - min(counts.values()) <= 1
 
 
+@pytest.mark.slow
 def test_each_value_gets_about_as_many_epochs(space: str) -> None:
     """No farther apart than what is granted at once to one of them."""
     played = Played(space)
@@ -113,6 +115,7 @@ def test_each_value_gets_about_as_many_epochs(space: str) -> None:
     assert max(spent) - min(spent) <= 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sampler", "pruner", "steps"),
     [

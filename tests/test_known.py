@@ -60,6 +60,7 @@ def sweep(
     return run
 
 
+@pytest.mark.slow
 def test_known_points_are_tried_first_and_once(
     sweep: Callable[..., Any], view: Said, tmp_path: Path
 ) -> None:
@@ -122,6 +123,7 @@ def test_killed_between_two_points_each_is_still_tried_once(tmp_path: Path) -> N
     assert given == [3, 1, 4, 5]
 
 
+@pytest.mark.slow
 def test_the_best_of_a_study_train_only_what_is_new(sweep: Callable[..., Any]) -> None:
     """The top 5 of a study of 2 epochs, enqueued in one of 4, train epochs 3 and 4 alone."""
     short = sweep("short", 2, 8)

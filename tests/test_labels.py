@@ -40,6 +40,7 @@ def runs_in(uri: str) -> dict[str, Run]:
     return {run.info.run_name: (run.data.tags, run.data.params) for run in runs}
 
 
+@pytest.mark.slow
 def test_every_run_of_a_study_has_its_tags(
     small: Callable[..., TrainConfig], places: Places, tracking_uri: str
 ) -> None:
@@ -75,6 +76,7 @@ def test_every_run_of_a_study_has_its_tags(
     assert list(again.curves["ended_at"][:2]) == list(first.curves["ended_at"][:2])
 
 
+@pytest.mark.slow
 def test_killed_while_old_runs_get_a_tag_the_same_command_sets_it(
     sample: Path, places: Places, tracking_uri: str, tmp_path: Path
 ) -> None:
@@ -90,6 +92,7 @@ def test_killed_while_old_runs_get_a_tag_the_same_command_sets_it(
     assert [tags["team"] for tags, _ in runs_in(tracking_uri).values()] == ["vision"] * 3
 
 
+@pytest.mark.slow
 def test_the_settings_of_a_study_are_parameters_of_its_run(
     small: Callable[..., TrainConfig], places: Places, tracking_uri: str
 ) -> None:

@@ -203,6 +203,7 @@ def try_to_take(path: Path, fresh: bool, barrier: Barrier, results: Queue) -> No
         barrier.wait()  # alive until all have tried
 
 
+@pytest.mark.slow
 def test_of_processes_that_start_at_once_one_has_the_study(tmp_path: Path) -> None:
     """However close they come, and though they all set the last one's study aside."""
     context = multiprocessing.get_context("fork")

@@ -84,6 +84,7 @@ def test_importing_it_imports_nothing_slow() -> None:
     assert printed.strip() == "set() True"
 
 
+@pytest.mark.slow
 def test_a_sweep_gives_what_mlflow_shows_and_is_done_once(
     small: Callable[..., TrainConfig], places: Places, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -114,6 +115,7 @@ def test_a_sweep_whose_time_is_up_says_so(
     assert result.curves.empty
 
 
+@pytest.mark.slow
 def test_a_start_that_fails_before_it_has_a_trial_is_not_the_newest_study(
     small: Callable[..., TrainConfig], places: Places, tmp_path: Path
 ) -> None:
@@ -189,6 +191,7 @@ def test_a_second_sweep_at_a_time_in_one_process_is_refused(
     assert sweep(config, places, progress=False).done
 
 
+@pytest.mark.slow
 def test_a_script_without_the_guard_is_told_which_lines_to_write(
     script: Callable[..., tuple[int, str]],
 ) -> None:
@@ -204,6 +207,7 @@ def test_a_script_without_the_guard_is_told_which_lines_to_write(
     assert "trial 0" not in printed
 
 
+@pytest.mark.slow
 def test_a_script_with_the_guard_sweeps(
     script: Callable[..., tuple[int, str]], sample: Path
 ) -> None:
@@ -217,6 +221,7 @@ def test_a_script_with_the_guard_sweeps(
     assert (status, printed) == (0, "True\n")
 
 
+@pytest.mark.slow
 def test_a_program_from_standard_input_sweeps(
     script: Callable[..., tuple[int, str]], sample: Path
 ) -> None:
@@ -231,6 +236,7 @@ def test_a_program_from_standard_input_sweeps(
     assert (status, printed) == (0, "complete\n")
 
 
+@pytest.mark.slow
 def test_a_module_imported_by_a_worker_cannot_sweep(
     script: Callable[..., tuple[int, str]],
 ) -> None:
@@ -248,6 +254,7 @@ def test_a_module_imported_by_a_worker_cannot_sweep(
     assert "must call the sweep under an `if`" in printed
 
 
+@pytest.mark.slow
 def test_where_no_process_imports_it_again_no_guard_is_needed(
     script: Callable[..., tuple[int, str]],
 ) -> None:

@@ -18,6 +18,8 @@ from clusters import ray_cluster, until
 from sweeps.report.reading.frames import load_study
 from trainer.killpoints import VARIABLE
 
+pytestmark = pytest.mark.slow
+
 WHEN_AND_WHERE = [
     "started_at", "seconds", "ended_at", "epoch_seconds", "images_per_second", "worker", "run_id",
 ]  # fmt: skip

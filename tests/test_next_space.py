@@ -168,6 +168,7 @@ def test_flags_that_are_advised_on_a_file_of_ones_own_come_with_the_file() -> No
     }
 
 
+@pytest.mark.slow
 def test_what_a_study_cannot_have_is_not_advised() -> None:
     """Neither a comparison by two objectives, nor known points of a function."""
     best = [("pruned", [2.0, 1 + n / 9], {"optimizer": "AdamW"}) for n in range(9)]

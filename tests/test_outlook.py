@@ -34,6 +34,7 @@ def grown(outlook: Outlook, count: int, granted: int = 4) -> list[FrozenTrial]:
     return trials
 
 
+@pytest.mark.slow
 def test_the_same_trials_give_the_same_suggestions_in_another_process(space: Space) -> None:
     """Whatever was asked there before, at every length of the study."""
     trials = grown(outlook_of(space), 12)
@@ -55,6 +56,7 @@ def candidates_of(space: Space, trials: Sequence[FrozenTrial]) -> list:
     return outlook.candidates(outlook.curves(trials))
 
 
+@pytest.mark.slow
 def test_an_outlook_that_was_asked_before_says_what_a_new_one_does(space: Space) -> None:
     """Also where a trial has only ended meanwhile, with the values that it had."""
     outlook = outlook_of(space)
@@ -88,6 +90,7 @@ def test_each_optimizer_is_tried_among_the_first_ones(space: Space) -> None:
         assert 0 < trials[0].params[f"{optimizers[0]}.lr_index"] < 9
 
 
+@pytest.mark.slow
 def test_no_suggestion_is_known_or_pending_or_beyond_the_border(space: Space) -> None:
     """As long as the space has others: while it is spread, and when the model is asked."""
     outlook = outlook_of(space)
@@ -163,6 +166,7 @@ def test_where_all_diverged_the_search_goes_lower(tmp_path: Path) -> None:
         trials.append(trial_of(point, [], number=number, granted=1))
 
 
+@pytest.mark.slow
 def test_candidates_are_suspended_trials_and_new_points_whose_next_epoch_is_not_known(
     space: Space,
 ) -> None:
@@ -188,6 +192,7 @@ def test_candidates_are_suspended_trials_and_new_points_whose_next_epoch_is_not_
         assert 1 <= chance.cost <= 8 - chance.known
 
 
+@pytest.mark.slow
 def test_the_model_leads_to_good_points(space: Space) -> None:
     """By the law; better than those drawn at random, at the same number of epochs."""
     outlook = outlook_of(space)

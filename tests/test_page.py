@@ -211,6 +211,7 @@ def opened(
     return tab, wrong
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_in_a_browser_every_figure_is_drawn_and_legible(
     browser: Any, tmp_path: Path, scheme: str
@@ -233,6 +234,7 @@ def test_in_a_browser_every_figure_is_drawn_and_legible(
     assert wrong == []
 
 
+@pytest.mark.slow
 def test_in_a_browser_the_page_is_no_wider_than_a_telephone(browser: Any, tmp_path: Path) -> None:
     """Wide tables scroll in their boxes; no title of a figure is cut."""
     page = to_page(study(compare="step_size", repeats=REPEATS))
@@ -242,6 +244,7 @@ def test_in_a_browser_the_page_is_no_wider_than_a_telephone(browser: Any, tmp_pa
     assert max(tab.evaluate(ends)) <= 390
 
 
+@pytest.mark.slow
 def test_in_a_browser_the_table_sorts_by_value(browser: Any, tmp_path: Path) -> None:
     """Up, then down; what is missing stays at the end."""
     frames = study()
@@ -260,6 +263,7 @@ def test_in_a_browser_the_table_sorts_by_value(browser: Any, tmp_path: Path) -> 
     assert wrong == []
 
 
+@pytest.mark.slow
 def test_in_a_browser_studies_are_compared(browser: Any, tmp_path: Path) -> None:
     """Two figures, of all studies."""
     tab, wrong = opened(browser, across_page([study(), study(8)]), tmp_path, "light")

@@ -91,6 +91,7 @@ def images_of(sample: Path, part: str) -> tuple[torch.Tensor, torch.Tensor]:
         return images, torch.from_numpy(arrays[f"{part}_labels"].astype(np.int64))
 
 
+@pytest.mark.slow
 def test_killed_between_any_two_writes_the_next_promotion_is_whole(folder: Path) -> None:
     """What the test images gave is there once and complete, and so is the model."""
     places = places_in(folder)
@@ -236,6 +237,7 @@ def test_weights_that_do_not_give_their_numbers_are_not_registered(
     assert models(folder) == count
 
 
+@pytest.mark.slow
 def test_a_server_answers_with_the_scores_of_the_champion(
     folder: Path, version: str, sample: Path
 ) -> None:

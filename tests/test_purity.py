@@ -31,6 +31,7 @@ def test_without_code_of_users_nothing_is_tried(small: Small, tmp_path: Path) ->
     assert is_pure(SweepConfig(train=small()), tmp_path, (refuse, refuse), quiet)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "expected"), [("noisy", True), ("restless", False)])
 def test_what_users_bring_is_tried_in_two_processes(
     model: str, expected: bool, small: Small, tmp_path: Path

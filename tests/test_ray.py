@@ -41,6 +41,8 @@ from trainer.stages.stage import data_of
 from trainer.stages.store import StageStore
 from trainer.training.device import platform
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:

@@ -80,6 +80,7 @@ def read() -> StudyFrames:
     return load_study("s")
 
 
+@pytest.mark.slow
 def test_each_of_the_best_is_trained_from_the_same_other_seeds_to_its_end(folder: Path) -> None:
     """Their values are those of the trial's config under that seed; the ranking stays as it was."""
     before = load_trials("s")
@@ -110,6 +111,7 @@ def test_each_of_the_best_is_trained_from_the_same_other_seeds_to_its_end(folder
             assert row["value"] == best(alone, VAL_LOSS).val_loss
 
 
+@pytest.mark.slow
 def test_trials_that_share_their_best_epoch_are_confirmed_once(
     empty_database: Path, sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +129,7 @@ def test_trials_that_share_their_best_epoch_are_confirmed_once(
     assert 1 not in set(read().repeats["trial"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["val_loss", "val_accuracy"])
 def test_where_values_are_compared_the_best_of_each_race(
     objective: str,
@@ -170,6 +173,7 @@ def test_where_values_are_compared_the_best_of_each_race(
     pd.testing.assert_frame_equal(read().repeats, frames.repeats)
 
 
+@pytest.mark.slow
 def test_a_trial_that_was_stopped_is_trained_to_its_end(folder: Path) -> None:
     """Its repeats have all epochs, though it has not."""
     stopped = read().trials.query("state == 'pruned'")
@@ -181,6 +185,7 @@ def test_a_trial_that_was_stopped_is_trained_to_its_end(folder: Path) -> None:
     assert set(again["epochs"]) == {EPOCHS}
 
 
+@pytest.mark.slow
 def test_what_is_confirmed_is_not_trained_again_and_more_seeds_are_added(folder: Path) -> None:
     """The same call trains nothing; a larger one trains the difference; Optuna hears nothing."""
     assert confirm(settings(repeats=2), Places(), Said())
@@ -199,6 +204,7 @@ def test_what_is_confirmed_is_not_trained_again_and_more_seeds_are_added(folder:
     assert len(storage.get_all_trials(study._study_id)) == 9
 
 
+@pytest.mark.slow
 def test_what_the_time_cut_off_goes_on(folder: Path) -> None:
     """Nothing is begun after the time; the same call without it ends where one call would."""
     assert not confirm(settings(timeout=1e-9), Places(), Said())
@@ -207,6 +213,7 @@ def test_what_the_time_cut_off_goes_on(folder: Path) -> None:
     assert len(read().repeats) == 6
 
 
+@pytest.mark.slow
 def test_killed_before_a_repeat_has_its_parameters_the_report_and_the_same_command_work(
     folder: Path,
 ) -> None:
@@ -226,6 +233,7 @@ def test_killed_before_a_repeat_has_its_parameters_the_report_and_the_same_comma
     assert len(read().repeats) == 6
 
 
+@pytest.mark.slow
 def test_the_command_says_how_sure_it_is(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Mean, deviation, difference, interval and verdict; the page in MLflow has them too."""
     assert main(["--top", "2", "--repeats", "5", "--executor", "inline"]) == 0

@@ -136,6 +136,7 @@ def test_a_study_without_trials_can_be_shown(report, format):
         assert "No trial has a result yet." in " ".join(text.split())
 
 
+@pytest.mark.slow
 def test_the_end_of_a_sweep_shows_the_study_and_keeps_its_page(report, uri, tmp_path):
     """What the command prints is printed, and the page lies with the study's run."""
     console = Console(file=io.StringIO(), width=80)
@@ -162,6 +163,7 @@ def test_parquet_read_back_equals_the_frame(report, frames, tmp_path, kind):
     pd.testing.assert_frame_equal(pd.read_parquet(path), expected, check_exact=True)
 
 
+@pytest.mark.slow
 def test_studies_are_compared_and_their_frames_are_told_apart(report):
     """A row a study; of frames a first column names it."""
     both = ("--study", "full", "--study", "empty")
@@ -271,6 +273,7 @@ def test_each_flag_has_help_and_help_is_light():
         assert words in " ".join(rest.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["table", "markdown", "json", "csv"])
 def test_text_is_reported_without_what_only_pages_need(uri, format):
     """Importing these takes longer than the report itself, which has importances all the same."""

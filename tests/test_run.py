@@ -175,6 +175,7 @@ def test_reported_epochs_and_stored_epochs_are_the_same_ones(
     assert len(stored) == expected[0]["trained_epochs"].sum()
 
 
+@pytest.mark.slow
 def test_a_bare_mlflow_ui_shows_the_runs(undisturbed: tuple[Path, Ended]) -> None:
     """`mlflow ui`, started in the folder without a word, answers with parent and trials."""
     port = free_port()
@@ -217,6 +218,7 @@ def test_the_same_command_again_trains_nothing_and_logs_nothing(
     assert (folder / "mlflow.db").read_bytes() == database
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("places", batched(PLACES, 3), ids=" ".join)
 def test_killed_between_any_two_writes_the_same_command_gives_the_same_table(
     places: Sequence[str],
@@ -233,6 +235,7 @@ def test_killed_between_any_two_writes_the_same_command_gives_the_same_table(
     assert_whole(folder, expected)
 
 
+@pytest.mark.slow
 def test_a_torn_journal_is_healed(
     folder: Path, expected: tuple[pd.DataFrame, pd.DataFrame], sample: Path
 ) -> None:
@@ -245,6 +248,7 @@ def test_a_torn_journal_is_healed(
     assert_whole(folder, expected)
 
 
+@pytest.mark.slow
 def test_a_wiped_stage_store_costs_time_and_no_number(
     folder: Path, expected: tuple[pd.DataFrame, pd.DataFrame], sample: Path
 ) -> None:
@@ -262,6 +266,7 @@ def test_a_wiped_stage_store_costs_time_and_no_number(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_sweep_says_so_and_goes_on(
     kind: signal.Signals, folder: Path, expected: tuple[pd.DataFrame, pd.DataFrame], sample: Path
@@ -285,6 +290,7 @@ def test_an_interrupted_sweep_says_so_and_goes_on(
     assert_whole(folder, expected)
 
 
+@pytest.mark.slow
 def test_local_workers_give_what_one_process_gives(folder: Path, sample: Path) -> None:
     """Two worker processes, killed with their parent in the middle, end with every trial whole."""
     words = command(sample, "--executor", "local", "--workers", "2", "--trials", "6")
@@ -300,6 +306,7 @@ def test_local_workers_give_what_one_process_gives(folder: Path, sample: Path) -
     assert curves["val_loss"].map(math.isfinite).any()
 
 
+@pytest.mark.slow
 def test_other_settings_under_an_old_name_are_refused_until_it_is_set_aside(
     folder: Path, sample: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -335,6 +342,7 @@ def test_other_settings_under_an_old_name_are_refused_until_it_is_set_aside(
     assert load_study("mine", uri).repeats.empty
 
 
+@pytest.mark.slow
 def test_killed_while_a_study_is_set_aside_the_next_start_goes_on_with_that(
     folder: Path, sample: Path
 ) -> None:
@@ -358,6 +366,7 @@ def test_killed_while_a_study_is_set_aside_the_next_start_goes_on_with_that(
     assert {run.data.tags["sweep.state"] for run in old} <= {"interrupted", "complete", "pruned"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["record-appended@5", "study-copied"])
 def test_a_study_that_was_not_yet_set_aside_when_the_start_was_killed_is_resumed(
     place: str, folder: Path, sample: Path
@@ -381,6 +390,7 @@ def test_a_study_that_was_not_yet_set_aside_when_the_start_was_killed_is_resumed
     assert {run.data.tags["sweep.study"] for run in runs} == {"mine"}
 
 
+@pytest.mark.slow
 def test_killed_at_the_first_and_the_last_writes_the_same_command_continues(
     folder: Path, sample: Path
 ) -> None:
@@ -401,6 +411,7 @@ def test_killed_at_the_first_and_the_last_writes_the_same_command_continues(
     assert prepared == ["meta.json", *(f"{kind}.npy" for kind in kinds)]
 
 
+@pytest.mark.slow
 def test_what_mlflow_or_optuna_lost_is_told(folder: Path, sample: Path, tmp_path: Path) -> None:
     """Without MLflow's database all is delivered again; without the journal a study begins anew."""
     words = [*command(sample), "--study", "mine", "--trials", "2"]
@@ -421,6 +432,7 @@ def test_what_mlflow_or_optuna_lost_is_told(folder: Path, sample: Path, tmp_path
     assert "MLflow has" not in sweep(folder, words).output
 
 
+@pytest.mark.slow
 def test_a_study_is_extended_by_asking_for_more_trials(
     folder: Path, empty_database: Path, tmp_path_factory: pytest.TempPathFactory, sample: Path
 ) -> None:

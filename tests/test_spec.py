@@ -62,6 +62,7 @@ PLAIN = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(PLAIN)
 def test_a_value_that_is_spelled_is_read_as_that_value(value: Any) -> None:
     """Texts that look like numbers, ranges or several values, too."""

@@ -330,6 +330,7 @@ SEARCHES: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", SEARCHES.values(), ids=SEARCHES)
 def test_any_number_of_workers_gives_the_same_table(
     changes: dict[str, Any], bench: Callable[..., Bench]
@@ -350,6 +351,7 @@ def test_any_number_of_workers_gives_the_same_table(
     assert made.table() == alone.table()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", SEARCHES.values(), ids=SEARCHES)
 def test_a_sweep_whose_time_was_up_goes_on_to_the_same_table(
     changes: dict[str, Any], bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
@@ -401,6 +403,7 @@ def test_a_study_that_was_closed_goes_on_when_it_is_to_have_more_trials(
     assert view.progress[-1].done == 9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [{}, PROMOTING, {"sampler": "TPESampler", "pruner": "MedianPruner"}],
@@ -429,6 +432,7 @@ def test_what_other_studies_left_in_the_store_changes_no_decision(
     assert third.submitted == first.submitted[1::2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "every"),
     [
@@ -457,6 +461,7 @@ def test_a_study_that_was_cut_off_anywhere_goes_on_as_it_would_have(
         assert rest.submitted == executor.submitted[at:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{}, PROMOTING], ids=["frugal", "promotion"])
 def test_a_store_that_was_wiped_while_trials_were_suspended_costs_time_and_no_number(
     changes: dict[str, Any], bench: Callable[..., Bench]
@@ -490,6 +495,7 @@ def test_a_grid_has_each_of_its_points_though_trials_of_it_are_suspended(
     assert len(trials) == len(points) + 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [{}, {"sampler": "RandomSampler", "pruner": "none"}],
@@ -518,6 +524,7 @@ def test_a_study_ends_once_its_later_trials_improve_too_little(
     assert len(whole.trials()) == 60
 
 
+@pytest.mark.slow
 def test_each_value_that_is_compared_has_to_settle(bench: Callable[..., Bench]) -> None:
     """Twenty trials in all are few for each of two; all values end with as many."""
     made = bench(trials=80, until_settled=0.05, compare="optimizer")
@@ -542,6 +549,7 @@ def test_a_trial_that_no_longer_improves_is_complete(bench: Callable[..., Bench]
         assert trial.user_attrs[EPOCHS] == len(values) == min(best + 2, LENGTH)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -581,6 +589,7 @@ def test_a_sweep_ends_with_the_trial_that_reaches_the_target(
     assert len(made.trials()) == 12
 
 
+@pytest.mark.slow
 def test_a_sweep_that_dies_while_it_ends_at_its_target_ends_as_it_would_have(
     bench: Callable[..., Bench],
 ) -> None:
@@ -618,6 +627,7 @@ def grants(lines: Sequence[str]) -> list[str]:
     return [line for line in lines if " resumes, to epoch " in line]
 
 
+@pytest.mark.slow
 def test_what_is_said_tells_why_a_trial_goes_on(bench: Callable[..., Bench]) -> None:
     """In words, without a figure: what is expected ranks candidates well, but replayed studies
     gained a sixteenth of it.

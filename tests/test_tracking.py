@@ -567,6 +567,7 @@ def begin(folder: Path, barrier: Barrier) -> None:
     MlflowTracker(uri, "tests", str(folder / "tests"), StageStore(folder / "stages"))
 
 
+@pytest.mark.slow
 def test_processes_that_begin_at_once_in_an_empty_folder_all_can(tmp_path: Path) -> None:
     """One of them makes MLflow's tables, and one the experiment."""
     context = multiprocessing.get_context("spawn")

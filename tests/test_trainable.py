@@ -78,6 +78,7 @@ def test_configs_share_the_epochs_in_which_the_same_values_act() -> None:
     assert not {*keys("Walk", 1)} & {*keys("Walk", 2)}
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_of_a_loop_is_resumed_to_the_same_table(
     folder: Path, empty_database: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -96,6 +97,7 @@ def test_a_killed_sweep_of_a_loop_is_resumed_to_the_same_table(
         pd.testing.assert_frame_equal(got, wanted)
 
 
+@pytest.mark.slow
 def test_a_sweep_reports_the_metrics_of_the_loop(folder: Path) -> None:
     """Also those that the built-in training measures once for a run."""
     ended = sweep(
@@ -130,6 +132,7 @@ def test_a_loop_that_is_not_pure_shows_in_its_rehearsal() -> None:
     assert not rehearse(config("Clock"), NOWHERE).repeats
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loop", "status", "line"),
     [

@@ -72,6 +72,7 @@ def test_code_that_ends_its_process_fails_and_is_not_tried_for_ever(
     assert len(mark.read_text()) == TRIES
 
 
+@pytest.mark.slow
 def test_code_that_never_returns_is_ended(code: UserCode, tmp_path: Path) -> None:
     """After the time limit, with its process; the next call has another."""
     mark = tmp_path / "mark"
@@ -107,6 +108,7 @@ def swept(
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("faults", [BRIEF, pytest.param(EVERY, marks=pytest.mark.crash)])
 def test_faults_of_user_code_end_their_own_trials_and_no_others(
     faults: tuple[str, ...], swept: Callable[..., tuple[pd.DataFrame, str]]
