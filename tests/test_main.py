@@ -70,7 +70,10 @@ def test_what_was_trained_before_is_reused(
     assert main(short) == 0
     assert "epochs: 3, of them reused: 0\n" in capsys.readouterr().out
     assert main([*short, "--epochs", "4"]) == 0
-    assert "epochs: 4, of them reused: 3\n" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "epochs: 4, of them reused: 3\n" in printed
+    epochs = [line for line in printed.splitlines() if line.startswith("epoch ")]
+    assert [line.endswith("  reused") for line in epochs] == [True, True, True, False]
     assert [run.data.tags["sweep.reused_epochs"] for run in runs(tracking_uri)] == ["0", "3"]
 
 

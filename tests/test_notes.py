@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 from studies import frames_of, repeats_of
 
+from sweeps.report.notes import TRAINS_ON_TEST
 from sweeps.report.showing import share
 from sweeps.report.summary import summarize
 
@@ -28,18 +29,44 @@ def test_trials_that_were_not_trained_to_their_end_are_explained():
     trials += [("complete", [3.0, 2.0, 1.5, 1.4], {})] * 2
     frames = replace(frames_of(*trials), settings={"pruner": "FrugalPruner"})
     assert summarize(frames).notes == (
-        "Pruned trials: 2 of 4 (50 %); their expected improvement was smaller than that of other "
-        "trials.",
+        "Pruned trials: 2 of 4 (50 %); they were expected to improve the best value less than "
+        "other trials.",
         "The winner's best epoch is the last of its 3 epochs, so the remaining 1 may improve it: "
         "train it to its end.",
     )
     assert len(summarize(replace(frames, settings={"pruner": "MedianPruner"})).notes) == 1
     running = frames_of(("suspended", [1.0], {}), *trials)
     assert summarize(running).notes == (
-        "Suspended trials: 1 of 5 (20 %); the one with the largest expected improvement is "
-        "resumed next.",
+        "Suspended trials: 1 of 5 (20 %); the one that is expected to improve the best value most "
+        "is resumed next.",
         "The best trial may still be trained further, so there is no advice yet.",
     )
+
+
+def test_training_on_test_images_is_said_where_others_measure_by_them():
+    """Not of digits, which have no test images of their own, nor of a loop of the user's."""
+    frames = frames_of(*[("complete", [1.0 + abs(lr - 2), 4], {"lr": lr}) for lr in (1, 2, 3)])
+    settings = {"dataset": "cifar10", "split": "test"}
+    assert summarize(replace(frames, settings=settings)).notes == (TRAINS_ON_TEST,)
+    for other in ({"dataset": "digits"}, {"split": "train"}, {"trainable": "mine:Loop"}):
+        assert summarize(replace(frames, settings=settings | other)).notes == ()
+
+
+def test_optimizers_with_few_trials_are_named():
+    """Where another has enough of them."""
+
+    def notes(**counts):
+        names = [name for name, n in counts.items() for _ in range(n)]
+        trials = enumerate(names, start=1)
+        frames = frames_of(
+            *[("complete", [4 + n, 3 + n], {"optimizer": name, "lr": n}) for n, name in trials]
+        )
+        return [it for it in summarize(frames).notes if it.startswith("Optimizers with")]
+
+    assert notes(SGD=4, Adam=2, RMSprop=1) == [
+        "Optimizers with so few trials that these say little about them: Adam (2), RMSprop (1)."
+    ]
+    assert notes(SGD=3, Adam=3) == notes(SGD=2, Adam=1) == []
 
 
 def test_what_more_trials_bring_is_what_the_last_of_these_brought():

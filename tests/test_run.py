@@ -212,6 +212,7 @@ def test_the_same_command_again_trains_nothing_and_logs_nothing(
     database = (folder / "mlflow.db").read_bytes()
     again = sweep(folder, command(sample))
     assert again.status == 0, again.output
+    assert "All trials of this study have ended; a larger --trials adds more." in again.output
     assert "winner" in again.output
     assert_whole(folder, expected)
     assert {path: path.stat().st_mtime_ns for path in stored} == stored

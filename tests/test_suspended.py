@@ -633,5 +633,8 @@ def test_what_is_said_tells_why_a_trial_goes_on(bench: Callable[..., Bench]) -> 
     gained a sixteenth of it.
     """
     frugal, promotion = bench().run(), bench(folder="b", **PROMOTING).run()
-    assert all("largest expected improvement per epoch" in line for line in grants(frugal.lines))
+    assert all(
+        "largest expected improvement of the best value per epoch" in line
+        for line in grants(frugal.lines)
+    )
     assert all("among the best 50% after epoch" in line for line in grants(promotion.lines))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -104,8 +105,11 @@ def train(
     tracker = MlflowTracker(uri, RUNS_EXPERIMENT, paths.artifacts(RUNS_EXPERIMENT), store)
     prepared_data(config, folder)
 
+    began = time.time()
+
     def show(result: EpochResult) -> None:
-        print(_line(result, config.epochs), flush=True)
+        reused = "  reused" if result.ended_at < began else ""
+        print(_line(result, config.epochs) + reused, flush=True)
 
     try:
         record = fit(config, store, tracker, folder, checkpoints=rule, each_epoch=show)

@@ -16,6 +16,7 @@ from sweeps.engine.purity import is_pure
 from sweeps.engine.user_code import user_code_apart
 from sweeps.engine.workspace import Workspace, open_workspace, ready
 from sweeps.errors import SweepError
+from sweeps.report.notes import TRAINS_ON_TEST, trains_on_test
 from sweeps.report.showing import counted
 from sweeps.settings.config import SweepConfig
 from sweeps.settings.execution import Places
@@ -53,6 +54,8 @@ def _run_sweep(config: SweepConfig, places: Places, view: View) -> bool:
         open_study(config, Paths.here(), places.storage, work.data.digest) as study,
     ):
         view.say(f"To watch it: {work.tracker.page}")
+        if trains_on_test(config.settings()):
+            view.say(TRAINS_ON_TEST)
         unshared = not study.shares(lambda: is_pure(config, work.folder, work.processes, view.say))
         if unshared:
             view.say(
@@ -123,8 +126,12 @@ def drive(
     delivery = work.delivery
     with interrupts.held():
         try:
-            if coordinator.resume() and parent is not None:
-                delivery.hold(parent(RUNNING))
+            is_open = coordinator.resume()
+            if parent is not None:
+                if is_open:
+                    delivery.hold(parent(RUNNING))
+                else:
+                    view.say("All trials of this study have ended; a larger --trials adds more.")
             state = COMPLETE if coordinator.run() else INTERRUPTED
         except BaseException as error:
             state = FAILED if isinstance(error, Exception) else INTERRUPTED

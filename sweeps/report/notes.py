@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -15,7 +16,13 @@ from sweeps.search.names import FRUGAL_PRUNER
 from sweeps.search.settling import LEAST_TRIALS, late_gain
 from trainer.tracking.record import BEST, DIVERGED, FAILED, PRUNED, SUSPENDED
 
+TRAINS_ON_TEST = (
+    "Trials train on the test images, as the tutorial does, and validate on training images. For "
+    "values that can be compared with others' use --split train."
+)
+
 _LATE = 0.25  # share of the trials whose gain predicts that of further trials
+_FEW = 3  # trials of an optimizer; fewer say little about it
 
 
 def notes_on(frames: StudyFrames, ranked: pd.DataFrame, winner: Winner | None) -> Iterable[str]:
@@ -27,6 +34,8 @@ def notes_on(frames: StudyFrames, ranked: pd.DataFrame, winner: Winner | None) -
         winner: the best trial.
     """
     trials = frames.trials
+    if trains_on_test(frames.settings):
+        yield TRAINS_ON_TEST
     if len(trials) < frames.asked:
         yield f"Started trials: {share(len(trials), frames.asked)}."
     failed = trials[trials["state"] == FAILED]
@@ -41,14 +50,14 @@ def notes_on(frames: StudyFrames, ranked: pd.DataFrame, winner: Winner | None) -
     left = trials[trials["state"] == PRUNED]
     if len(left) and frames.settings.get("pruner") == FRUGAL_PRUNER:
         yield (
-            f"Pruned trials: {share(len(left), len(trials))}; their expected improvement was "
-            "smaller than that of other trials."
+            f"Pruned trials: {share(len(left), len(trials))}; they were expected "
+            "to improve the best value less than other trials."
         )
     waiting = trials[trials["state"] == SUSPENDED]
     if len(waiting):
         yield (
-            f"Suspended trials: {share(len(waiting), len(trials))}; the one with the largest "
-            "expected improvement is resumed next."
+            f"Suspended trials: {share(len(waiting), len(trials))}; the one that is expected "
+            "to improve the best value most is resumed next."
         )
     if winner is None:
         yield "No trial has a result yet."
@@ -60,7 +69,24 @@ def notes_on(frames: StudyFrames, ranked: pd.DataFrame, winner: Winner | None) -
             f"{winner.asked_epochs - winner.epochs} may improve it: train it to its end."
         )
     if winner is not None and winner.state not in OPEN:
+        yield from _on_optimizers(frames)
         yield from _on_more_trials(frames, ranked)
+
+
+def trains_on_test(settings: Mapping[str, Any]) -> bool:
+    """Whether trials with these settings train on test images; digits has none of its own."""
+    is_builtin = not settings.get("trainable")
+    return is_builtin and settings.get("split") == "test" and settings.get("dataset") != "digits"
+
+
+def _on_optimizers(frames: StudyFrames) -> Iterable[str]:
+    """Which optimizers had so few trials that these say little about them."""
+    if frames.compare or frames.kind != "optimizer":
+        return
+    counts = frames.trials["optimizer"].value_counts(sort=False)
+    few = [f"{name} ({n})" for name, n in counts.items() if n < _FEW]
+    if few and counts.max() >= _FEW:
+        yield f"Optimizers with so few trials that these say little about them: {', '.join(few)}."
 
 
 def _on_more_trials(frames: StudyFrames, ranked: pd.DataFrame) -> Iterable[str]:

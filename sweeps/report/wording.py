@@ -219,8 +219,12 @@ def next_commands(summary: Summary) -> Iterable[tuple[str, str]]:
     if summary.follow:
         yield "Write this space to a file, and print the command that searches it", summary.follow
     if summary.winner is not None:
-        which = "best so far" if summary.is_open else "winner"
-        yield f"Train the {which} again", summary.winner.command
+        winner, which = summary.winner, "best so far" if summary.is_open else "winner"
+        to_its_end = f", to all its {winner.asked_epochs} epochs"
+        yield (
+            f"Train the {which} again{to_its_end * (winner.epochs < winner.asked_epochs)}",
+            winner.command,
+        )
 
 
 def _brief(value: Any) -> str:

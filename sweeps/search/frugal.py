@@ -95,7 +95,7 @@ class FrugalPruner(AllocatingPruner):
         best = max(candidates, key=lambda it: it.gain_per_epoch, default=None)
         if best is None or best.gain_per_epoch <= 0 or best.trial is None:
             return new
-        why = "largest expected improvement per epoch"
+        why = "largest expected improvement of the best value per epoch"
         epochs = min(outlook.points.epochs, best.known + min(self._step, most - spent))
         return Grant(trial=best.trial, epochs=epochs, why=why)
 

@@ -88,11 +88,11 @@ class SweepConfig(Execution):
         "",
         "FrugalSampler, a class of optuna.samplers, or package.module:Class. FrugalSampler: "
         "learns from every epoch, and suggests the point with the largest expected improvement "
-        "per epoch; TPESampler: learns from all trials, works with any space; RandomSampler: a "
-        "baseline for the others; GridSampler: every point of a small space once; QMCSampler: "
-        "spreads trials more evenly than random; GPSampler: for few, long trials, may take "
-        "seconds per suggestion; CmaEsSampler: for many trials of numeric parameters, since it "
-        "draws categorical ones at random; NSGAIISampler: for two objectives and several hundred "
+        "of the best value per epoch; TPESampler: learns from all trials, works with any space; "
+        "RandomSampler: a baseline for the others; GridSampler: every point of a small space once; "
+        "QMCSampler: spreads trials more evenly than random; GPSampler: for few, long trials, may "
+        "take seconds per suggestion; CmaEsSampler: for many trials of numeric parameters, since "
+        "it draws categorical ones at random; NSGAIISampler: for two objectives and several hundred "
         "trials.",
         shown=FRUGAL,
     )
@@ -103,8 +103,9 @@ class SweepConfig(Execution):
         "",
         "FrugalPruner, PromotionPruner, a class of optuna.pruners, package.module:Class, or none. "
         "FrugalPruner: suspends trials, resumes the one with the largest expected improvement "
-        "per epoch, and trains a quarter of all epochs at most; PromotionPruner: suspends trials, "
-        "and resumes the better half at epoch 1, 2, 4, ...; the others stop trials for good. "
+        "of the best value per epoch, and trains a quarter of all epochs at most; "
+        "PromotionPruner: suspends trials, and resumes the better half at epoch 1, 2, 4, ...; "
+        "the others stop trials for good. "
         "PercentilePruner: those below the best quarter, once 5 trials are complete; "
         "MedianPruner: those below the better half; SuccessiveHalvingPruner: those below the "
         "best third at epoch 2, 6, 18, ..., from the first trial on; HyperbandPruner: likewise, "
