@@ -92,8 +92,8 @@ class SweepConfig(Execution):
         "RandomSampler: a baseline for the others; GridSampler: every point of a small space once; "
         "QMCSampler: spreads trials more evenly than random; GPSampler: for few, long trials, may "
         "take seconds per suggestion; CmaEsSampler: for many trials of numeric parameters, since "
-        "it draws categorical ones at random; NSGAIISampler: for two objectives and several hundred "
-        "trials.",
+        "it draws categorical ones at random; NSGAIISampler: for two objectives and several "
+        "hundred trials.",
         shown=FRUGAL,
     )
     sampler_args: Mapping[str, Any] = setting(
