@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from trainer.errors import StoreError
 from trainer.files import atomic_write
 from trainer.killpoints import passing
 from trainer.metrics import EpochResult
-from trainer.stages.claims import claimed
+from trainer.stages.claims import claimed, leased
 
 BUDGET = 2_000_000_000
 """Bytes that states may take before the oldest unused are evicted."""
@@ -40,8 +41,8 @@ class DamagedState(StoreError):
 class StageStore:
     """A directory or an fsspec URL that processes may share.
 
-    It has folders `results`, `states` and `kept` (what processes still need), and in a directory a
-    file `claims` of locks.
+    It has folders `results`, `states`, `kept` (what processes still need), and `claims`: in a
+    directory a file of locks, else a lease for each epoch that is being trained.
 
     Whatever is found under its name is whole: files are written under a temporary name and renamed
     (object stores write whole objects by themselves), and each carries a checksum.
@@ -117,15 +118,19 @@ class StageStore:
     def claimed(self, key: str) -> Iterator[None]:
         """In the block no other process trains what has this key; it is waited for.
 
-        Not where the store is a URL: the same epoch may be trained twice there.
+        Where the store is a URL, a process that was killed is waited for until its lease is stale.
 
         Raises:
-            StoreError: the store cannot be written.
+            StoreError: the store cannot be read or written.
         """
         with ExitStack() as stack:
             if self._local:
                 with self._in_one_line("written"):
                     stack.enter_context(claimed(Path(self._root, "claims"), key))
+            else:
+                path = f"{self._root}/claims/{key}"
+                read, write = partial(self._read, path), partial(self._write, path)
+                stack.enter_context(leased(read, write, partial(self._remove, path)))
             yield
 
     def evict(self, keep: Collection[str]) -> int:
