@@ -19,7 +19,7 @@ from sweeps.settings.execution import Execution
 from trainer.errors import PlatformMismatch
 from trainer.settings.config import TrainConfig
 
-WAIT = 60
+WAIT = 180
 
 
 @contextmanager
