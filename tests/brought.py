@@ -39,6 +39,11 @@ def flat(num_classes: int) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(48, num_classes))
 
 
+def words(num_classes: int, vocabulary: int = 50) -> nn.Module:
+    """The mean of the embeddings of indices."""
+    return nn.Sequential(nn.EmbeddingBag(vocabulary, 4), nn.Linear(4, num_classes))
+
+
 def ready() -> nn.Module:
     """For 10 classes and 3 channels, whatever the data has."""
     return tiny(10, 3)

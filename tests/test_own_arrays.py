@@ -4,12 +4,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from brought import words
 from samples import npz, numbered
+from torch.nn import functional as F
 
 from trainer.data.arrays import ARRAYS
 from trainer.data.own_arrays import call, read_npz
 from trainer.errors import ConfigError, DataError
+from trainer.settings.config import TrainConfig
+from trainer.stages.stage import train_stage
+from trainer.stages.store import StageStore
 
+PARTS = {"train": 20, "test": 40}
 IMAGES, LABELS = numbered()["test_images"], numbered()["test_labels"]
 
 
@@ -19,7 +25,8 @@ IMAGES, LABELS = numbered()["test_images"], numbered()["test_labels"]
         ({"test_labels": None}, "must hold train_images, train_labels, test_images, test_labels, "
          "but holds test_images, train_images, train_labels."),
         ({"test_images": IMAGES.astype(int)}, "test_images in {} must be uint8, N x H x W x C, or "
-         "float32, N x ..., and not empty, but is int64 of shape (20, 4, 4, 3)."),
+         "float32, N x ..., or integers, N x L, and not empty, but is int64 of shape (20, 4, 4, "
+         "3)."),
         ({"test_images": LABELS / 7}, "but is float64 of shape (20,)."),
         ({"test_images": IMAGES[..., 0]}, "but is uint8 of shape (20, 4, 4)."),
         ({"test_images": IMAGES[:0]}, "but is uint8 of shape (0, 4, 4, 3)."),
@@ -98,6 +105,42 @@ def test_images_may_have_targets_and_inputs_may_have_classes(tmp_path: Path) -> 
     table = {"train_images": np.ones((40, 9)), "test_images": np.ones((20, 9))}
     got = read_npz(Path(npz(tmp_path / "a.npz", **table)))
     assert (got.train_images.shape, got.train_labels.dtype, got.classes) == ((40, 9), np.int64, 7)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.uint32, np.int64])
+def test_indices_reach_the_network_as_they_are(
+    tmp_path: Path, small: Callable[..., TrainConfig], store: StageStore, kind: type
+) -> None:
+    """As int64, whatever their type: an epoch of embeddings equals a plain torch loop's."""
+    draw = np.random.default_rng(0)
+    ids = {f"{s}_images": draw.integers(0, 50, (n, 6)).astype(kind) for s, n in PARTS.items()}
+    labels = {f"{s}_labels": draw.integers(0, 3, n) for s, n in PARTS.items()}
+    config = small(
+        dataset=npz(tmp_path / "a.npz", **ids, **labels),
+        model="brought:words",
+        optimizer="SGD",
+        lr=0.1,
+        batch_size=8,
+        shuffle=False,
+        limit=40,
+        device="cpu",
+    )
+    result = train_stage(config, 1, store, tmp_path).result
+
+    torch.manual_seed(config.seed)
+    model, total = words(3), 0.0
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, fused=True)
+    inputs, targets = (
+        torch.tensor(ids["test_images"].astype(int)),
+        torch.tensor(labels["test_labels"]),
+    )
+    for start in range(0, 40, 8):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(inputs[start : start + 8]), targets[start : start + 8])
+        loss.backward()
+        optimizer.step()
+        total += loss.item()
+    assert result.values["running_loss"] == total
 
 
 def whole() -> dict[str, object]:

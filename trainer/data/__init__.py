@@ -26,8 +26,8 @@ class Part:
     """One slice of a data set.
 
     Attributes:
-        images: images, N x H x W x C of uint8, or other inputs, N x ... of float32; memory-mapped
-            copy-on-write if they were prepared on disk.
+        images: images, N x H x W x C of uint8, or other inputs, N x ... of float32, or N x L of
+            int64; memory-mapped copy-on-write if they were prepared on disk.
         labels: N class indices (int64), or N x K regression targets (float32).
         digest: hash of the SHA-256 of the source arrays and of the range; independent of the path.
     """

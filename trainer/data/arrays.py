@@ -19,7 +19,7 @@ from trainer.killpoints import passing
 
 META = "meta.json"
 
-Inputs = NDArray[np.uint8] | NDArray[np.float32]
+Inputs = NDArray[np.uint8] | NDArray[np.float32] | NDArray[np.int64]
 Labels = NDArray[np.int64] | NDArray[np.float32]
 
 
@@ -28,7 +28,8 @@ class Arrays:
     """The four arrays of a data set.
 
     Attributes:
-        train_images: images, N x H x W x C of uint8, or other inputs, N x ... of float32.
+        train_images: images, N x H x W x C of uint8, or other inputs, N x ... of float32, or N x L
+            of int64.
         train_labels: N class indices from 0, or N x K regression targets (float32).
         test_images: same type as `train_images`; same shape except for N.
         test_labels: same type as `train_labels`; same shape except for N.

@@ -58,7 +58,7 @@ def call(reference: str) -> Arrays:
 
 
 def check(got: Mapping[str, NDArray[Any]], names: list[str], where: str) -> Arrays:
-    """Validate four arrays; convert class labels to int64 and floats to float32.
+    """Validate four arrays; convert class labels and indices to int64, floats to float32.
 
     Args:
         got: the arrays found, by name.
@@ -87,11 +87,14 @@ def check(got: Mapping[str, NDArray[Any]], names: list[str], where: str) -> Arra
 
 def _inputs(got: NDArray[Any], what: str) -> NDArray[Any]:
     images = got.dtype == np.uint8 and got.ndim == 4
-    if not (images or (got.dtype.kind == "f" and got.ndim >= 2)) or got.size == 0:
+    indices = got.dtype.kind in "iu" and got.ndim == 2
+    if not (images or indices or (got.dtype.kind == "f" and got.ndim >= 2)) or got.size == 0:
         raise DataError(
-            f"{what} must be uint8, N x H x W x C, or float32, N x ..., and not empty, but is "
-            f"{got.dtype} of shape {got.shape}."
+            f"{what} must be uint8, N x H x W x C, or float32, N x ..., or integers, N x L, and "
+            f"not empty, but is {got.dtype} of shape {got.shape}."
         )
+    if indices:
+        return got.astype(np.int64)
     return got if images else _float32(got, what)
 
 

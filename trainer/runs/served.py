@@ -73,10 +73,10 @@ class Served:
         if self._training is None:
             return self._own_examples()
         inputs = np.asarray(self._data.val.images[:_EXAMPLES])
+        if inputs.dtype != np.uint8:
+            return inputs.copy()
         values = inputs.astype(np.float32)
-        if inputs.dtype == np.uint8:
-            values = np.ascontiguousarray(values.transpose(0, 3, 1, 2)) / np.float32(255)
-        return values
+        return np.ascontiguousarray(values.transpose(0, 3, 1, 2)) / np.float32(255)
 
     def _own_examples(self) -> NDArray[Any]:
         """The `example_input_array` of the network, as Lightning calls it."""

@@ -25,7 +25,7 @@ class Resident:
     """Examples on the device.
 
     Attributes:
-        images: uint8 images N x H x W x C, or other inputs as float32.
+        images: uint8 images N x H x W x C, or other inputs as float32 or int64.
         labels: N classes (int64), or N x K targets of a regression (float32).
     """
 
