@@ -97,6 +97,30 @@ class Heads(torch.optim.SGD):
         super().__init__(groups, lr=lr, momentum=momentum)
 
 
+class Grouped(nn.Sequential):
+    """A network whose last layer learns ten times as fast, without decay of its bias."""
+
+    def __init__(self, num_classes: int, in_channels: int) -> None:
+        super().__init__(*tiny(num_classes, in_channels))
+
+    def param_groups(self, lr: float):
+        """As torch.optim takes them."""
+        head = self[-1]
+        return [
+            {"params": self[0].parameters()},
+            {"params": [head.weight], "lr": 10 * lr},
+            {"params": [head.bias], "lr": 10 * lr, "weight_decay": 0.0},
+        ]
+
+
+class Overlapping(Grouped):
+    """A network that names its parameters twice."""
+
+    def param_groups(self, lr: float):
+        """Which torch refuses."""
+        return [{"params": self.parameters()}, {"params": self.parameters()}]
+
+
 class Restless(nn.Module):
     """A network that draws from a source that nobody seeded."""
 

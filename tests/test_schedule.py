@@ -114,7 +114,7 @@ def has_momentum(optimizer: str) -> bool:
 
 
 def plain_loop(
-    sample: Path, optimizer_name: str, schedule: str, interval: str
+    sample: Path, optimizer_name: str, schedule: str, interval: str, network: str
 ) -> tuple[list[float], list[float], list[torch.Tensor]]:
     """The same run as torch's tutorials write it: losses, rates, and weights as validated."""
     torch.set_num_threads(1)
@@ -122,14 +122,15 @@ def plain_loop(
     images, labels = images_of(arrays, "test", TRAIN)
     val_images, val_labels = images_of(arrays, "train", VAL)
     torch.manual_seed(SEED)
-    model = brought.tiny(10, 3)
+    model = getattr(brought, network)(10, 3)
     if optimizer_name != "LBFGS":  # which torch can only do with weights that lie flat
         model.to(memory_format=torch.channels_last)
     own = ":" in optimizer_name
     maker = find("", optimizer_name) if own else getattr(torch.optim, optimizer_name)
     given = dict(ARGS.get(optimizer_name, {}))
     given |= {"fused": True} if optimizer_name in ("SGD", "Adam", "AdamW", "Adagrad") else {}
-    optimizer = maker(model.parameters(), lr=LR, **given)
+    weights = model.param_groups(LR) if hasattr(model, "param_groups") else model.parameters()
+    optimizer = maker(weights, lr=LR, **given)
     steps = EPOCHS * (BATCHES if interval == "batch" else 1)
     name = schedule.removeprefix("warm-up, ")
     args = SCHEDULES[schedule](steps)
@@ -184,16 +185,21 @@ def images_of(arrays: Any, source: str, count: int) -> tuple[torch.Tensor, torch
 
 
 def equals_plain_loop(
-    sample: Path, optimizer: str, schedule: str, interval: str, folder: Path
+    sample: Path,
+    optimizer: str,
+    schedule: str,
+    interval: str,
+    folder: Path,
+    network: str = "tiny",
 ) -> bool:
     """Whether every validation loss, every rate and every weight has the same bits."""
-    config = config_of(sample, optimizer, schedule, interval)
+    config = replace(config_of(sample, optimizer, schedule, interval), model=f"brought:{network}")
     store = StageStore(folder / f"{optimizer}-{schedule}-{interval}")
     results = [train_stage(config, epoch, store, folder).result for epoch in range(1, EPOCHS + 1)]
     stages = plan(Recipe(config, data_of(config, folder)), [result.val_loss for result in results])
     state = store.state(stages[EPOCHS].key)
     assert state is not None
-    losses, rates, weights = plain_loop(sample, optimizer, schedule, interval)
+    losses, rates, weights = plain_loop(sample, optimizer, schedule, interval, network)
     return (
         [result.val_loss for result in results] == losses
         and [result.values["lr"] for result in results] == rates
@@ -218,6 +224,43 @@ def test_every_optimizer_under_every_schedule_equals_a_plain_torch_loop(
     every = (schedule, interval) in (("StepLR", "epoch"), ("ReduceLROnPlateau", "epoch"))
     for optimizer in [*DENSE, *BROUGHT] if every else some:
         assert equals_plain_loop(sample, optimizer, schedule, interval, tmp_path), optimizer
+
+
+@pytest.mark.parametrize(
+    ("schedule", "interval"),
+    [
+        ("none", "epoch"),
+        ("StepLR", "epoch"),
+        ("ReduceLROnPlateau", "epoch"),
+        ("warm-up, none", "epoch"),
+        ("OneCycleLR", "batch"),
+    ],
+)
+def test_parameter_groups_of_a_model_equal_a_plain_torch_loop(
+    schedule: str, interval: str, sample: Path, tmp_path: Path
+) -> None:
+    """Each group has its own rate, which the schedule scales as torch does."""
+    for optimizer in ("SGD", "AdamW", "Adagrad", BROUGHT[0], "brought:Halving"):
+        equals = equals_plain_loop(sample, optimizer, schedule, interval, tmp_path, "Grouped")
+        assert equals, optimizer
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "model", "message"),
+    [
+        ("SGD", "Overlapping", "SGD must take what param_groups of Overlapping returns, but: some"),
+        ("LBFGS", "Grouped", "LBFGS must take what param_groups of Grouped returns, but: LBFGS "),
+    ],
+)
+def test_groups_that_an_optimizer_refuses_are_one_line(
+    optimizer: str, model: str, message: str, sample: Path, tmp_path: Path
+) -> None:
+    """Before anything is trained."""
+    config = replace(config_of(sample, optimizer, "none", "epoch"), model=f"brought:{model}")
+    with pytest.raises(ConfigError) as caught:
+        plan(Recipe(config, data_of(config, tmp_path)))
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
 
 
 def test_every_schedule_that_plain_values_make_is_compared() -> None:

@@ -26,7 +26,7 @@ from trainer.metrics import (
 )
 from trainer.training.device import synchronize
 from trainer.training.epoch import VALIDATION_BATCH, Batch, Resident, train_epoch, validate
-from trainer.training.optim import load_optimizer, set_rates
+from trainer.training.optim import load_optimizer, parameters_of, set_rates
 from trainer.training.own_metrics import Measurement
 from trainer.training.recipe import Recipe, UserRecipe
 from trainer.training.schedule import Rates
@@ -71,7 +71,9 @@ class Training:
         self._model = recipe.network.build().to(config.device)
         if recipe.is_channels_last:
             self._model.to(memory_format=torch.channels_last)
-        self._optimizer = recipe.optimizer.build(self._model.parameters(), config.lr, config.device)
+        self._optimizer = recipe.optimizer.build(
+            parameters_of(self._model, config.lr), config.lr, config.device
+        )
         images = cast("NDArray[np.uint8]", data.train.images)  # a recipe refuses others
         mean, std = statistics(images) if config.normalize else (None, None)
         self._transform = Transform(

@@ -47,10 +47,11 @@ class OptimizerSpec:
         args: dict[str, Any] = json.loads(self.frozen_args)
         return args
 
-    def build(
-        self, params: Iterable[torch.nn.Parameter], lr: float, device: str
-    ) -> torch.optim.Optimizer:
-        """Construct it over `params`; fused where torch can and the arguments leave it open."""
+    def build(self, params: Iterable[Any], lr: float, device: str) -> torch.optim.Optimizer:
+        """Construct it over parameters or groups of them.
+
+        Fused where torch can and the arguments leave it open.
+        """
         return _construct(self.make, params, lr, self.args | _implementation(self, device))
 
     def check(self, *, dense: bool = True) -> None:
@@ -93,6 +94,21 @@ class OptimizerSpec:
             words = ", ".join(f"{key}={value!r}" for key, value in self.args.items())
             raise ConfigError(f"{self.name}({words}) cannot train this model: {error}") from error
 
+    def check_groups(self, model: torch.nn.Module) -> None:
+        """Construct it over the model's own parameter groups.
+
+        Raises:
+            ConfigError: the optimizer refuses them; with its own reason.
+        """
+        groups = parameters_of(model, 0.01)
+        try:
+            _construct(self.make, groups, 0.01, self.args)
+        except Exception as error:
+            raise ConfigError(
+                f"{self.name} must take what param_groups of {type(model).__name__} returns, but: "
+                f"{error}"
+            ) from error
+
     @property
     def takes_channels_last(self) -> bool:
         """Whether it can train channels-last weights; LBFGS, say, views them flat."""
@@ -116,6 +132,28 @@ def find_optimizer(name: str, args: Mapping[str, Any]) -> OptimizerSpec:
     except TypeError as error:
         words = ", ".join(f"{key}={value!r}" for key, value in args.items())
         raise ConfigError(f"{name}({words}) must have plain values: {error}.") from error
+
+
+def has_groups(model: torch.nn.Module) -> bool:
+    """Whether a model makes its own parameter groups, by a method `param_groups(lr)`."""
+    return callable(getattr(type(model), "param_groups", None))
+
+
+def parameters_of(model: Any, lr: float) -> list[Any]:
+    """What an optimizer is constructed over: the model's own groups, or all its parameters.
+
+    Raises:
+        ConfigError: the model's method raises, or returns no groups.
+    """
+    if not has_groups(model):
+        return list(model.parameters())
+    try:
+        return [{**group, "params": list(group["params"])} for group in model.param_groups(lr)]
+    except Exception as error:  # a user's method can raise anything
+        raise ConfigError(
+            f"param_groups({lr:g}) of {type(model).__name__} must return a list of dicts as "
+            f"torch.optim takes it, but: {type(error).__name__}: {error}."
+        ) from error
 
 
 def needs_closure(optimizer: torch.optim.Optimizer) -> bool:
@@ -182,7 +220,7 @@ def _signature(make: Any) -> Mapping[str, inspect.Parameter]:
 
 
 def _construct(
-    make: Any, params: Iterable[torch.nn.Parameter], lr: float, args: Mapping[str, Any]
+    make: Any, params: Iterable[Any], lr: float, args: Mapping[str, Any]
 ) -> torch.optim.Optimizer:
     args = {key: _tuples(item) for key, item in args.items()}
     optimizer: torch.optim.Optimizer = make(params, lr=lr, **args)

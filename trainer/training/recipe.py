@@ -13,7 +13,13 @@ from trainer.settings.config import MODELS, TrainConfig
 from trainer.settings.references import code_digest, is_reference
 from trainer.training.loss import find_loss
 from trainer.training.model import SIDE, NetworkSpec
-from trainer.training.optim import OptimizerSpec, find_optimizer, plain_scalars
+from trainer.training.optim import (
+    OptimizerSpec,
+    find_optimizer,
+    has_groups,
+    parameters_of,
+    plain_scalars,
+)
 from trainer.training.own_metrics import find_metrics
 from trainer.training.schedule import Rates, Schedule
 from trainer.training.state import digest
@@ -131,8 +137,9 @@ class Recipe:
             ConfigError: torch refuses the values, or the model cannot be built.
         """
         batches = -(-len(self.data.train.labels) // self.config.batch_size)
-        is_users = is_reference(self.config.optimizer)
-        groups = _groups(self.network, self.optimizer, float(self.config.lr)) if is_users else ()
+        groups: tuple[Mapping[str, Any], ...] = ()
+        if is_reference(self.config.optimizer) or _has_groups(self.network):
+            groups = _groups(self.network, self.optimizer, float(self.config.lr))
         return self._schedule.rates(batches, val_losses, groups=groups)
 
 
@@ -162,9 +169,16 @@ def check_inputs(config: TrainConfig, data: Data) -> None:
 def _groups(
     network: NetworkSpec, optimizer: OptimizerSpec, lr: float
 ) -> tuple[Mapping[str, Any], ...]:
-    """The scalars of each parameter group, where the optimizer makes several."""
-    groups = optimizer.build(network.build().parameters(), lr, "cpu").param_groups
-    return tuple(map(plain_scalars, groups)) if len(groups) > 1 else ()
+    """The scalars of each parameter group, where the model or the optimizer makes them."""
+    model = network.build()
+    groups = optimizer.build(parameters_of(model, lr), lr, "cpu").param_groups
+    return tuple(map(plain_scalars, groups)) if len(groups) > 1 or has_groups(model) else ()
+
+
+@lru_cache(maxsize=64)
+def _has_groups(network: NetworkSpec) -> bool:
+    """Whether the model makes its own parameter groups."""
+    return is_reference(network.name) and has_groups(network.build())
 
 
 @lru_cache(maxsize=64)
@@ -173,4 +187,6 @@ def _initial_digest(network: NetworkSpec, optimizer: OptimizerSpec) -> str:
     model = network.build()
     if network.name not in MODELS:
         optimizer.check_fits(model.parameters())
+        if has_groups(model):
+            optimizer.check_groups(model)
     return digest(model.state_dict())
