@@ -8,6 +8,7 @@ epoch, one thread, and an order drawn from SHA-256 of "seed epoch".
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,13 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from trainer.data import load
+from trainer.errors import ConfigError
 from trainer.metrics import EpochResult
 from trainer.settings.config import TrainConfig
 from trainer.stages.plan import plan
 from trainer.stages.stage import train_stage
 from trainer.stages.store import StageStore
+from trainer.training.check import check_train
 from trainer.training.device import set_determinism
 from trainer.training.epoch import VALIDATION_BATCH, Resident, train_epoch, validate
 from trainer.training.recipe import Recipe
@@ -57,6 +60,7 @@ def plain_run(
     epochs: int,
     make: Callable[..., torch.optim.Optimizer],
     clip: Callable[[nn.Module], object] = lambda model: None,
+    smoothing: float = 0.0,
 ) -> Plain:
     """Train so many epochs on the first test images, as anyone would write it."""
     set_determinism(DEVICE, 1)
@@ -83,7 +87,8 @@ def plain_run(
         for start in range(0, TRAIN, BATCH):
             batch = order[start : start + BATCH]
             optimizer.zero_grad()
-            loss = F.cross_entropy(model(images[batch]), labels[batch])
+            scores = model(images[batch])
+            loss = F.cross_entropy(scores, labels[batch], label_smoothing=smoothing)
             loss.backward()
             clip(model)
             optimizer.step()
@@ -182,6 +187,45 @@ def test_clipped_gradients_are_those_of_a_plain_torch_loop(
     assert [it.train_loss for it in ours] == run.train_loss
     assert [it.val_loss for it in ours] == run.val_loss
     assert train_stage(config, 1, store, tmp_path).result.val_loss != run.val_loss[0]
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "torch.nn:CrossEntropyLoss"])
+def test_smoothed_labels_are_those_of_a_plain_torch_loop(
+    loss: str, small: Callable[..., TrainConfig], sample: Path, store: StageStore, tmp_path: Path
+) -> None:
+    """Bit for bit in training; validation has none, so that trials can be compared by it."""
+    config = small(
+        lr=LR, epochs=2, batch_size=BATCH, seed=SEED, limit=TRAIN, step_size=STEP_SIZE, gamma=GAMMA
+    )
+    smoothed = replace(config, loss=loss, loss_args={"label_smoothing": 0.1})
+    make = partial(torch.optim.SGD, fused=True)
+    run = plain_run(sample, 2, make, smoothing=0.1)
+    ours = [train_stage(smoothed, epoch, store, tmp_path).result for epoch in (1, 2)]
+    assert [it.train_loss for it in ours] == run.train_loss
+    assert [it.val_loss for it in ours] == pytest.approx(run.val_loss, rel=1e-6)
+    assert train_stage(config, 1, store, tmp_path).result.train_loss != run.train_loss[0]
+
+
+@pytest.mark.parametrize(
+    ("loss", "args", "message"),
+    [
+        ("cross_entropy", {"label_smoothin": 0.1}, "did you mean 'label_smoothing'?"),
+        ("cross_entropy", {"reduction": "sum"}, "Unknown argument of loss cross_entropy"),
+        ("cross_entropy", {"label_smoothing": 2}, "must be between 0.0 and 1.0. Got: 2"),
+        ("cross_entropy", {"weight": [1.0, 2.0]}, "loss cross_entropy(weight=[1.0, 2.0]) must"),
+        ("torch.nn:SmoothL1Loss", {"bet": 0.1}, "did you mean 'beta'?"),
+        ("torch.nn:CrossEntropyLoss", {"reduction": "sum"}, "Choices: ignore_index"),
+        ("brought:smooth", {"any": 1}, "Unknown argument of loss brought:smooth 'any'"),
+    ],
+)
+def test_what_a_loss_does_not_take_is_one_line(
+    loss: str, args: dict[str, Any], message: str, small: Callable[..., TrainConfig]
+) -> None:
+    """Before anything is trained, with the names that it takes."""
+    with pytest.raises(ConfigError) as caught:
+        check_train(small(loss=loss, loss_args=args))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_an_epoch_comes_close_to_the_tutorials_own_form(

@@ -23,7 +23,7 @@ from trainer.settings.fields import is_number
 
 _DEFAULT = "default.toml"
 _OF_STEP_LR = ("step_size", "gamma")
-_OWNERS = ("scheduler", "model")  # whose arguments are written "scheduler.NAME"
+_OWNERS = ("scheduler", "model", "loss")  # whose arguments are written "scheduler.NAME"
 
 
 def default_text() -> str:

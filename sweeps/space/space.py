@@ -28,6 +28,7 @@ _REFUSED = {
     "scheduler_args": 'name each argument by itself, as in "scheduler.T_max" = [5, 10]',
     "metrics": "all trials of a study are judged alike; use --metric",
     "metric_args": "all trials of a study are judged alike; use --set metric.NAME.ARGUMENT=VALUE",
+    "loss_args": 'name each argument by itself, as in "loss.label_smoothing" = [0.0, 0.1]',
     "model_args": 'name each argument by itself, as in "model.width" = [32, 64]',
 }
 

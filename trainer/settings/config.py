@@ -34,9 +34,9 @@ DEVICES = ("auto", "cpu", "cuda")
 NICKNAMES = {"learning_rate": "lr"}
 """Names that other libraries use for our fields; the error for such a name suggests the field."""
 
-_OWNERS = ("optimizer", "scheduler", "model", "metric")
+_OWNERS = ("optimizer", "scheduler", "model", "loss", "metric")
 
-_LATER = ("metrics", "metric_args")
+_LATER = ("metrics", "metric_args", "loss_args")
 """Fields that JSON has only where they differ from the default, so that existing runs and studies
 continue: these were without them."""
 
@@ -92,9 +92,10 @@ class TrainConfig:
     model_args: Mapping[str, Any] = setting({}, "Arguments of the model function.", flag="")
     loss: str = setting(
         "cross_entropy",
-        "cross_entropy, or package.module:function of (outputs, targets).",
+        "cross_entropy, or package.module:function of (outputs, targets), or a class of losses.",
         one_of(LOSSES, or_reference=True),
     )
+    loss_args: Mapping[str, Any] = setting({}, "Arguments of the loss.", flag="")
     metrics: Mapping[str, str] = setting(
         {},
         "A metric of your own, measured on the validation data every epoch: a function of "
@@ -223,9 +224,9 @@ class TrainConfig:
     def override(self, values: Mapping[str, Any]) -> TrainConfig:
         """Copy of the config with some values replaced.
 
-        Names are fields, scheduler.NAME, model.NAME, metric.METRIC.NAME or optimizer.NAME; any
-        other name is an argument of the optimizer. With a trainable every name is one of its
-        config, except those in `OF_EVERY_RUN`.
+        Names are fields, scheduler.NAME, model.NAME, loss.NAME, metric.METRIC.NAME or
+        optimizer.NAME; any other name is an argument of the optimizer. With a trainable every name
+        is one of its config, except those in `OF_EVERY_RUN`.
 
         Raises:
             ConfigError: an invalid value.

@@ -29,7 +29,8 @@ Settings = Annotated[
     typer.Option(
         "--set",
         help="Argument of the optimizer (momentum=0.9), the scheduler (scheduler.T_max=10), the "
-        "model (model.width=64) or a metric (metric.f1.average=macro).",
+        "model (model.width=64), the loss (loss.label_smoothing=0.1) or a metric "
+        "(metric.f1.average=macro).",
         metavar="NAME=VALUE",
     ),
 ]

@@ -33,7 +33,7 @@ _KEYED_OTHERWISE = frozenset(
     | {"epochs", "gamma", "lr", "scheduler", "scheduler_args", "scheduler_interval", "step_size"}
     | {"warmup", "warmup_start"}  # these and the line above by the learning rates
     | {"deterministic"}  # by `_constants`
-    | {"model_args", "optimizer_args", "trainable_args"}  # by the facts of the recipe
+    | {"model_args", "loss_args", "optimizer_args", "trainable_args"}  # by the facts of the recipe
     | {"metrics", "metric_args"}  # by the keys of results
 )
 """Fields of a config that are not hashed by themselves; every other one is, new ones too."""

@@ -9,7 +9,7 @@ from trainer.settings.apart import apart
 from trainer.settings.config import DATASETS, MODELS, TrainConfig
 from trainer.settings.fields import REFERENCE
 from trainer.settings.references import is_reference
-from trainer.training.loss import find_loss
+from trainer.training.loss import find_losses
 from trainer.training.model import check_model
 from trainer.training.optim import find_optimizer
 from trainer.training.own_metrics import find_metrics
@@ -35,7 +35,7 @@ def _check_parts(config: TrainConfig) -> None:
     if config.trainable:
         find_trainable(config.trainable)
         return
-    find_loss(config.loss)
+    find_losses(config.loss, config.loss_args)
     find_metrics(config)
     check_model(config.model, config.model_args)
     optimizer = find_optimizer(config.optimizer, config.optimizer_args)

@@ -66,7 +66,7 @@ class Training:
         self._most = most
         self._config = config = recipe.config
         self._data = data = recipe.data
-        self._loss = recipe.loss
+        self._loss, self._val_loss = recipe.loss, recipe.val_loss
         self._metrics = recipe.metrics
         self._model = recipe.network.build().to(config.device)
         if recipe.is_channels_last:
@@ -155,7 +155,7 @@ class Training:
         batches = _resident(part, self._config.device).batches(
             None, VALIDATION_BATCH, self._transform.plain
         )
-        return validate(self._model, self._optimizer, islice(batches, most), self._loss, each)
+        return validate(self._model, self._optimizer, islice(batches, most), self._val_loss, each)
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Load weights of the model without a state of the optimizer."""

@@ -11,7 +11,7 @@ from trainer.data import Data
 from trainer.errors import DataError
 from trainer.settings.config import MODELS, TrainConfig
 from trainer.settings.references import code_digest, is_reference
-from trainer.training.loss import find_loss
+from trainer.training.loss import find_losses
 from trainer.training.model import SIDE, NetworkSpec
 from trainer.training.optim import (
     OptimizerSpec,
@@ -79,7 +79,8 @@ class Recipe:
         data: the training and validation data.
         code: digest of the user code behind each reference of the config.
         network: the model and its initial weights.
-        loss: mean over a batch.
+        loss: mean over a batch, in training.
+        val_loss: the same in validation.
         metrics: those of the user's, by name.
         measured: all that determines these, besides outputs and targets.
         optimizer: class and arguments.
@@ -104,7 +105,7 @@ class Recipe:
             channels=data.channels,
             code=json.dumps(self.code),
         )
-        self.loss = find_loss(config.loss)
+        self.loss, self.val_loss = find_losses(config.loss, config.loss_args)
         self.metrics = find_metrics(config)
         self.measured = {
             name: [
@@ -120,14 +121,17 @@ class Recipe:
 
     def facts(self) -> dict[str, Any]:
         """All that determines the numbers of every epoch, besides the fields of the config."""
-        model_args = dict(self.config.model_args)
+        args = {
+            "model_args": dict(self.config.model_args),
+            "loss_args": dict(self.config.loss_args),
+        }
         return {
             "train": self.data.train.digest,
             "initial": _initial_digest(self.network, self.optimizer),
             "optimizer_args": self.optimizer.args,
             "dtype": "float32",
             "memory_format": "channels_last" if self.is_channels_last else "contiguous",
-            **({"model_args": model_args} if model_args else {}),
+            **{name: values for name, values in args.items() if values},
         }
 
     def rates(self, val_losses: Sequence[float] = ()) -> tuple[Rates, ...]:

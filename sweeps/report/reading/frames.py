@@ -125,7 +125,8 @@ def load_trials(study: str | None = None, tracking_uri: str | None = None) -> pd
             scheduler_interval, warmup, warmup_start, clip_grad_norm, batch_size, shuffle, seed,
             device, threads, deterministic, metrics, unshared: see `TrainConfig`.
         momentum and others: one column per argument of an optimizer; arguments of a scheduler, a
-            model and a metric are named scheduler.NAME, model.NAME and metric.METRIC.NAME.
+            model, a loss and a metric are named scheduler.NAME, model.NAME, loss.NAME and
+            metric.METRIC.NAME.
         trainable: reference to the user's training loop, of a study with one; str. The names of its
             config are columns, too; the fields of the built-in training are missing then.
         best_val_loss, best_val_accuracy, best_running_loss: best value of all epochs; float64;
