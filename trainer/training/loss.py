@@ -67,9 +67,7 @@ def _check_arguments(name: str, made: Any, args: Mapping[str, Any]) -> None:
 
 def _loss(name: str, made: Any, args: Mapping[str, Any]) -> Loss:
     try:
-        loss: Any = (
-            made(**args) if inspect.isclass(made) else partial(made, **args) if args else made
-        )
+        loss: Loss = made(**args) if inspect.isclass(made) else partial(made, **args)
         if made is F.cross_entropy and args:  # so that torch's objections are known early
             loss(torch.zeros(1, 2), torch.zeros(1, dtype=torch.int64))
     except Exception as error:  # user code can raise anything
@@ -78,7 +76,7 @@ def _loss(name: str, made: Any, args: Mapping[str, Any]) -> Loss:
             f"loss {name}({words}) must give a loss, but: {type(error).__name__}: "
             f"{' '.join(str(error).split())}"
         ) from error
-    if loss is F.cross_entropy:  # see `total_loss`
+    if made is F.cross_entropy and not args:  # see `total_loss`
         return F.cross_entropy
 
     def checked(outputs: Tensor, targets: Tensor) -> Tensor:
