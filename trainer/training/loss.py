@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -67,7 +67,7 @@ def _check_arguments(name: str, made: Any, args: Mapping[str, Any]) -> None:
 
 def _loss(name: str, made: Any, args: Mapping[str, Any]) -> Loss:
     try:
-        loss: Loss = made(**args) if inspect.isclass(made) else partial(made, **args)
+        loss = cast("Loss", made(**args) if inspect.isclass(made) else partial(made, **args))
         if made is F.cross_entropy and args:  # so that torch's objections are known early
             loss(torch.zeros(1, 2), torch.zeros(1, dtype=torch.int64))
     except Exception as error:  # user code can raise anything
@@ -77,7 +77,7 @@ def _loss(name: str, made: Any, args: Mapping[str, Any]) -> Loss:
             f"{' '.join(str(error).split())}"
         ) from error
     if made is F.cross_entropy and not args:  # see `total_loss`
-        return F.cross_entropy
+        return cast("Loss", F.cross_entropy)
 
     def checked(outputs: Tensor, targets: Tensor) -> Tensor:
         value = loss(outputs, targets)
