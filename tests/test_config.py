@@ -99,7 +99,7 @@ def test_json_gives_back_an_equal_config(config: TrainConfig) -> None:
     [
         ("{", "A config must be JSON, but: "),
         ("[1]", "A config must be a JSON object, but got [1]."),
-        ('{"lrr": 1}', "Unknown field of a config 'lrr'; did you mean 'lr'? Choices: augment, "),
+        ('{"lrr": 1}', "Unknown field of a config 'lrr'; did you mean 'lr'? Choices: accumulate, "),
         ('{"lr": "fast"}', "lr must be a number above 0, but got 'fast'."),
         ('{"lr": NaN}', "lr must be a number above 0, but got nan."),
     ],

@@ -19,6 +19,7 @@ from machine import DEVICE
 from samples import network
 from torch import nn
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, TensorDataset
 
 from trainer.data import load
@@ -31,6 +32,7 @@ from trainer.stages.store import StageStore
 from trainer.training.check import check_train
 from trainer.training.device import set_determinism
 from trainer.training.epoch import VALIDATION_BATCH, Resident, train_epoch, validate
+from trainer.training.loop import Training
 from trainer.training.recipe import Recipe
 
 SEED, BATCH, LR, STEP_SIZE, GAMMA = 3, 16, 0.01, 2, 0.3
@@ -61,6 +63,8 @@ def plain_run(
     make: Callable[..., torch.optim.Optimizer],
     clip: Callable[[nn.Module], object] = lambda model: None,
     smoothing: float = 0.0,
+    accumulate: int = 1,
+    decay: float | None = None,
 ) -> Plain:
     """Train so many epochs on the first test images, as anyone would write it."""
     set_determinism(DEVICE, 1)
@@ -77,6 +81,8 @@ def plain_run(
     torch.manual_seed(SEED)
     model = network().to(DEVICE, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = make(model.parameters(), lr=LR)
+    average = get_ema_multi_avg_fn(decay) if decay is not None else None
+    evaluated = model if average is None else AveragedModel(model, None, None, average, True)
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, STEP_SIZE, GAMMA)
     run = Plain([], [], [], [], [], [], {})
     for epoch in range(1, epochs + 1):
@@ -84,18 +90,20 @@ def plain_run(
         generator = torch.Generator().manual_seed(seed_of(epoch))
         order = torch.randperm(TRAIN, generator=generator).to(DEVICE)
         losses, sizes = [], []
-        for start in range(0, TRAIN, BATCH):
-            batch = order[start : start + BATCH]
+        for group in order.split(BATCH * accumulate):
             optimizer.zero_grad()
-            scores = model(images[batch])
-            loss = F.cross_entropy(scores, labels[batch], label_smoothing=smoothing)
-            loss.backward()
+            for batch in group.split(BATCH):
+                scores = model(images[batch])
+                loss = F.cross_entropy(scores, labels[batch], label_smoothing=smoothing)
+                (loss * (len(batch) / len(group))).backward()
+                losses.append(loss.item())
+                sizes.append(len(batch))
             clip(model)
             optimizer.step()
-            losses.append(loss.item())
-            sizes.append(len(batch))
+            if average is not None:
+                evaluated.update_parameters(model)
         with torch.no_grad():
-            scores = model(val_images)
+            scores = evaluated(val_images)
         run.running_loss.append(sum(losses))
         run.train_loss.append(sum(n * x for n, x in zip(sizes, losses, strict=True)) / TRAIN)
         run.val_loss.append(F.cross_entropy(scores, val_labels, reduction="sum").item() / VAL)
@@ -187,6 +195,82 @@ def test_clipped_gradients_are_those_of_a_plain_torch_loop(
     assert [it.train_loss for it in ours] == run.train_loss
     assert [it.val_loss for it in ours] == run.val_loss
     assert train_stage(config, 1, store, tmp_path).result.val_loss != run.val_loss[0]
+
+
+@pytest.mark.parametrize("accumulate", [2, 3, 100])
+@pytest.mark.parametrize("clip", [None, 0.01])
+def test_accumulated_gradients_are_those_of_a_plain_torch_loop(
+    accumulate: int,
+    clip: float | None,
+    small: Callable[..., TrainConfig],
+    sample: Path,
+    store: StageStore,
+    tmp_path: Path,
+) -> None:
+    """Bit for bit; they are clipped as a whole, and the last step of an epoch has fewer batches."""
+    config = small(
+        lr=LR, epochs=2, batch_size=BATCH, seed=SEED, limit=TRAIN, step_size=STEP_SIZE, gamma=GAMMA
+    )
+    config = replace(config, accumulate=accumulate, clip_grad_norm=clip)
+    run = plain_run(
+        sample,
+        2,
+        partial(torch.optim.SGD, fused=True),
+        lambda model: clip and nn.utils.clip_grad_norm_(model.parameters(), clip),
+        accumulate=accumulate,
+    )
+    ours = [train_stage(config, epoch, store, tmp_path).result for epoch in (1, 2)]
+    assert [it.train_loss for it in ours] == run.train_loss
+    assert [it.val_loss for it in ours] == run.val_loss
+
+
+@pytest.mark.parametrize(("optimizer", "args"), [("SGD", {}), ("LBFGS", {"max_iter": 3})])
+def test_accumulated_batches_are_one_large_batch_up_to_rounding(
+    optimizer: str,
+    args: dict[str, Any],
+    small: Callable[..., TrainConfig],
+    store: StageStore,
+    tmp_path: Path,
+) -> None:
+    """Batches of unequal size, too; a scheduler by batch then counts as many steps."""
+    large = small(
+        optimizer=optimizer,
+        optimizer_args=args,
+        lr=LR,
+        epochs=2,
+        batch_size=40,
+        limit=TRAIN,
+        scheduler="ExponentialLR",
+        gamma=0.5,
+        scheduler_interval="batch",
+    )
+    parts = replace(large, batch_size=8, accumulate=5)
+    for epoch in (1, 2):
+        one, other = (train_stage(it, epoch, store, tmp_path).result for it in (large, parts))
+        assert other.train_loss == pytest.approx(one.train_loss, rel=1e-4)
+        assert other.val_loss == pytest.approx(one.val_loss, rel=1e-4)
+        assert other.values["lr"] == one.values["lr"]
+
+
+def test_averaged_weights_are_those_of_a_plain_torch_loop(
+    small: Callable[..., TrainConfig], sample: Path, store: StageStore, tmp_path: Path
+) -> None:
+    """Bit for bit, epoch by epoch from the stored state; they are validated and kept."""
+    config = small(
+        lr=LR, epochs=3, batch_size=BATCH, seed=SEED, limit=TRAIN, step_size=STEP_SIZE, gamma=GAMMA
+    )
+    averaged = replace(config, ema_decay=0.9)
+    run = plain_run(sample, 3, partial(torch.optim.SGD, fused=True), decay=0.9)
+    ours = [train_stage(averaged, epoch, store, tmp_path).result for epoch in (1, 2, 3)]
+    assert [it.train_loss for it in ours] == run.train_loss
+    assert [it.val_loss for it in ours] == run.val_loss
+    data = load(config.dataset, config.split, config.limit, tmp_path)
+    state = store.state(plan(Recipe(averaged, data))[3].key)
+    assert state is not None
+    assert all(map(torch.equal, state["trained"].values(), (it.cpu() for it in run.weights)))
+    training = Training(Recipe(averaged, data))
+    training.load_weights(state["model"])
+    assert training.validate()[0] == run.val_loss[-1]
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "torch.nn:CrossEntropyLoss"])

@@ -72,7 +72,15 @@ def test_parameters_are_every_field_as_people_write_it(small: Callable[..., Trai
     """Arguments stand among them under their own names; what means nothing here does not."""
     config = small(optimizer="Adam", optimizer_args={"betas": [0.5, 0.9]}, lr=1e-4)
     params = params_of(config)
-    inert = {"unshared", "warmup", "warmup_start", "trainable", "metrics"}
+    inert = {
+        "unshared",
+        "warmup",
+        "warmup_start",
+        "trainable",
+        "metrics",
+        "accumulate",
+        "ema_decay",
+    }
     args = {item.name for item in fields(config) if item.name.endswith("_args")}
     assert params.keys() == {item.name for item in fields(config)} - inert - args | {"betas"}
     cosine = config.override({"scheduler": "CosineAnnealingLR", "scheduler.T_max": 7})

@@ -35,7 +35,7 @@ from trainer.settings.fields import (
 ROOT = Path(__file__).parent.parent
 STORED = {"--tracking-uri", "--data-dir"}
 TRAINED = {
-    "--augment", "--batch-size", "--checkpoints", "--clip-grad-norm", "--dataset",
+    "--augment", "--batch-size", "--checkpoints", "--clip-grad-norm", "--dataset", "--accumulate", "--ema-decay",
     "--deterministic", "--device",
     "--epochs", "--image-size", "--limit", "--loss", "--metric", "--model", "--no-deterministic",
     "--no-shuffle", "--normalize", "--scheduler", "--scheduler-interval", "--seed", "--set",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from trainer.errors import ConfigError, unknown
@@ -36,7 +36,7 @@ NICKNAMES = {"learning_rate": "lr"}
 
 _OWNERS = ("optimizer", "scheduler", "model", "loss", "metric")
 
-_LATER = ("metrics", "metric_args", "loss_args")
+_LATER = ("metrics", "metric_args", "loss_args", "accumulate", "ema_decay")
 """Fields that JSON has only where they differ from the default, so that existing runs and studies
 continue: these were without them."""
 
@@ -129,6 +129,16 @@ class TrainConfig:
         metavar="NORM",
         shown="none",
     )
+    accumulate: int = setting(
+        1, "Batches whose gradients are averaged for each step of the optimizer.", integer(1)
+    )
+    ema_decay: float | None = setting(
+        None,
+        "Evaluate and keep an exponential moving average of the weights with this decay.",
+        fraction,
+        metavar="DECAY",
+        shown="no average",
+    )
     trainable: str = setting(
         "",
         "A training loop of your own: package.module:Class; its values come from --set and the "
@@ -160,8 +170,8 @@ class TrainConfig:
                     f"which are {', '.join(self.metrics) or 'none'}, but got metric.{name}."
                 )
         for item in fields(self) if self.trainable else ():
-            value, default = getattr(self, item.name), item.default
-            if not self.applies(item.name) and value != ({} if default is MISSING else default):
+            value = getattr(self, item.name)
+            if not self.applies(item.name) and not self.is_default(item.name):
                 raise ConfigError(
                     f"With trainable {item.name} must be left out, as it is of the built-in "
                     f"training, but got {value!r}; a value of that name for the config of your "
@@ -171,6 +181,10 @@ class TrainConfig:
     def applies(self, name: str) -> bool:
         """Whether a field applies to this training: the built-in one, or one of the user's."""
         return name in OF_EVERY_RUN if self.trainable else not name.startswith("trainable")
+
+    def is_default(self, name: str) -> bool:
+        """Whether a field has its default."""
+        return bool(getattr(self, name) == getattr(_DEFAULTS, name))
 
     @property
     def references(self) -> tuple[str, ...]:
@@ -211,7 +225,7 @@ class TrainConfig:
         inert |= {"trainable", "trainable_args"} | (set() if self.unshared else {"unshared"})
         inert |= {"scheduler_interval"} if self.scheduler == "none" and not self.warmup else set()
         inert |= set() if self.warmup else {"warmup", "warmup_start"}
-        inert |= set() if self.metrics else {"metrics"}
+        inert |= {name for name in _LATER if self.is_default(name)}
         inert |= {f"{owner}_args" for owner in _OWNERS}
         names = [item.name for item in fields(self) if item.name not in inert]
         values = {name: getattr(self, name) for name in names}
@@ -255,7 +269,7 @@ class TrainConfig:
         values = {
             name: it
             for name, it in asdict(self).items()
-            if self.applies(name) and (it or name not in _LATER)
+            if self.applies(name) and not (name in _LATER and self.is_default(name))
         }
         return json.dumps(values, indent=2)
 
@@ -277,6 +291,9 @@ class TrainConfig:
             if name not in known:
                 raise ConfigError(unknown("field of a config", name, known))
         return cls(**values)
+
+
+_DEFAULTS = TrainConfig()
 
 
 def near_field(name: str) -> str:

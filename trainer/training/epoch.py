@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import torch
@@ -65,6 +66,8 @@ def train_epoch(
     loss: Loss,
     rates: Sequence[Sequence[Mapping[str, Any]]] = (),
     clip_grad_norm: float | None = None,
+    accumulate: int = 1,
+    after_step: Callable[[], object] = lambda: None,
 ) -> tuple[float, float, float]:
     """One pass over the training data.
 
@@ -73,9 +76,12 @@ def train_epoch(
         optimizer: over the model's parameters, with the epoch's learning rates set.
         batches: inputs and targets, at least one pair.
         loss: mean over a batch.
-        rates: values to set before each batch, by parameter group, where they change within the
+        rates: values to set before each step, by parameter group, where they change within the
             epoch.
         clip_grad_norm: norm that all gradients together are clipped to; None: not clipped.
+        accumulate: batches whose gradients are averaged for a step, each by its share of their
+            examples; the last step of the epoch may have fewer.
+        after_step: called after each step of the optimizer.
 
     Returns:
         The sum over batches of their mean losses, the mean loss over examples, and the mean loss of
@@ -90,26 +96,32 @@ def train_epoch(
     count = 0
     evaluates_again = needs_closure(optimizer)
 
-    def backward(inputs: Tensor, targets: Tensor) -> Tensor:
+    def backward(group: Sequence[Batch]) -> list[Tensor]:
+        """Mean loss of each batch, with the gradients of all."""
         optimizer.zero_grad(set_to_none=True)
-        batch_loss = loss(model(inputs), targets)
-        batch_loss.backward()  # type: ignore[no-untyped-call]
+        values = []
+        for (inputs, targets), share in zip(group, _shares(group), strict=True):
+            batch_loss = loss(model(inputs), targets)
+            values.append(batch_loss.detach())
+            (batch_loss * share if len(group) > 1 else batch_loss).backward()  # type: ignore[no-untyped-call]
         if clip_grad_norm is not None:
             nn.utils.clip_grad_norm_(model.parameters(), clip_grad_norm)
-        return batch_loss.detach()
+        return values
 
-    for number, (inputs, targets) in enumerate(batches):
+    for number, group in enumerate(_groups(batches, accumulate)):
         if rates:
             set_rates(optimizer, rates[number])
         if evaluates_again:
-            value = _step_with_closure(optimizer, partial(backward, inputs, targets))
+            values = _step_with_closure(optimizer, partial(backward, group), _shares(group))
         else:
-            value = backward(inputs, targets)
+            values = backward(group)
             optimizer.step()
-        first = value if first is None else first
-        running += value
-        total += value * len(targets)
-        count += len(targets)
+        after_step()
+        first = values[0] if first is None else first
+        for value, (_, targets) in zip(values, group, strict=True):
+            running += value
+            total += value * len(targets)
+            count += len(targets)
     assert first is not None, "a data set has at least one example"
     return running.item(), total.item() / count, first.item()
 
@@ -143,13 +155,29 @@ def validate(
     return total.item() / count, right.item() / count if classified else math.nan
 
 
-def _step_with_closure(optimizer: torch.optim.Optimizer, backward: Callable[[], Tensor]) -> Tensor:
-    """Take a step that evaluates the loss several times; return the first of these losses."""
-    values: list[Tensor] = []
+def _groups(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
+    """So many batches at a time; the last group may have fewer."""
+    source = iter(batches)
+    while group := list(islice(source, size)):
+        yield group
+
+
+def _shares(group: Sequence[Batch]) -> list[float]:
+    """The share of each batch in the examples of all."""
+    sizes = [len(targets) for _, targets in group]
+    return [size / sum(sizes) for size in sizes]
+
+
+def _step_with_closure(
+    optimizer: torch.optim.Optimizer, backward: Callable[[], list[Tensor]], shares: Sequence[float]
+) -> list[Tensor]:
+    """Take a step that evaluates the losses several times; return those of the first time."""
+    values: list[list[Tensor]] = []
 
     def closure() -> Tensor:
         values.append(backward())
-        return values[-1]
+        first, *others = (value * it for value, it in zip(values[-1], shares, strict=True))
+        return sum(others, first)
 
     optimizer.step(closure)  # type: ignore[arg-type] # torch asks for a float and takes a tensor
     return values[0]

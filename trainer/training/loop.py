@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from trainer.data import Part
 from trainer.metrics import (
@@ -74,6 +75,7 @@ class Training:
         self._optimizer = recipe.optimizer.build(
             parameters_of(self._model, config.lr), config.lr, config.device
         )
+        self._average = _average(self._model, config.ema_decay)
         images = cast("NDArray[np.uint8]", data.train.images)  # a recipe refuses others
         mean, std = statistics(images) if config.normalize else (None, None)
         self._transform = Transform(
@@ -109,12 +111,22 @@ class Training:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore a state that `state_dict` returned, bit for bit."""
-        self._model.load_state_dict(state["model"])
+        self._evaluated.load_state_dict(state["model"])
+        if self._average is not None:
+            self._average.n_averaged.copy_(state["n_averaged"])
+            self._model.load_state_dict(state["trained"])
         load_optimizer(self._optimizer, state["optimizer"])
 
     def state_dict(self) -> dict[str, Any]:
-        """State dicts of model and optimizer: all that the next epoch needs."""
-        return {"model": self._model.state_dict(), "optimizer": self._optimizer.state_dict()}
+        """State dicts of model and optimizer: all that the next epoch needs.
+
+        Where weights are averaged, `model` has the average, and `trained` the weights themselves.
+        """
+        state = {"model": self._evaluated.state_dict(), "optimizer": self._optimizer.state_dict()}
+        if self._average is None:
+            return state
+        averaged = {"n_averaged": self._average.n_averaged, "trained": self._model.state_dict()}
+        return state | averaged
 
     def train(
         self, epoch: int, rates: Rates, most: int | None = None
@@ -139,6 +151,8 @@ class Training:
             self._loss,
             rates.each_batch(),
             self._config.clip_grad_norm,
+            self._config.accumulate,
+            self._update_average,
         )
 
     def validate(self, most: int | None = None) -> tuple[float, float]:
@@ -155,16 +169,27 @@ class Training:
         batches = _resident(part, self._config.device).batches(
             None, VALIDATION_BATCH, self._transform.plain
         )
-        return validate(self._model, self._optimizer, islice(batches, most), self._val_loss, each)
+        evaluated, chosen = self._evaluated, islice(batches, most)
+        return validate(evaluated, self._optimizer, chosen, self._val_loss, each)
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Load weights of the model without a state of the optimizer."""
-        self._model.load_state_dict(weights)
+        self._evaluated.load_state_dict(weights)
 
     def export(self) -> nn.Module:
         """The model with normalization inside, so that it takes inputs as the data set has them."""
         mean, std = self._transform.mean, self._transform.std
-        return self._model if mean is None or std is None else Normalized(self._model, mean, std)
+        network = self._evaluated
+        return network if mean is None or std is None else Normalized(network, mean, std)
+
+    @property
+    def _evaluated(self) -> nn.Module:
+        """The network that is validated and kept: the average, where there is one."""
+        return self._model if self._average is None else self._average.module
+
+    def _update_average(self) -> None:
+        if self._average is not None:
+            self._average.update_parameters(self._model)
 
     def _batches(self, seed: int) -> Iterator[Batch]:
         train = _resident(self._data.train, self._config.device)
@@ -177,6 +202,14 @@ class Training:
             self._config.batch_size,
             lambda images: self._transform.train(images, generator),
         )
+
+
+def _average(model: nn.Module, decay: float | None) -> AveragedModel | None:
+    """Torch's exponential moving average of weights and buffers, if there is to be one."""
+    if decay is None:
+        return None
+    average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(model, multi_avg_fn=average, use_buffers=True)
 
 
 _on_device: dict[tuple[str, str], Resident] = {}

@@ -140,11 +140,12 @@ class Recipe:
         Raises:
             ConfigError: torch refuses the values, or the model cannot be built.
         """
-        batches = -(-len(self.data.train.labels) // self.config.batch_size)
+        steps = -(-len(self.data.train.labels) // self.config.batch_size)
+        steps = -(-steps // self.config.accumulate)
         groups: tuple[Mapping[str, Any], ...] = ()
         if is_reference(self.config.optimizer) or _has_groups(self.network):
             groups = _groups(self.network, self.optimizer, float(self.config.lr))
-        return self._schedule.rates(batches, val_losses, groups=groups)
+        return self._schedule.rates(steps, val_losses, groups=groups)
 
 
 def check_inputs(config: TrainConfig, data: Data) -> None:

@@ -122,8 +122,9 @@ def load_trials(study: str | None = None, tracking_uri: str | None = None) -> pd
         gamma: factor of each decay; float64.
         asked_epochs: epochs of the complete trial; int64.
         dataset, split, limit, image_size, normalize, augment, model, loss, scheduler,
-            scheduler_interval, warmup, warmup_start, clip_grad_norm, batch_size, shuffle, seed,
-            device, threads, deterministic, metrics, unshared: see `TrainConfig`.
+            scheduler_interval, warmup, warmup_start, clip_grad_norm, accumulate,
+            ema_decay, batch_size, shuffle, seed, device, threads, deterministic, metrics, unshared:
+            see `TrainConfig`.
         momentum and others: one column per argument of an optimizer; arguments of a scheduler, a
             model, a loss and a metric are named scheduler.NAME, model.NAME, loss.NAME and
             metric.METRIC.NAME.
