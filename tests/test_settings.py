@@ -35,8 +35,8 @@ from trainer.settings.fields import (
 ROOT = Path(__file__).parent.parent
 STORED = {"--tracking-uri", "--data-dir"}
 TRAINED = {
-    "--augment", "--batch-size", "--checkpoints", "--clip-grad-norm", "--dataset", "--accumulate", "--ema-decay",
-    "--deterministic", "--device",
+    "--accumulate", "--augment", "--batch-size", "--checkpoints", "--clip-grad-norm", "--dataset",
+    "--deterministic", "--device", "--ema-decay",
     "--epochs", "--image-size", "--limit", "--loss", "--metric", "--model", "--no-deterministic",
     "--no-shuffle", "--normalize", "--scheduler", "--scheduler-interval", "--seed", "--set",
     "--shuffle", "--split", "--stages", "--state-budget", "--threads", "--trainable",
