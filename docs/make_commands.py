@@ -24,6 +24,7 @@ COMMANDS = {
     "sweeps.report": "Background: [results.md](results.md).",
     "sweeps.confirm": "Background: [search.md](search.md#confirming-the-best-trials).",
     "sweeps.promote": "Background: [results.md](results.md#the-champion).",
+    "sweeps.doctor": "Background: [recovery.md](recovery.md#the-doctor).",
     "sweeps.space": "Background: [spaces.md](spaces.md).",
 }
 """Each command, and where to read on."""

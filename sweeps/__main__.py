@@ -13,7 +13,8 @@ COMMANDS = {
     "run": ("sweeps.run", "run or resume a sweep"),
     "report": ("sweeps.report.__main__", "show the results of a study"),
     "confirm": ("sweeps.confirm", "train the best trials again from other seeds"),
-    "promote": ("sweeps.promote", "register the weights of a trial as a model"),
+    "promote": ("sweeps.promote.__main__", "register the weights of a trial as a model"),
+    "doctor": ("sweeps.doctor.__main__", "show what does not fit, and mend it"),
     "space": ("sweeps.space.__main__", "show or check a search space"),
     "train": ("trainer.__main__", "train one run"),
 }

@@ -134,7 +134,7 @@ def _confirmation(
 
 def _promoted(study: str, places: Places) -> list[str]:
     """Register the winner and return messages; errors are only reported, as the sweep is done."""
-    from sweeps.winner.champion import promote
+    from sweeps.promote.champion import promote
     from trainer.errors import TrainerError
 
     try:

@@ -14,7 +14,8 @@ import typer
 import typer.main
 
 import sweeps.confirm
-import sweeps.promote
+import sweeps.doctor.__main__
+import sweeps.promote.__main__
 import sweeps.report.__main__
 import sweeps.run
 import sweeps.space.__main__
@@ -38,7 +39,8 @@ COMMANDS = {
     "trainer": typer.main.get_command(trainer.__main__.app),
     "sweeps.run": typer.main.get_command(sweeps.run.app),
     "sweeps.confirm": typer.main.get_command(sweeps.confirm.app),
-    "sweeps.promote": typer.main.get_command(sweeps.promote.app),
+    "sweeps.promote": typer.main.get_command(sweeps.promote.__main__.app),
+    "sweeps.doctor": typer.main.get_command(sweeps.doctor.__main__.app),
     "sweeps.report": typer.main.get_command(sweeps.report.__main__.app),
     "sweeps.space": typer.main.get_command(sweeps.space.__main__.app),
 }

@@ -21,10 +21,10 @@ from torch.nn import functional as F
 
 from sweeps import Places, SweepConfig, load_trials, sweep
 from sweeps.errors import SweepError, UnknownStudy
-from sweeps.promote import main
+from sweeps.promote.__main__ import main
+from sweeps.promote.champion import promote
 from sweeps.report.reading.frames import load_study
 from sweeps.report.summary import summarize
-from sweeps.winner.champion import promote
 from trainer.killpoints import VARIABLE
 from trainer.settings.config import TrainConfig
 from trainer.tracking.connection import connect, read_weights

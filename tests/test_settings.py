@@ -11,7 +11,8 @@ import pytest
 import typer
 
 import sweeps.confirm
-import sweeps.promote
+import sweeps.doctor.__main__
+import sweeps.promote.__main__
 import sweeps.report.__main__
 import sweeps.run
 import sweeps.space.__main__
@@ -59,7 +60,9 @@ FLAGS = {
         "--search-seed", "--space", "--study", "--tag", "--trials",
     },
     sweeps.confirm: EXECUTED | STORED | {"--stages", "--state-budget", "--study", "--top"},
-    sweeps.promote: STORED | {"--study", "--trial"},
+    sweeps.promote.__main__: STORED | {"--study", "--trial"},
+    sweeps.doctor.__main__: STORED
+    | {"--fix", "--prune-older-than", "--stages", "--state-budget", "--storage"},
     sweeps.report.__main__: {
         "--format", "--frame", "--next", "--out", "--study", "--tracking-uri", "-o",
     },
@@ -213,7 +216,14 @@ def test_constructing_configs_imports_nothing_slow_and_reads_no_file() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["sweeps.run", "sweeps.confirm", "sweeps.promote", "sweeps.space.__main__"]
+    "module",
+    [
+        "sweeps.run",
+        "sweeps.confirm",
+        "sweeps.promote.__main__",
+        "sweeps.doctor.__main__",
+        "sweeps.space.__main__",
+    ],
 )
 def test_help_of_a_sweep_imports_nothing_slow(module: str) -> None:
     """It is printed at once."""

@@ -19,8 +19,8 @@ from sweeps.study.kinds import Kinds
 from trainer.errors import ConfigError
 from trainer.settings.apart import apart
 from trainer.settings.config import TrainConfig
+from trainer.stages.sealed import packed
 from trainer.stages.stage import data_of
-from trainer.stages.store import packed
 from trainer.training.device import set_determinism, synchronize
 from trainer.training.loop import Training, build
 from trainer.training.recipe import Recipe, recipe_of

@@ -6,10 +6,11 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import filelock
 import optuna
@@ -39,6 +40,11 @@ class Holder:
     pid: int
     started: str
     world: str = ""
+
+    @classmethod
+    def of(cls, held: Mapping[str, Any]) -> Holder:
+        """The process that wrote a lease; earlier versions wrote no world."""
+        return cls(held["host"], held["pid"], held["started"], held.get("world", ""))
 
     @classmethod
     def this_process(cls) -> Holder:
@@ -136,17 +142,15 @@ class Lease:
         held = self._study.user_attrs.get(LEASE)
         if not held:
             return ""
-        other = Holder(held["host"], held["pid"], held["started"], held.get("world", ""))
+        other = Holder.of(held)
         if other in (self._me, replace(self._me, world="")):  # written by an earlier version
             return ""
         has_lock = self._lock is not None and self._lock.is_locked
         freed = has_lock and other.boot == self._me.boot != ""  # the kernel that both share says so
         if not other.may_live(held["seen"]) or (not other.is_visible and (takeover or freed)):
             return ""
-        # an earlier version recorded its last renewal only
-        since = time.strftime("%Y-%m-%d %H:%M", time.localtime(held.get("since", held["seen"])))
         way = "" if other.is_visible else " (--takeover if that machine is gone for good)"
-        return f"process {other.pid} on {other.host} has been running it since {since}{way}"
+        return f"{_described(held)}{way}"
 
     def _check(self) -> None:
         if not self._is_mine():
@@ -160,6 +164,18 @@ class Lease:
         self._renewed = time.time()
         lease = {**asdict(self._me), "since": self._since, "seen": self._renewed}
         self._study.set_user_attr(LEASE, lease | {"nonce": self._nonce})
+
+
+def holder_of(study: optuna.Study) -> str:
+    """The process that runs the study, for people; "" if there is none that may be alive."""
+    held = study.user_attrs.get(LEASE)
+    return _described(held) if held and Holder.of(held).may_live(held["seen"]) else ""
+
+
+def _described(held: Mapping[str, Any]) -> str:
+    # an earlier version recorded its last renewal only
+    since = time.strftime("%Y-%m-%d %H:%M", time.localtime(held.get("since", held["seen"])))
+    return f"process {held['pid']} on {held['host']} has been running it since {since}"
 
 
 def in_use(study: str, by: str = "this one runs it already, or another has just begun to") -> str:

@@ -140,7 +140,7 @@ def open_study(
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     name = config.study_name
-    storage = _storage(name, paths, storage_url)
+    storage = open_storage(name, paths, storage_url)
     with ExitStack() as stack:  # an error frees the lock
         lock = _lock(name, paths, storage_url)
         if lock is not None:  # before any look at the study, which another may be renaming
@@ -186,7 +186,7 @@ def find_study(
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     began_as = name.partition(ASIDE)[0]  # whose journal has it
-    storage = _storage(began_as, paths, storage_url)
+    storage = open_storage(began_as, paths, storage_url)
     names = optuna.get_all_study_names(storage=storage)
     if name not in names:
         where = storage_url or paths.journal(began_as)
@@ -217,7 +217,12 @@ def _acquire(lock: filelock.BaseFileLock, name: str, storage: BaseStorage) -> No
         raise StudyInUse(in_use(name)) from error
 
 
-def _storage(name: str, paths: Paths, url: str | None) -> BaseStorage:
+def open_storage(name: str, paths: Paths, url: str | None) -> BaseStorage:
+    """Optuna's storage of a study: its journal, or the database of the URL.
+
+    Raises:
+        SweepError: it cannot be used.
+    """
     if url is None:
         return journal_storage(paths.journal(name))
     try:

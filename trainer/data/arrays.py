@@ -81,17 +81,17 @@ def ensure_arrays(
     Raises:
         DataError: the arrays cannot be built or written.
     """
-    if _fault(made, sha256) is None:
+    if fault(made, sha256) is None:
         return
     try:
         made.parent.mkdir(parents=True, exist_ok=True)
         waiting = f"Another process prepares data in {made.parent}; waiting for it."
         with lock_file(made.parent / ".lock", lambda: say(waiting)):
-            fault = _fault(made, sha256)  # again: another process may have built them meanwhile
-            if fault is None:
+            why = fault(made, sha256)  # again: another process may have built them meanwhile
+            if why is None:
                 return
             if (made / META).exists():
-                say(f"{fault} Building it again.")
+                say(f"{why} Building it again.")
             _write(made, make())
             say(f"Data set {made.name!r} is prepared in {made}.")
     except OSError as error:
@@ -118,7 +118,7 @@ def open_arrays(made: Path) -> tuple[Arrays, Meta]:
         raise DataError(f"{made} is damaged ({error}); prepare it again.") from error
 
 
-def _fault(made: Path, sha256: Mapping[str, str] | None) -> str | None:
+def fault(made: Path, sha256: Mapping[str, str] | None = None) -> str | None:
     """What is wrong with stored arrays, as a sentence; None if they are valid."""
     try:
         arrays, meta = open_arrays(made)

@@ -13,8 +13,8 @@ from trainer.errors import ConfigError
 from trainer.metrics import VAL_LOSS
 from trainer.settings.config import TrainConfig
 from trainer.stages.plan import plan
+from trainer.stages.sealed import packed, unpacked
 from trainer.stages.stage import data_of
-from trainer.stages.store import packed, unpacked
 from trainer.training.device import set_determinism
 from trainer.training.loop import build
 from trainer.training.recipe import Recipe, UserRecipe, recipe_of

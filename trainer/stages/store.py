@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import os
 import pickle
@@ -11,25 +9,23 @@ import time
 import uuid
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import fsspec
-import torch
 
 from trainer.errors import StoreError
 from trainer.files import atomic_write
 from trainer.killpoints import passing
 from trainer.metrics import EpochResult
 from trainer.stages.claims import claimed, leased
+from trainer.stages.sealed import content_of, sealed, sealed_state, unpacked, unsealed
 
 BUDGET = 2_000_000_000
 """Bytes that states may take before the oldest unused are evicted."""
 
-_CHECKSUM = "sha256"  # its name in the JSON of a result
-_CHECKSUM_BYTES = hashlib.sha256().digest_size
 _STALE_SECONDS = 3600.0  # a temporary file this old belongs to a process that died
 _KEPT_SECONDS = 86400.0  # what a process said to keep is kept for so long without its evicting
 
@@ -71,13 +67,13 @@ class StageStore:
         """The result under `key`, or None where there is none (a damaged one counts as none)."""
         blob = self._read(self._result_path(key))
         try:
-            return None if blob is None else _unsealed(blob)
+            return None if blob is None else unsealed(blob)
         except ValueError:
             return None
 
     def put_result(self, key: str, result: EpochResult) -> None:
         """Keep `result` for good."""
-        self._write(self._result_path(key), _sealed(result))
+        self._write(self._result_path(key), sealed(result))
 
     def has_state(self, key: str) -> bool:
         """Whether there is a state under `key`."""
@@ -94,11 +90,8 @@ class StageStore:
         blob = self._read(path)
         if blob is None:
             return None
-        checksum, content = blob[:_CHECKSUM_BYTES], blob[_CHECKSUM_BYTES:]
         try:
-            if hashlib.sha256(content).digest() != checksum:
-                raise pickle.UnpicklingError
-            state = unpacked(content)
+            state = unpacked(content_of(blob))
         except pickle.UnpicklingError as error:
             self._remove(path)
             raise DamagedState(
@@ -111,8 +104,7 @@ class StageStore:
 
     def put_state(self, key: str, state: dict[str, Any]) -> None:
         """Keep `state` until the budget needs its room."""
-        content = packed(state)
-        self._write(self._state_path(key), hashlib.sha256(content).digest() + content)
+        self._write(self._state_path(key), sealed_state(state))
 
     @contextmanager
     def claimed(self, key: str) -> Iterator[None]:
@@ -156,11 +148,44 @@ class StageStore:
                 if time.time() - modified > _STALE_SECONDS:
                     self._remove(path)
                     total -= size
-            elif total > self.budget and name.removesuffix(".pt") not in keep:
+            elif total > self.budget and _key(path) not in keep:
                 self._remove(path)
                 total -= size
                 removed += 1
         return removed
+
+    def prune(self, seconds: float) -> tuple[int, int]:
+        """Remove states that were not used for so long, but none that a process needs.
+
+        Returns:
+            How many states were removed, and their bytes.
+        """
+        kept, removed = {*self._all_kept()}, []
+        for used, path, size in self._files("states"):
+            if time.time() - used > seconds and _key(path) not in kept:
+                self._remove(path)
+                removed.append(size)
+        return len(removed), sum(removed)
+
+    def states(self) -> list[tuple[float, int]]:
+        """When each state was last used, in seconds since 1970, and its bytes."""
+        return [(used, size) for used, _, size in self._files("states")]
+
+    def remove_damaged(self) -> None:
+        """Remove results and states that are not what was written; they are trained again."""
+        for path in [*self.damaged()]:
+            self._remove(path)
+
+    def damaged(self) -> Iterator[str]:
+        """Paths of results and states that are not what was written; all of them are read."""
+        with self._in_one_line("read"):
+            results = [it for it in self._fs.find(f"{self._root}/results") if it.endswith(".json")]
+        states = [path for _, path, _ in self._files("states") if path.endswith(".pt")]
+        for path, check in (*zip(results, repeat(unsealed)), *zip(states, repeat(content_of))):
+            try:
+                check(self._read(path) or b"")
+            except (ValueError, pickle.UnpicklingError):
+                yield path
 
     def sign(self) -> None:
         """Keep a file in the store from now on, by which a copy of this object finds it."""
@@ -230,43 +255,9 @@ class StageStore:
             raise StoreError(f"The stage store {self.url} cannot be {done}: {error}.") from error
 
 
-def _sealed(result: EpochResult) -> bytes:
-    """A result as it is stored: its JSON, with the checksum of that as a further value."""
-    values = asdict(result)
-    return json.dumps(values | {_CHECKSUM: _checksum(values)}).encode()
-
-
-def _unsealed(blob: bytes) -> EpochResult:
-    """The result; one that was stored before results had checksums has none to check.
-
-    Raises:
-        ValueError: it is damaged.
-    """
-    values = json.loads(blob)
-    if not isinstance(values, dict) or values.pop(_CHECKSUM, None) not in (None, _checksum(values)):
-        raise ValueError("not a result that was stored")
-    return EpochResult.from_json(json.dumps(values))
-
-
-def _checksum(values: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(values).encode()).hexdigest()
-
-
-def packed(state: dict[str, Any]) -> bytes:
-    """A state as it is stored, without its checksum."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    return buffer.getvalue()
-
-
-def unpacked(content: bytes) -> dict[str, Any]:
-    """The state, on the CPU.
-
-    Raises:
-        pickle.UnpicklingError: it has other things than tensors, numbers and texts.
-    """
-    state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    return state
+def _key(path: str) -> str:
+    """The key of the state in a file."""
+    return path.rsplit("/", 1)[-1].removesuffix(".pt")
 
 
 def _modified(entry: dict[str, Any]) -> float:

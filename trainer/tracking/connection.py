@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import os
+import pickle
 import re
 import socket
 import sys
@@ -59,7 +60,7 @@ def connect(uri: str) -> MlflowClient:
             database whose driver is not installed.
     """
     check_server(uri)
-    if (file := _file_of(uri)) is not None and file.is_dir():
+    if (file := database_of(uri)) is not None and file.is_dir():
         raise TrackingError(f"MLflow's store {uri} must be a file, but is a folder.")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -142,8 +143,8 @@ def _make_database(file: Path) -> None:
     store.engine.dispose()  # SQLite would look for the journal beside the old name
 
 
-def _file_of(uri: str) -> Path | None:
-    """The file that is the store; None where it is none."""
+def database_of(uri: str) -> Path | None:
+    """The SQLite file that is the store; None where it is none."""
     if not uri.startswith("sqlite:///") or ":memory:" in uri:
         return None
     return Path(uri.removeprefix("sqlite:///").partition("?")[0])
@@ -194,11 +195,21 @@ def read_file(client: MlflowClient, run_id: str, path: str) -> str:
 
 
 def read_weights(client: MlflowClient, run_id: str, path: str) -> Any:
-    """What `torch.save` wrote into a file that is kept with a run; errors as of `read_file`."""
-    import torch
+    """What `torch.save` wrote into a file that is kept with a run.
+
+    Raises:
+        TrackingError: the run has no such file, or it cannot be read, or is damaged.
+    """
+    from trainer.stages.sealed import read_saved
 
     with _downloaded(client, run_id, path) as file:
-        return torch.load(file, map_location="cpu", weights_only=True)
+        try:
+            return read_saved(file)
+        except pickle.UnpicklingError as error:
+            raise TrackingError(
+                f"Run {run_id} must have the file {path} as it was written, but it is damaged. "
+                "Delete that run in MLflow; the command that began its study logs it again."
+            ) from error
 
 
 @contextmanager

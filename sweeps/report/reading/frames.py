@@ -18,7 +18,14 @@ from sweeps.report.reading.runs import Run, client_points, client_runs
 from sweeps.search.objectives import SECOND_OBJECTIVES
 from trainer.errors import TrackingError, unknown
 from trainer.settings.paths import Paths
-from trainer.tracking.connection import connect, fullness, read_file, search_runs, without_password
+from trainer.tracking.connection import (
+    connect,
+    database_of,
+    fullness,
+    read_file,
+    search_runs,
+    without_password,
+)
 from trainer.tracking.names import (
     COMPARE_TAG,
     CONFIRMS_TAG,
@@ -182,7 +189,7 @@ def load_study(study: str | None = None, tracking_uri: str | None = None) -> Stu
     from sqlalchemy.exc import SQLAlchemyError
 
     uri = tracking_uri or Paths.here().tracking_uri
-    database = Path(uri.partition("///")[2].partition("?")[0]) if uri.startswith("sqlite") else None
+    database = database_of(uri)
     if database is not None and not database.exists():  # MLflow would create it
         raise UnknownStudy(
             f"A study must be in MLflow's store, but there is no {database}; to start a study: "

@@ -26,7 +26,7 @@ def command(
     places: Annotated[Places, flags.Flags(Places, only=["tracking_uri", "data"])],
 ) -> int:
     """Register the best weights of a trial as an MLflow model with the alias champion."""
-    from sweeps.winner.champion import promote
+    from sweeps.promote.champion import promote
 
     promotion = promote(chosen.study, places, trial)
     print("\n".join(promotion.lines))

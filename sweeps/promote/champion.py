@@ -244,7 +244,7 @@ def _export(
     client: MlflowClient, served: Served, run: Run, row: pd.Series[Any], tags: dict[str, str]
 ) -> LoggedModel:
     """Log the network as a model of the run; after an error no incomplete model is left."""
-    from sweeps.winner.exported import save
+    from sweeps.promote.exported import save
 
     model = client.create_logged_model(
         run.info.experiment_id,

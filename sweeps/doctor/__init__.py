@@ -1,0 +1,1 @@
+"""What does not fit between studies, MLflow and stored files: `python -m sweeps.doctor`."""

@@ -1,0 +1,1 @@
+"""Registering the winner, or another trial, as a model: `python -m sweeps.promote`."""

@@ -1,1 +1,0 @@
-"""The winner of a study as a registered model."""
