@@ -69,7 +69,7 @@ def each(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 class SmoothLoss(nn.CrossEntropyLoss):
-    """A class, of which only an object is a loss."""
+    """A loss as a class."""
 
 
 class Halving(torch.optim.Optimizer):

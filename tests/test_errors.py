@@ -1,7 +1,7 @@
 import pytest
 
 from trainer import errors
-from trainer.errors import TrainerError, unknown
+from trainer.errors import TrainerError, printable, shortened, unknown
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,20 @@ def test_every_error_of_the_package_is_a_trainer_error_and_says_what_it_is() -> 
         assert item.__doc__
         assert item.__doc__.strip().endswith(".")
         assert "\n\n" not in item.__doc__
+
+
+def test_control_characters_are_shown_as_escapes() -> None:
+    """They would move a terminal's cursor, or turn the direction of writing."""
+    assert printable("größe 大小 \x1b[2J\u202e\n") == "größe 大小 \\x1b[2J\\u202e\\n"
+    assert printable("a\nb\r", keep="\n") == "a\nb\\r"
+
+
+def test_a_long_line_loses_its_middle() -> None:
+    """Its beginning says what must hold, its end what to do."""
+    line = "".join(map(str, range(1000)))
+    short = shortened(line)
+    assert len(short) <= 1000
+    begin, end = short.split(" ... ")
+    assert line.startswith(begin)
+    assert line.endswith(end)
+    assert shortened(line[:1000]) == line[:1000]

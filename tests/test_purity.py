@@ -43,12 +43,15 @@ def test_what_users_bring_is_tried_in_two_processes(
 
 @pytest.mark.parametrize(
     ("loss", "words"),
-    [("SmoothLoss", "must be a function of .*, but is <class"), ("each", r"mean .* gave \(64,")],
+    [
+        ("Halving", r"Halving\(\) must give a loss, but: TypeError: .* missing .* 'params'"),
+        ("each", r"mean .* gave \(64,"),
+    ],
 )
 def test_a_loss_that_is_no_function_of_a_batch_is_one_line(
     loss: str, words: str, small: Small, tmp_path: Path
 ) -> None:
-    """A class, or a loss for each image: both are common slips."""
+    """A class that needs arguments, or a loss for each image."""
     config = SweepConfig(train=small(loss=f"brought:{loss}"))
     with pytest.raises(ConfigError, match=words) as caught:
         is_pure(config, tmp_path, HERE, quiet)

@@ -2,14 +2,21 @@ import io
 import math
 from dataclasses import replace
 
+import damage  # noqa: F401 - the profile of hypothesis
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
 from rich.console import Console
 from studies import frames_of
 
 from sweeps.report.page import to_page
 from sweeps.report.render import markdown, render_table
+from sweeps.report.showing import open_console
 from sweeps.report.summary import Summary, summarize
 from sweeps.report.wording import winner_line
+from trainer.errors import printable
 
 
 @pytest.fixture
@@ -87,6 +94,53 @@ def test_markdown_has_the_same_rows_as_the_table(summary):
     for table in markdown(barred).split("\n\n"):
         rows = [row.replace("\\|", "") for row in table.splitlines() if row.startswith("|")]
         assert len({row.count("|") for row in rows}) <= 1
+
+
+def seen(text: str) -> str:
+    """The text with any white space as one blank, as a reader sees it."""
+    return " ".join(text.split())
+
+
+def named(text: str) -> Summary:
+    """A study whose winner has a model of this name."""
+    trials = [("complete", [2.0, 1.0], {"model": text}), ("complete", [3.0], {"model": "other"})]
+    return summarize(frames_of(*trials))
+
+
+def tokens_of(summary: Summary) -> list[Token]:
+    """What a reader of Markdown makes of it."""
+    return MarkdownIt("gfm-like", {"linkify": False}).parse(markdown(summary))
+
+
+def printed(summary: Summary) -> str:
+    """What a terminal gets."""
+    console = open_console()
+    with console.capture() as captured:
+        render_table(summary, console)
+    return captured.get()
+
+
+@given(text=st.text(min_size=1, max_size=40).filter(lambda it: it.strip() not in ("", "other")))
+@example(text="<img src=x onerror=alert(1)> & [a](http://b) `c` **d** _e_ ~~f~~ $g$ |h|")
+@example(text="# a")
+@example(text="12. a")
+@example(text="a\\|b\\")
+@example(text="```")
+@example(text="&amp;")
+@example(text="\x1b[2J\u202eabc\r\n")
+def test_a_name_is_text_in_markdown_and_in_a_terminal(text: str) -> None:
+    """Whatever is in it: it is one cell of one line, no markup, and no order to a terminal."""
+    summary, plain = named(text), named("plain")
+    wanted = seen(f"model={printable(text)}")
+    tokens = tokens_of(summary)
+    assert [it.type for it in tokens] == [it.type for it in tokens_of(plain)]
+    cells = [it.children or [] for it in tokens if it.type == "inline"]
+    assert {child.type for cell in cells for child in cell} <= {"text", "text_special"}
+    assert wanted in [seen("".join(child.content for child in cell)) for cell in cells]
+    assert printed(summary).replace("\n", "").isprintable()
+    assert wanted in seen(printed(summary))
+    before = [printed(it).partition("Train the winner again")[0] for it in (summary, plain)]
+    assert before[0].count("\n") == before[1].count("\n")  # a command may have several lines
 
 
 COMPARED = [

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import damage  # noqa: F401 - the profile of hypothesis
+import optuna
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from optuna.samplers import RandomSampler
 
 from sweeps.settings.config import SweepConfig
-from sweeps.space.file import line_of, parse_space
+from sweeps.space.declared import DeclaredSpace
+from sweeps.space.file import line_of, parse_space, space_of
+from sweeps.space.space import FIELDS
 from trainer.errors import ConfigError
 from trainer.settings.config import TrainConfig
 
@@ -236,3 +244,65 @@ def test_what_is_wrong_in_a_dict_is_one_line(space: dict[str, Any], words: str) 
         SweepConfig(space=space).search_space.check(BASE)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+NAMES = st.one_of(
+    st.sampled_from([*FIELDS, "momentum", "model.width", "scheduler.T_max", "loss", "when"]),
+    st.text(max_size=8),
+)
+PLAIN = st.one_of(
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=8),
+    st.sampled_from(["SGD", "Adam", "epochs", "StepLR", "1-2-5"]),
+    st.dates(),
+)
+NUMBERS = st.one_of(st.integers(-5, 50), st.floats(), st.just("epochs"))
+RANGES = st.fixed_dictionaries(
+    {"low": NUMBERS, "high": NUMBERS},
+    optional={"step": NUMBERS, "log": st.booleans(), "grid": st.just("1-2-5")},
+)
+VALUES = st.recursive(
+    st.one_of(PLAIN, RANGES),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=5), inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+TABLES = st.dictionaries(NAMES, VALUES, max_size=4)
+CASES = st.dictionaries(st.sampled_from(["SGD", "Adam", "\n"]), TABLES, max_size=2)
+FILES = st.one_of(
+    TABLES,
+    st.builds(
+        lambda table, when: {**table, "when": when},
+        TABLES,
+        st.one_of(VALUES, st.dictionaries(NAMES, CASES, max_size=2)),
+    ),
+)
+
+
+@given(document=FILES)
+def test_a_file_gives_trials_or_one_line(document: dict[str, Any]) -> None:
+    """Whatever is in it: what is accepted suggests valid trials."""
+    message, space = tried(lambda: space_of(document, parse=lambda raw: raw, base=BASE))
+    assert message.isprintable()
+    if space is not None:
+        space.suggest(optuna.create_study(sampler=RandomSampler(seed=0)).ask(), BASE)
+
+
+@given(text=st.text(alphabet="[]{}=,.\"'\n #ab1-lrwhen_5eE+\x1b", max_size=60))
+def test_a_text_gives_a_space_or_one_line(text: str) -> None:
+    """TOML or not."""
+    message, _ = tried(lambda: parse_space(text, "my.toml", BASE))
+    assert message.isprintable()
+
+
+def tried(opened: Callable[[], DeclaredSpace]) -> tuple[str, DeclaredSpace | None]:
+    """The space, checked; or what is wrong."""
+    try:
+        space = opened()
+        space.check(BASE)
+    except ConfigError as error:
+        return str(error), None
+    return "", space

@@ -11,11 +11,17 @@ class TrainerError(Exception):
 
 
 class ConfigError(TrainerError):
-    """An invalid configuration."""
+    """An invalid configuration; whatever its message quotes, it is one printable line."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class CodeFailed(ConfigError):
     """User code that ended its process, did not return in time, or raised without a reason."""
+
+    def __str__(self) -> str:  # with a traceback
+        return Exception.__str__(self)
 
 
 class DataError(TrainerError):
@@ -60,3 +66,25 @@ def unknown(
     hint = f"; did you mean {folded[near[0]]!r}?" if near else "."
     more = f", and {len(names) - most} more" if most and len(names) > most else ""
     return f"Unknown {what} {got!r}{hint} Choices: {', '.join(names[:most])}{more}."
+
+
+def printable(text: str, keep: str = "") -> str:
+    """The text with control and formatting characters, which act on a terminal, as escapes.
+
+    Args:
+        text: may have come from anywhere.
+        keep: characters that stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        it if it.isprintable() or it in keep else it.encode("unicode_escape").decode()
+        for it in text
+    )
+
+
+def shortened(line: str, most: int = 1000) -> str:
+    """A line of at most so many characters, with "..." in its middle if it has more."""
+    if len(line) <= most:
+        return line
+    return f"{line[: most * 2 // 3]} ... {line[5 - most // 3 :]}"

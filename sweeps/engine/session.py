@@ -17,7 +17,7 @@ from sweeps.engine.user_code import user_code_apart
 from sweeps.engine.workspace import Workspace, open_workspace, ready
 from sweeps.errors import SweepError
 from sweeps.report.notes import TRAINS_ON_TEST, trains_on_test
-from sweeps.report.showing import counted
+from sweeps.report.showing import counted, in_markdown
 from sweeps.settings.config import SweepConfig
 from sweeps.settings.execution import Places
 from sweeps.study.opening import OpenStudy, open_study
@@ -207,7 +207,9 @@ def _parent(config: SweepConfig, study: OpenStudy, state: str, progress: Progres
         best = progress.best
         metrics[f"{BEST}{config.objective}"] = best.value
         note.insert(
-            1, f"**Best {config.objective} {best.value:.4f}**: trial {best.trial}, {best.label}"
+            1,
+            f"**Best {config.objective} {best.value:.4f}**: trial {best.trial}, "
+            f"{in_markdown(best.label)}",
         )
     record = parent_record(config, study, trials=progress.trials, note=note, metrics=metrics)
     if state == RUNNING:

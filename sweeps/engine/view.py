@@ -14,6 +14,7 @@ from rich.text import Text
 
 from sweeps.engine.progress import Progress, View
 from sweeps.report.showing import duration
+from trainer.errors import printable
 
 _PLAIN_SECONDS = 30.0
 
@@ -108,5 +109,5 @@ def _panel(progress: Progress) -> Group:
     if progress.closing:
         facts.add_row("MLflow", progress.closing)
     elif progress.problem:
-        facts.add_row("MLflow", Text(progress.problem, style="red"))
+        facts.add_row("MLflow", Text(printable(progress.problem), style="red"))
     return Group(Text(), facts)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from itertools import chain, repeat
 from string import ascii_uppercase
@@ -18,7 +19,7 @@ from rich.table import Table
 from sweeps.report.across import across
 from sweeps.report.advice.advice import Advice
 from sweeps.report.reading.frames import StudyFrames
-from sweeps.report.showing import duration, short
+from sweeps.report.showing import duration, in_markdown, short
 from sweeps.report.summary import Summary, summarize
 from sweeps.report.wording import (
     ACCURACY,
@@ -31,6 +32,7 @@ from sweeps.report.wording import (
     tables,
     winner_line,
 )
+from trainer.errors import printable
 
 JSON_FORMAT = 3
 """Incremented with each incompatible change."""
@@ -114,30 +116,45 @@ def _time(seconds: float) -> str:
 
 def markdown(summary: Summary) -> str:
     """The summary as Markdown."""
-    parts = [f"# Study {summary.study}", "\n".join(f"- {line}" for line in headlines(summary))]
+    parts = [f"# Study {in_markdown(summary.study)}", _markdown_list(headlines(summary))]
     if summary.winner is not None:
-        parts += ["## Winner", f"{winner_line(summary)}: {settings_line(summary.winner.params)}"]
-        parts += [line] if (line := confirmed_line(summary)) else []
+        won = f"{winner_line(summary)}: {settings_line(summary.winner.params)}"
+        parts += ["## Winner", in_markdown(won)]
+        parts += [in_markdown(line)] if (line := confirmed_line(summary)) else []
     if summary.comparison is not None:
-        doubts = summary.comparison.doubts
-        parts += [f"## Comparison of {summary.comparison.parameter}", summary.comparison.answer]
-        parts += ["\n".join(f"- {doubt}" for doubt in doubts)] if doubts else []
+        compared = summary.comparison
+        parts += [f"## Comparison of {in_markdown(compared.parameter)}"]
+        parts += [in_markdown(compared.answer)]
+        parts += [_markdown_list(compared.doubts)] if compared.doubts else []
         for title, frame in comparison_tables(summary):
-            parts += [f"### {title}", _markdown_table(frame)]
+            parts += [f"### {in_markdown(title)}", _markdown_table(frame)]
     for title, frame in tables(summary):
-        parts += [f"## {title}", _markdown_table(frame)]
+        parts += [f"## {in_markdown(title)}", _markdown_table(frame)]
     if summary.notes:
-        parts += ["## Notes", "\n".join(f"- {note}" for note in summary.notes)]
+        parts += ["## Notes", _markdown_list(summary.notes)]
     if summary.advice:
         parts += ["## What to try next", "\n\n".join(map(_markdown_advice, summary.advice))]
     parts += ["## Next"]
-    parts += [f"{what}:\n\n```\n{command}\n```" for what, command in next_commands(summary)]
+    parts += [
+        f"{in_markdown(what)}:\n\n{_fenced([command])}" for what, command in next_commands(summary)
+    ]
     return "\n\n".join(parts) + "\n"
 
 
 def _markdown_advice(item: Advice) -> str:
-    lines = "\n".join(["```", *item.lines, "```"])
-    return f"- {item.seen}" + (f"\n\n{indent(lines, '  ')}" if item.lines else "")
+    lines = f"\n\n{indent(_fenced(item.lines), '  ')}" if item.lines else ""
+    return f"- {in_markdown(item.seen)}{lines}"
+
+
+def _markdown_list(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {in_markdown(line)}" for line in lines)
+
+
+def _fenced(lines: Iterable[str]) -> str:
+    """A block of code, whatever is in it."""
+    text = "\n".join(map(printable, lines))
+    fence = max(["``", *re.findall("`+", text)], key=len) + "`"
+    return f"{fence}\n{text}\n{fence}"
 
 
 def markdown_across(studies: Sequence[StudyFrames]) -> str:
@@ -150,8 +167,8 @@ def markdown_across(studies: Sequence[StudyFrames]) -> str:
 
 
 def _markdown_table(texts: pd.DataFrame) -> str:
-    cells = texts.map(lambda text: text.replace("|", "\\|"))
-    rows = [texts.columns, ["---"] * len(texts.columns), *cells.to_numpy()]
+    heads = [in_markdown(str(name)) for name in texts.columns]
+    rows = [heads, ["---"] * len(heads), *texts.map(in_markdown).to_numpy()]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 

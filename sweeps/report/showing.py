@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
+
+from trainer.errors import printable
+
+_MARKDOWN = re.compile(r"[\\`*\[\]<>|~$]|(?<![^\W_])_|_(?![^\W_])|^\s*(?:#+|[+-]+|\d+[.)])(?=\s|$)")
+"""What Markdown takes for more than text; "_" within a word is text."""
 
 _WIDE = 1000  # columns if stdout is not a terminal, so that lines stay whole for grep
+
+
+class _Console(Console):
+    """A console on which texts cannot move the cursor, change colours or write backwards."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """The text, with control characters as escapes."""
+        return super().render_str(printable(text, keep="\n"), **options)
 
 
 def open_console(*, colours: bool | None = None) -> Console:
@@ -18,7 +33,13 @@ def open_console(*, colours: bool | None = None) -> Console:
         colours: whether to print colours; None: only in a terminal.
     """
     width = None if sys.stdout.isatty() else _WIDE
-    return Console(force_terminal=colours, width=width, emoji=False)
+    return _Console(force_terminal=colours, width=width, emoji=False)
+
+
+def in_markdown(text: str) -> str:
+    """Markdown that shows the text as it is, on one line."""
+    escaped = _MARKDOWN.sub(lambda it: f"{it[0][:-1]}\\{it[0][-1]}", printable(text))
+    return escaped.replace("&", "&amp;")
 
 
 def counted(number: int, noun: str = "epoch") -> str:
@@ -42,7 +63,7 @@ def short(value: Any) -> str:
     if value is None or pd.isna(value):
         return ""
     if not isinstance(value, float):
-        return str(value)
+        return printable(str(value))
     texts = (f"{value:.{digits}g}" for digits in range(6, 18))
     return next(text for text in texts if float(text) != 1 or value == 1)
 

@@ -60,7 +60,7 @@ def _parsed(word: str) -> tuple[str, Any]:
     name, equals, text = (part.strip() for part in word.partition("="))
     near = near_field(name)
     hint = f" Or is {near} meant?" if near else ""
-    if not (name and equals):
+    if not (name and equals and name.isprintable()):
         raise ConfigError(f"{FLAG} must be NAME= and {FORMS}, but got {word!r}.{hint}")
     try:
         raw = parse_spec(text)

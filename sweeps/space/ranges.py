@@ -12,6 +12,8 @@ from trainer.errors import ConfigError, unknown
 from trainer.settings.fields import is_number
 
 _KEYS = ("low", "high", "step", "log", "grid")
+_MOST_STEPS = 1e15  # more cannot be told apart as floats
+
 GRID = "1-2-5"
 """The only kind of grid: 1, 2 and 5 times each power of ten."""
 
@@ -70,6 +72,10 @@ def _check_step(step: Any, bounds: Range) -> None:
         raise ConfigError(
             f"step must be whole if both bounds are, but got {shown(step)}; write a bound as 1.0 "
             "for a range of floats."
+        )
+    if EPOCHS not in (bounds.low, bounds.high) and bounds.high - bounds.low > _MOST_STEPS * step:
+        raise ConfigError(
+            f"a range must have at most {_MOST_STEPS:g} steps, but step is {shown(step)}."
         )
 
 

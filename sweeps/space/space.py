@@ -32,6 +32,8 @@ _REFUSED = {
     "model_args": 'name each argument by itself, as in "model.width" = [32, 64]',
 }
 
+_LONGEST_NAME = 100
+
 _COLUMNS = (
     *("trial", "state", "asked_epochs", "best_epoch", "trained_epochs", "reused_epochs"),
     *("retrained_epochs", "seconds", "started_at", "run_id"),
@@ -113,6 +115,11 @@ def check_name(name: str, base: TrainConfig) -> None:
     Raises:
         ConfigError: they may not; the message has the reason.
     """
+    if not name.isprintable() or not 0 < len(name) <= _LONGEST_NAME:
+        raise ConfigError(
+            f"The name of a parameter must be 1 to {_LONGEST_NAME} printable characters, but got "
+            f"{name[:_LONGEST_NAME]!r}."
+        )
     if base.trainable and name in _COLUMNS:
         raise ConfigError(f"{name} cannot be searched: reports have a column of that name.")
     if not base.trainable and name.startswith("metric."):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from trainer.errors import ConfigError, unknown
+from trainer.errors import ConfigError, printable, unknown
 from trainer.metrics import RESERVED
 from trainer.settings.fields import (
     check_fields,
@@ -304,4 +304,4 @@ def near_field(name: str) -> str:
 
 
 def _word(name: str, value: Any) -> str:
-    return f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
+    return f"{name}={value:g}" if isinstance(value, float) else printable(f"{name}={value}")

@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeVar, get_origin, get_type_hints
 
 import typer
 
-from trainer.errors import ConfigError, TrainerError
+from trainer.errors import ConfigError, TrainerError, printable, shortened
 from trainer.settings.fields import Setting, settings_of
 
 T = TypeVar("T")
@@ -217,7 +217,8 @@ def run(app: typer.Typer, argv: Sequence[str] | None, program: str | None = None
         error.show()  # type: ignore[attr-defined] # typer does not type what it inherits
         return error.exit_code
     except TrainerError as error:
-        print(f"error: {error}", file=sys.stderr)
+        lines = printable(str(error), keep="\n").splitlines()
+        print("error:", "\n".join(map(shortened, lines)), file=sys.stderr)
         return 1
     except (KeyboardInterrupt, typer.Abort):
         print("interrupted", file=sys.stderr)
