@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -223,3 +224,35 @@ def test_a_damaged_checkpoint_is_noticed_or_harmless(
     with suppress(pickle.UnpicklingError):
         loaded = read_saved(file)
         assert all(torch.equal(loaded[name], it) for name, it in weights.items())
+
+
+def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
+    """Checkpoints may come from people one trusts less than one's own code."""
+
+    class Evil:
+        def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
+            return os.system, (f"touch {tmp_path / 'ran'}",)
+
+    torch.save({"a": Evil()}, tmp_path / "best.pt")
+    with pytest.raises(pickle.UnpicklingError, match="cannot be read"):
+        read_saved(tmp_path / "best.pt")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.slow
+def test_nothing_that_is_stored_is_unpickled(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Studies, runs, epochs, checkpoints and data are all read while pickle refuses."""
+
+    def refuse(*args: object, **settings: object) -> None:
+        raise AssertionError("unpickled")
+
+    for name in ("load", "loads"):
+        monkeypatch.setattr(pickle, name, refuse)
+    monkeypatch.setattr(pickle, "Unpickler", refuse)
+    monkeypatch.chdir(folder)
+    state, *_ = (folder / "mlruns/stages/states").glob("*.pt")
+    assert StageStore(folder / "mlruns/stages").state(state.stem) is not None
+    assert main(["--tracking-uri", f"sqlite:///{folder}/mlflow.db"]) == 1  # study k was killed
+    assert "damaged" not in capsys.readouterr().out
