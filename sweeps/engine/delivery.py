@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from sweeps.report.showing import counted
 from trainer.errors import LostRuns, LostState
-from trainer.tracking.connection import without_password
+from trainer.tracking.connection import first_line
 from trainer.tracking.record import RunRecord
 from trainer.tracking.tracker import Tracker
 
@@ -191,5 +191,5 @@ class Delivery:
 
 
 def _in_words(error: Exception) -> str:
-    line = without_password(f"{type(error).__name__}: {error}".splitlines()[0])
+    line = f"{type(error).__name__}: {first_line(error)}"
     return line if len(line) <= _MOST_LETTERS else f"{line[:_MOST_LETTERS]}..."

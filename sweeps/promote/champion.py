@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -206,20 +207,34 @@ def _log(client: MlflowClient, served: Served, frames: StudyFrames, row: pd.Seri
     with contextlib.suppress(MlflowException):  # it exists
         client.create_registered_model(frames.name)
     passing("name-registered")
-    version = client.create_model_version(
-        frames.name,
-        f"models:/{model.model_id}",
-        run_id=run.info.run_id,
-        tags=tags,
-        description=(
-            f"Trial {row['trial']} of study {frames.name}, epoch {epoch}: "
-            f"{frames.objective} {short(row[f'best_{frames.objective}'])}. Trained by: "
-            f"{train_command(row)}"
-        ),
-        model_id=model.model_id,
-    )
+    with _as_global(client.tracking_uri):
+        version = client.create_model_version(
+            frames.name,
+            f"models:/{model.model_id}",
+            run_id=run.info.run_id,
+            tags=tags,
+            description=(
+                f"Trial {row['trial']} of study {frames.name}, epoch {epoch}: "
+                f"{frames.objective} {short(row[f'best_{frames.objective}'])}. Trained by: "
+                f"{train_command(row)}"
+            ),
+            model_id=model.model_id,
+        )
     passing("version-registered")
     return str(version.version)
+
+
+@contextlib.contextmanager
+def _as_global(uri: str) -> Iterator[None]:
+    """Make this MLflow's global tracking URI: its registry looks up a version's model there."""
+    import mlflow
+
+    before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
+    mlflow.set_tracking_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)
 
 
 def _outputs(run: Run) -> list[str]:

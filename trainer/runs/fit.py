@@ -17,7 +17,7 @@ from trainer.stages.plan import environment, extended, plan
 from trainer.stages.rehearsal import check_resumes, rehearse
 from trainer.stages.stage import data_of, renew, train_stage
 from trainer.stages.store import StageStore
-from trainer.tracking.connection import without_password
+from trainer.tracking.connection import first_line
 from trainer.tracking.record import (
     COMPLETE,
     DIVERGED,
@@ -112,7 +112,7 @@ def fit(
         refused = _sync(tracker, record, tries=_LAST_TRIES)
     store.release()
     if refused is not None:
-        reason = without_password(str(refused).strip().partition("\n")[0].rstrip("."))
+        reason = first_line(refused).rstrip(".")
         raise TrackingError(
             f"MLflow did not take the run: {reason}. Nothing is lost; the same command delivers it."
         ) from refused

@@ -33,11 +33,11 @@ _REQUESTS = {
 }
 """MLflow's own retries would take minutes, in silence; the delivery retries, and says so."""
 
-_CHATTY = (  # of each step of a new database, and of a model that is there at once
-    "alembic",
-    "mlflow.store.db.utils",
-    "mlflow.store.model_registry.abstract_store",
-)
+_CHATTY = {  # of each step of a new database, and of a model that is there at once
+    "alembic": logging.WARNING,
+    "mlflow.store.db.utils": logging.CRITICAL,  # a traceback of each error that it raises, too
+    "mlflow.store.model_registry.abstract_store": logging.WARNING,
+}
 _COLUMNS = (
     "params.`optimizer`",
     "params.`lr`",
@@ -69,8 +69,8 @@ def connect(uri: str) -> MlflowClient:
         os.environ.setdefault(name, text)
     import mlflow
 
-    for name in _CHATTY:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for name, level in _CHATTY.items():
+        logging.getLogger(name).setLevel(level)
     try:
         if file is not None:
             _ensure_database(file)
@@ -99,8 +99,9 @@ def in_one_line(uri: str) -> Iterator[None]:
                 f"MLflow's server {shown} must accept the user, but does not: set "
                 "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN."
             ) from error
-        reason = without_password(str(error).strip().partition("\n")[0].rstrip("."))
-        raise TrackingError(f"MLflow's store {shown} cannot be used: {reason}.") from error
+        raise TrackingError(
+            f"MLflow's store {shown} cannot be used: {first_line(error).rstrip('.')}."
+        ) from error
 
 
 def _ensure_database(file: Path) -> None:
@@ -148,6 +149,13 @@ def database_of(uri: str) -> Path | None:
     if not uri.startswith("sqlite:///") or ":memory:" in uri:
         return None
     return Path(uri.removeprefix("sqlite:///").partition("?")[0])
+
+
+def first_line(error: Exception) -> str:
+    """What an error of MLflow's says first, without SQLAlchemy's remark on when it was raised."""
+    lines = str(error).strip().splitlines()
+    told = [line for line in lines if not line.startswith("(raised as a result of")]
+    return without_password((told or lines or [""])[0])
 
 
 def without_password(uri: str) -> str:
