@@ -192,6 +192,17 @@ def test_in_an_empty_folder_everything_fits_and_nothing_is_made(
     assert not [*here.iterdir()]
 
 
+def test_studies_of_other_programs_are_left_out(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a database may have them, too."""
+    url = f"sqlite:///{here}/optuna.db"
+    other = optuna.create_study(study_name="other", storage=url)
+    other.add_trial(optuna.trial.create_trial(value=1.0))
+    assert main(["--storage", url]) == 0
+    assert "study other" not in capsys.readouterr().out
+
+
 def test_states_are_pruned_by_the_time_of_their_last_use(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

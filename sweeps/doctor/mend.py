@@ -9,12 +9,13 @@ from typing import Any
 from sweeps.doctor.studies import Found
 from sweeps.engine.progress import View
 from sweeps.engine.session import run_sweep
-from sweeps.errors import StudyMismatch, SweepError
+from sweeps.errors import StudyMismatch
 from sweeps.report.reading.command import base_of
 from sweeps.settings.config import SweepConfig
 from sweeps.settings.execution import Places
 from sweeps.space.described import is_function, to_toml
 from sweeps.study.opening import SETTINGS
+from trainer.errors import TrainerError
 
 _NO_TIME = 1e-9  # seconds in which epochs may begin
 
@@ -30,9 +31,9 @@ def mend(found: Found, asked: int, places: Places, view: View) -> str:
     """
     try:
         run_sweep(_config(found.study.user_attrs[SETTINGS], found.name, asked), places, view)
-    except StudyMismatch:
+    except (StudyMismatch, KeyError):  # of an earlier version
         return f"study {found.name}: only the command that began it can mend it"
-    except SweepError as error:
+    except TrainerError as error:
         return f"study {found.name}: {error}"
     return ""
 

@@ -62,9 +62,9 @@ class Found:
 
 
 def find_studies(paths: Paths, storage_url: str | None) -> Iterator[Found | Finding]:
-    """Every study in Optuna's storage: all journals of the folder, or the database of the URL.
+    """Every sweep in Optuna's storage: all journals of the folder, or the database of the URL.
 
-    A journal that cannot be read is a finding.
+    Studies of other programs are left out; a journal that cannot be read is a finding.
     """
     journals = sorted(paths.journal("x").parent.glob("*.journal"))
     names = [""] if storage_url else [path.name.removesuffix(".journal") for path in journals]
@@ -73,7 +73,8 @@ def find_studies(paths: Paths, storage_url: str | None) -> Iterator[Found | Find
             storage = open_storage(journal, paths, storage_url)
             for name in optuna.get_all_study_names(storage=storage):
                 study = optuna.load_study(study_name=name, storage=storage)
-                yield Found(study, holder_of(study))
+                if ID in study.user_attrs:
+                    yield Found(study, holder_of(study))
         except SweepError as error:
             yield Finding(f"study {journal}", str(error), "as it says")
 
