@@ -543,7 +543,7 @@ def test_a_folder_that_was_moved_is_told_before_files_go_astray(
 ) -> None:
     """MLflow would make the old folder again and put files there."""
     old, new = tmp_path / "old", tmp_path / "new"
-    (old / "mlruns").mkdir(parents=True)
+    old.mkdir()
     shutil.copy(empty_database, old)
 
     def start(folder: Path) -> MlflowTracker:

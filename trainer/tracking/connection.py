@@ -252,6 +252,8 @@ def open_experiment(client: MlflowClient, uri: str, name: str, artifacts: str) -
     found = client.get_experiment_by_name(name)
     if found is None:
         location = None if remote else artifacts
+        if location:  # before others see the experiment, who ask for the folder
+            Path(location).parent.mkdir(parents=True, exist_ok=True)
         try:
             made = str(client.create_experiment(name, location, tags=_SHOWN_AS))
             passing("experiment-created")
