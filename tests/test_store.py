@@ -247,11 +247,11 @@ def test_states_to_keep_are_kept_whatever_the_budget(store: StageStore) -> None:
 
 
 def test_what_another_process_needs_is_not_evicted(any_store: StageStore) -> None:
-    """It named that when it last evicted; what it no longer names is free, as is all at its end."""
+    """It says what it keeps; what it no longer names is free, as is all at its end."""
     other = StageStore(any_store.url, budget=0)
     for key in ("mine", "theirs", "nobody"):
         any_store.put_state(key, state())
-    any_store.evict(keep={"mine"})
+    any_store.keep({"mine"})
     assert other.evict(keep={"theirs"}) == 1
     assert any_store.has_state("mine")
     assert any_store.has_state("theirs")

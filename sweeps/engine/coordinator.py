@@ -5,6 +5,7 @@ It alone talks to Optuna and, through the delivery, to MLflow. Workers know neit
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
@@ -30,6 +31,7 @@ from trainer.tracking.record import (
 )
 
 _LOOK_SECONDS = 0.5
+_PAUSE = 200  # times what an eviction took, which lists all states, until the next one
 
 
 class Coordinator:
@@ -58,6 +60,7 @@ class Coordinator:
         self._delivery = work.delivery
         self._view = view
         self._live: dict[str, LiveTrial] = {}
+        self._evict_at = 0.0
         self._undecided: deque[LiveTrial] = deque()  # not granted before an earlier start stopped
         self._window = Window(trials.width)
         self._flights = Flights(
@@ -296,7 +299,14 @@ class Coordinator:
     def _evict(self) -> None:
         """Free space in the store, but never a state that a trial or the delivery needs."""
         standing = (trial.state_keys() for trial in self._live.values() if not trial.is_suspended)
-        self._store.evict(keep=self._delivery.state_keys().union(*standing))
+        needed = self._delivery.state_keys().union(*standing)
+        began = time.monotonic()
+        if began < self._evict_at:
+            self._store.keep(needed)
+            return
+        self._store.evict(needed)
+        ended = time.monotonic()
+        self._evict_at = ended + _PAUSE * (ended - began)
 
     def _fail(self, trial: LiveTrial, reason: str) -> None:
         if trial.ended_at is None:
