@@ -86,21 +86,23 @@ def watched() -> dict[str, float]:
     """The seconds that will be counted, from now on in this process."""
     seconds: dict[str, float] = defaultdict(float)
     clock = Clock(seconds)
+    hashes = SimpleNamespace(sha256=hashlib.sha256)  # of that module alone
+    sealed.__dict__["hashlib"] = hashes
     calls: list[tuple[str, Any, str]] = [
         ("disk", os, "fsync"),
+        ("states", hashes, "sha256"),
         ("needed states", StageStore, "keep"),
         ("needed states", StageStore, "evict"),
         ("lease", Lease, "renew"),
+        ("claims", StageStore, "claimed"),
         ("results", store, "sealed"),
         ("results", store, "unsealed"),
         ("journal", journal, "_sealed"),
         ("journal", journal, "_unsealed"),
     ]
     for name, owner, attribute in calls:
-        setattr(owner, attribute, clock.timed(name, getattr(owner, attribute)))
-    sha256 = clock.timed("states", hashlib.sha256)
-    setattr(sealed, "hashlib", SimpleNamespace(sha256=sha256))
-    setattr(StageStore, "claimed", clock.timed_ends("claims", StageStore.claimed))
+        wrap = clock.timed_ends if name == "claims" else clock.timed
+        setattr(owner, attribute, wrap(name, getattr(owner, attribute)))
     return seconds
 
 

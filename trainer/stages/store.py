@@ -126,7 +126,7 @@ class StageStore:
             yield
 
     def keep(self, keys: Collection[str]) -> None:
-        """Say which states this process still needs, and no others; for a day nobody evicts them."""
+        """Say which states this process still needs: for a day none of them is evicted."""
         if keys or self._is_signed:
             self._write(self._kept_path, json.dumps(sorted(keys)).encode())
             passing("states-kept")
