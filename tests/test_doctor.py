@@ -149,6 +149,11 @@ def test_it_finds_what_is_wrong_and_mends_what_can_be_mended(folder: Path) -> No
         printed
     )
     assert call(_table, uri) == wanted
+    journal = folder / "mlruns/studies/s.journal"
+    journal.write_bytes(b"{" + journal.read_bytes())
+    status, printed = doctor(folder)
+    assert status == 1
+    assert "no such study" not in printed  # one line says that it cannot be read
 
 
 def _table(uri: str) -> str:

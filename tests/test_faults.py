@@ -152,14 +152,14 @@ def test_two_sweeps_and_a_reader_at_the_same_time(
 
 @contextmanager
 def small_disk(folder: Path, size: str) -> Iterator[Callable[[str], None]]:
-    """A disk of that size in the place of the folder, which the function makes larger."""
+    """A disk of that size in the place of the folder; the function gives it other options."""
     folder.mkdir(parents=True)
     made = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     if subprocess.run(made, check=False, capture_output=True).returncode:
         pytest.skip("Only a user who may mount a file system can fill a small one.")
     try:
-        yield lambda size: subprocess.run(
-            ["mount", "-o", f"remount,size={size}", str(folder)], check=True
+        yield lambda options: subprocess.run(
+            ["mount", "-o", f"remount,{options}", str(folder)], check=True
         )
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
@@ -169,22 +169,25 @@ def small_disk(folder: Path, size: str) -> Iterator[Callable[[str], None]]:
     ("place", "size"),
     [("mlruns/stages", "300k"), ("mlruns/studies", "16k"), ("mlruns/sweeps", "300k"), ("db", "1m")],
 )
-def test_a_disk_that_is_full(
-    place: str, size: str, good: tuple[list[str], Table], folder: Path
+@pytest.mark.parametrize("fault", ["full", "read-only"])
+def test_a_disk_that_cannot_be_written(
+    fault: str, place: str, size: str, good: tuple[list[str], Table], folder: Path
 ) -> None:
-    """At each of the four writers: one line says so; with room the same command goes on."""
+    """At each of the four writers: one line says so; later the same command goes on."""
     words, wanted = good
-    with small_disk(folder / place, size) as enlarge:
+    with small_disk(folder / place, size) as remount:
         if place == "db":
             shutil.move(folder / "mlflow.db", folder / "db")
-            enlarge("1200k")
+            remount("size=1200k")
+        if fault == "read-only":
+            remount("ro,size=100m")
         database = folder / ("db/mlflow.db" if place == "db" else "mlflow.db")
         argv = [*words, "--tracking-uri", f"sqlite:///{database}"]
         ended = sweep(folder, argv)
         assert ended.status == 1, ended.output
         assert "Traceback" not in ended.output
         assert "error:" in ended.output.splitlines()[-1]
-        enlarge("100m")
+        remount("rw,size=100m")
         ended = sweep(folder, argv)
         assert ended.status == 0, ended.output
         assert_same(tables(database, "s"), wanted)

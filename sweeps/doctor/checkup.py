@@ -34,13 +34,14 @@ def check(places: Places, uri: str, store: StageStore) -> tuple[list[Found], lis
     every = list(find_studies(paths, places.storage))
     found = [it for it in every if isinstance(it, Found)]
     findings = [it for it in every if isinstance(it, Finding)]
+    unread = {it.where for it in findings}
     database, runs = database_of(uri), []
     if database is None or database.exists():  # MLflow would make it
         with in_one_line(uri):
             client = connect(uri)
             runs = runs_of(client)
             findings += check_models(client, found)
-    findings += check_studies(found, runs)
+    findings += [it for it in check_studies(found, runs) if it.where not in unread]
     findings += [*check_stages(store), *check_checkpoints(runs)]
     findings += check_data(places.data or paths.data)
     return found, findings
