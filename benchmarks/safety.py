@@ -5,8 +5,7 @@
 Each run is a sweep in a process of its own, in which everything that only serves a bad day is timed
 where it is called: waiting for the disk, checksums of states, results and the journal, claims on
 epochs, the lists of states that are still needed, renewals of the lease. The share of the sweep's
-wall time is an upper bound: of what writes a record or a result, all of it is counted. (The same
-sweep with and without these differs by less than two runs of one program do.)
+wall time is an upper bound: of what writes a record or a result, all of it is counted.
 Data, database and code are loaded before the clock starts.
 """
 

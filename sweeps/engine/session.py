@@ -146,7 +146,7 @@ def drive(
                 patience = _PATIENCE_SECONDS if state == COMPLETE else _SHORT_PATIENCE_SECONDS
                 left = delivery.drain(patience, _waiting(delivery, coordinator, view))
     if left:
-        reason = delivery.reason.rstrip(".") or "it does not answer"
+        reason = delivery.reason.removesuffix(".") or "it does not answer"
         raise SweepError(
             f"MLflow did not take {counted(left, 'run')}: {reason}. Nothing is lost; "
             "the same command delivers them."
